@@ -1,0 +1,80 @@
+"""Pictures as people have them: opening any file upright and in RGB, and fitting it to a model's size."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+RESIZE_MODES = ("pad", "crop", "stretch")
+
+
+def open_picture(source: str | Path | Image.Image) -> Image.Image:
+    """The picture, upright (EXIF rotation applied) and in RGB.
+
+    Args:
+        source: A path, or a PIL picture of any mode. Transparent parts come out white; 16-bit and float greys are
+            scaled to 8 bits.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not a picture, a damaged one, or one too large for Pillow's decompression limit.
+    """
+    if isinstance(source, Image.Image):
+        return _to_rgb(ImageOps.exif_transpose(source))
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no picture at {path}.")
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} can't be read as a picture: {error}") from error
+
+
+def list_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
+    """The picture files of a folder, sorted by path, by suffix (`PICTURE_SUFFIXES`)."""
+    found = Path(folder).rglob("*") if recursive else Path(folder).iterdir()
+    return sorted(path for path in found if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+
+
+def fit_picture(
+    image: Image.Image,
+    width: int,
+    height: int,
+    mode: str = "pad",
+    fill: int | tuple[int, int, int] = (255, 255, 255),
+    resample: Image.Resampling = Image.Resampling.LANCZOS,
+) -> Image.Image:
+    """The picture at exactly width x height pixels.
+
+    Args:
+        image: Any mode; it is kept.
+        mode: "pad" keeps all of the picture and fills the border, "crop" fills the frame and cuts what hangs over,
+            "stretch" changes the aspect ratio.
+        fill: Colour of the border.
+        resample: NEAREST for masks and label maps.
+    """
+    if mode == "stretch":
+        return image.resize((width, height), resample)
+    if mode == "crop":
+        return ImageOps.fit(image, (width, height), resample)
+    if mode == "pad":
+        return ImageOps.pad(image, (width, height), resample, color=fill)
+    raise ValueError(f"resize mode is {mode!r}; choose one of {', '.join(RESIZE_MODES)}.")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I") or image.mode == "F":  # 16-bit and 32-bit greys: Pillow's convert would clip them
+        grey = np.asarray(image, dtype=np.float32)
+        if grey.max(initial=0) > 255:
+            grey = grey / 257
+        return Image.fromarray(grey.clip(0, 255).round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
