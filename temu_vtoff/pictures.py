@@ -1,5 +1,7 @@
 """Pictures as people have them: opening any file upright and in RGB, and fitting it to a model's size."""
 
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +80,20 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
+
+
+def save_picture(image: Image.Image, path: str | Path, **options: object) -> Path:
+    """Writes a picture under a temporary name and renames it, so that a kill never leaves half a file behind.
+
+    Args:
+        path: The suffix chooses the format.
+        options: What Pillow's `save` takes for that format.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_ident()}{path.suffix}")
+    try:
+        image.save(temporary, **options)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
