@@ -1,8 +1,10 @@
 """Loading from the hub or a folder: what can go wrong, told in one sentence."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class CheckpointError(ValueError):
@@ -11,6 +13,45 @@ class CheckpointError(ValueError):
 
 class HubUnreachableError(CheckpointError):
     """The model is not on this machine and the hub could not be asked for it."""
+
+
+class StrictLoadingMixin:
+    """Mixed in before diffusers' `ModelMixin`: a checkpoint must hold exactly the model's weights.
+
+    `unneeded_checkpoint_keys` lists the patterns of what a checkpoint may hold besides; those are not loaded.
+    """
+
+    unneeded_checkpoint_keys: tuple[str, ...] = ()
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any):
+        """As `ModelMixin.from_pretrained`, but strict.
+
+        Raises:
+            CheckpointError: The checkpoint can't be had, or has missing, surplus or wrongly shaped weights.
+        """
+        from diffusers.utils import logging
+
+        what = f"the {cls.__name__}"
+        wants_info = kwargs.pop("output_loading_info", False)
+        logger = logging.get_logger("diffusers.models.modeling_utils")
+        level = logger.level
+        logger.setLevel(logging.ERROR)  # what it warns of, weights missing or left over, is an error or expected here
+        try:
+            with explain_loading(pretrained_model_name_or_path, what):
+                model, info = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
+        finally:
+            logger.setLevel(level)
+
+        unneeded = re.compile("|".join(model.unneeded_checkpoint_keys) or r"(?!)")
+        surplus = [key for key in info["unexpected_keys"] if not unneeded.match(key)]
+        for keys, problem in ((info["missing_keys"], "lacks"), (surplus, "has unknown")):
+            if keys:
+                raise CheckpointError(
+                    f"{what} can't be loaded from {pretrained_model_name_or_path}: the checkpoint {problem} "
+                    f"{len(keys)} weights ({_some(keys)}); is it the right folder, and complete?"
+                )
+        return (model, info) if wants_info else model
 
 
 @contextmanager
@@ -99,6 +140,10 @@ def _is_network_error(chain: list[BaseException], text: str) -> bool:
         "gaierror",
     }
     return bool(names & network) or "couldn't connect to" in text or "outgoing traffic has been disabled" in text
+
+
+def _some(keys: list[str], count: int = 3) -> str:
+    return ", ".join(sorted(keys)[:count]) + (", …" if len(keys) > count else "")
 
 
 def _one_line(error: BaseException, limit: int = 300) -> str:

@@ -1,0 +1,108 @@
+"""The two attentions of TEMU-VTOFF (arXiv 2505.21062, section 3.2): the extractor's, which hands out its keys and
+values, and the generator's multimodal hybrid attention, which reads them.
+
+Letters: B batch, N image tokens, T text tokens, R reference tokens, D width, H heads, d head size (D = H d).
+"""
+
+import torch
+from diffusers.models.attention_dispatch import dispatch_attention_fn
+from diffusers.models.attention_processor import Attention
+
+
+class _DispatchedAttnProcessor:
+    """Stateless but for the backend, which `ModelMixin.set_attention_backend` sets; one object serves every block.
+
+    `Attention.forward` hands every processor an `encoder_hidden_states` and an `attention_mask`; where SD3 has none,
+    they are None.
+    """
+
+    _attention_backend = None
+    _parallel_config = None
+
+    def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """softmax(Q K^T / sqrt(d)) V by the chosen backend: (B, N, H, d), 2 x (B, M, H, d) -> (B, N, D)."""
+        attended = dispatch_attention_fn(
+            query, key, value, backend=self._attention_backend, parallel_config=self._parallel_config
+        )  # (B, N, H, d)
+        return attended.flatten(2).to(query.dtype)
+
+
+class ReferenceAttnProcessor(_DispatchedAttnProcessor):
+    """Self-attention that returns, beside its output, the keys and values as they leave `to_k` and `to_v`."""
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: None = None,
+        attention_mask: None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """
+        Args:
+            hidden_states: (B, N, D), after AdaLN.
+
+        Returns:
+            Output, keys, values: each (B, N, D); keys and values before the head split.
+        """
+        key, value = attn.to_k(hidden_states), attn.to_v(hidden_states)  # (B, N, D)
+        attended = self.attend(*(split_heads(x, attn.heads) for x in (attn.to_q(hidden_states), key, value)))
+        return attn.to_out[0](attended), key, value
+
+
+class HybridAttnProcessor(_DispatchedAttnProcessor):
+    """Multimodal hybrid attention: Q = [image, text], K = [image, reference, text], V likewise.
+
+    Without a reference it is SD3's joint attention. Where a checkpoint has QK-norms (the published one has none), the
+    reference keys pass through the image stream's.
+    """
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        attention_mask: None = None,
+        reference_key: torch.Tensor | None = None,
+        reference_value: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Args:
+            hidden_states: (B, N, D), the image stream after AdaLN.
+            encoder_hidden_states: (B, T, D), the text stream after AdaLN.
+            reference_key, reference_value: (B, R, D), this block's; both or neither.
+
+        Returns:
+            Image stream (B, N, D) and text stream (B, T, D).
+        """
+        image_tokens = hidden_states.shape[1]
+
+        query, key, value = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states)  # (B, N, D)
+        if reference_key is not None:
+            key = torch.cat([key, reference_key], dim=1)  # (B, N + R, D)
+            value = torch.cat([value, reference_value], dim=1)
+        query, key, value = (split_heads(x, attn.heads) for x in (query, key, value))
+
+        text_query, text_key, text_value = (
+            split_heads(project(encoder_hidden_states), attn.heads)
+            for project in (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
+        )  # (B, T, H, d)
+
+        if attn.norm_q is not None:
+            query, key = attn.norm_q(query), attn.norm_k(key)
+        if attn.norm_added_q is not None:
+            text_query, text_key = attn.norm_added_q(text_query), attn.norm_added_k(text_key)
+
+        attended = self.attend(
+            torch.cat([query, text_query], dim=1),  # (B, N + T, H, d)
+            torch.cat([key, text_key], dim=1),  # (B, N + R + T, H, d)
+            torch.cat([value, text_value], dim=1),
+        )
+        image, text = attended[:, :image_tokens], attended[:, image_tokens:]
+        if not attn.context_pre_only:
+            text = attn.to_add_out(text)
+        return attn.to_out[0](image), text
+
+
+def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
+    """(B, N, D) -> (B, N, H, d), the layout of diffusers' attention backends."""
+    return x.unflatten(-1, (heads, -1))
