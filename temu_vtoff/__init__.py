@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from temu_vtoff.feature_extractor import FeatureExtractor, ReferenceFeatures
     from temu_vtoff.generator import TryOffTransformer
-    from temu_vtoff.pipeline import TryOffPipeline, TryOffPipelineOutput
+    from temu_vtoff.pipeline import TryOffPipeline
 
 __version__ = "0.1.0"
 
@@ -17,10 +17,9 @@ _HOMES = {
     "FeatureExtractor": "temu_vtoff.feature_extractor",
     "ReferenceFeatures": "temu_vtoff.feature_extractor",
     "TryOffPipeline": "temu_vtoff.pipeline",
-    "TryOffPipelineOutput": "temu_vtoff.pipeline",
     "TryOffTransformer": "temu_vtoff.generator",
 }
-__all__ = ["FeatureExtractor", "ReferenceFeatures", "TryOffPipeline", "TryOffPipelineOutput", "TryOffTransformer"]
+__all__ = ["FeatureExtractor", "ReferenceFeatures", "TryOffPipeline", "TryOffTransformer"]
 
 
 def __getattr__(name: str) -> Any:

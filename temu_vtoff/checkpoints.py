@@ -1,7 +1,7 @@
 """Loading from the hub or a folder: what can go wrong, told in one sentence."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,22 @@ class StrictLoadingMixin:
 
         unneeded = re.compile("|".join(model.unneeded_checkpoint_keys) or r"(?!)")
         surplus = [key for key in info["unexpected_keys"] if not unneeded.match(key)]
-        for keys, problem in ((info["missing_keys"], "lacks"), (surplus, "has unknown")):
-            if keys:
-                raise CheckpointError(
-                    f"{what} can't be loaded from {pretrained_model_name_or_path}: the checkpoint {problem} "
-                    f"{len(keys)} weights ({_some(keys)}); is it the right folder, and complete?"
-                )
+        check_weights(info["missing_keys"], surplus, what, pretrained_model_name_or_path)
         return (model, info) if wants_info else model
+
+
+def check_weights(missing: Iterable[str], surplus: Iterable[str], what: str, where: str | Path) -> None:
+    """
+    Raises:
+        CheckpointError: There are missing or surplus weights.
+    """
+    for keys, problem in ((sorted(missing), "lacks"), (sorted(surplus), "has unknown")):
+        if keys:
+            some = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
+            raise CheckpointError(
+                f"{what} can't be loaded from {where}: the checkpoint {problem} {len(keys)} weights ({some}); is it "
+                "the right folder, and complete?"
+            )
 
 
 @contextmanager
@@ -140,10 +149,6 @@ def _is_network_error(chain: list[BaseException], text: str) -> bool:
         "gaierror",
     }
     return bool(names & network) or "couldn't connect to" in text or "outgoing traffic has been disabled" in text
-
-
-def _some(keys: list[str], count: int = 3) -> str:
-    return ", ".join(sorted(keys)[:count]) + (", …" if len(keys) > count else "")
 
 
 def _one_line(error: BaseException, limit: int = 300) -> str:

@@ -22,8 +22,7 @@ from torch import nn
 from temu_vtoff.attention import ReferenceAttnProcessor
 from temu_vtoff.checkpoints import StrictLoadingMixin
 
-# Input channels, in this order: person latents, mask, latents of the photo with the garment greyed out.
-PERSON_CHANNELS, MASK_CHANNELS = 16, 1
+UNNEEDED_CONFIG = ("joint_attention_dim", "caption_projection_dim", "out_channels", "dual_attention_layers", "qk_norm")
 
 
 @dataclass(frozen=True)
@@ -136,6 +135,12 @@ class FeatureExtractor(StrictLoadingMixin, ModelMixin, AttentionMixin, ConfigMix
             ]
         )
         self.gradient_checkpointing = False
+
+    @classmethod
+    def extract_init_dict(cls, config_dict, **kwargs):
+        """Leaves out what the published configuration says of the text stream and the output, which are not here."""
+        needed = {name: value for name, value in config_dict.items() if name not in UNNEEDED_CONFIG}
+        return super().extract_init_dict(needed, **kwargs)
 
     @property
     def unneeded_checkpoint_keys(self) -> tuple[str, ...]:

@@ -1,0 +1,167 @@
+"""Finding and loading the pipeline's components: from a base and a try-off source, or from one that holds them all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
+from huggingface_hub import hf_hub_download
+from transformers import (
+    AutoTokenizer,
+    CLIPImageProcessor,
+    CLIPTextModelWithProjection,
+    CLIPVisionModelWithProjection,
+    T5EncoderModel,
+)
+
+from temu_vtoff.builtin import resolve
+from temu_vtoff.checkpoints import CheckpointError, check_weights, explain_loading
+from temu_vtoff.feature_extractor import FeatureExtractor
+from temu_vtoff.generator import TryOffTransformer
+
+IMAGE_ENCODERS = {  # of the published model, on the hub
+    "image_encoder_large": "openai/clip-vit-large-patch14",
+    "image_encoder_bigG": "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
+}
+_DIFFUSERS = {"vae": AutoencoderKL, "transformer": TryOffTransformer, "transformer_vton": FeatureExtractor}
+_TRANSFORMERS = {
+    "text_encoder": CLIPTextModelWithProjection,
+    "text_encoder_2": CLIPTextModelWithProjection,
+    "text_encoder_3": T5EncoderModel,
+    "image_encoder_large": CLIPVisionModelWithProjection,
+    "image_encoder_bigG": CLIPVisionModelWithProjection,
+}
+_OTHERS = {
+    "scheduler": FlowMatchEulerDiscreteScheduler,
+    "feature_extractor": CLIPImageProcessor,
+    "tokenizer": AutoTokenizer,
+    "tokenizer_2": AutoTokenizer,
+    "tokenizer_3": AutoTokenizer,
+}
+_TRYOFF = ("transformer", "transformer_vton")
+_BASE = (
+    "vae",
+    "scheduler",
+    "tokenizer",
+    "tokenizer_2",
+    "tokenizer_3",
+    "text_encoder",
+    "text_encoder_2",
+    "text_encoder_3",
+)
+_REQUIRED = (*_TRYOFF, "vae", "scheduler")
+_CONFIG = ("rescale_clip_input_twice",)
+
+
+def load_components(
+    base: str | Path,
+    tryoff: str | Path | None = None,
+    *,
+    torch_dtype: torch.dtype = torch.float32,
+    revision: str | None = None,
+    variant: str | None = None,
+    given: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The arguments of `TryOffPipeline`, loaded; see its `from_pretrained` for the arguments here.
+
+    Raises:
+        CheckpointError: A source can't be had or is incomplete.
+        TypeError: `given` names something that is no component.
+    """
+    given = dict(given or {})
+    known = {*_DIFFUSERS, *_TRANSFORMERS, *_OTHERS, *_CONFIG}
+    if unknown := sorted(set(given) - known):
+        raise TypeError(f"TryOffPipeline has no component {', '.join(unknown)}.")
+
+    base = resolve(base, "tryoff")
+    tryoff = base if tryoff is None else resolve(tryoff, "tryoff")
+    for name in IMAGE_ENCODERS:  # may be given by name
+        if isinstance(given.get(name), (str, Path)):
+            given[name] = _load(name, resolve(given[name], "tryoff"), None, torch_dtype)
+
+    sources: dict[str, tuple[str, str | None]] = {}  # component -> where, subfolder
+    if tryoff == base:
+        index = _read_index(base, revision)
+        sources = {name: (base, name) for name in _listed(base, index)}
+        given = {name: index[name] for name in _CONFIG if name in index} | given
+    else:
+        sources |= {name: (base, name) for name in _BASE}
+        sources |= {name: (tryoff, name) for name in _TRYOFF}
+        sources |= {name: (where, None) for name, where in IMAGE_ENCODERS.items()}
+    _check_folders(sources, given)
+
+    for name, (where, subfolder) in sources.items():
+        if name not in given:
+            of_base = {"revision": revision, "variant": variant} if where == base else {}
+            given[name] = _load(name, where, subfolder, torch_dtype, **of_base)
+    return given
+
+
+def _load(
+    name: str,
+    where: str,
+    subfolder: str | None,
+    torch_dtype: torch.dtype,
+    revision: str | None = None,
+    variant: str | None = None,
+) -> Any:
+    if name in IMAGE_ENCODERS and subfolder is None and (Path(where) / name / "config.json").is_file():
+        subfolder = name  # a whole pipeline's folder, named as an image encoder
+    place: dict[str, Any] = {"subfolder": subfolder} if subfolder is not None else {}
+    if revision is not None:
+        place["revision"] = revision
+    with explain_loading(where if subfolder is None else f"{where}/{subfolder}", f"the {name}"):
+        if name in _OTHERS:
+            return _OTHERS[name].from_pretrained(where, **place)
+        if variant is not None:
+            place["variant"] = variant
+        if name in _DIFFUSERS:
+            return _DIFFUSERS[name].from_pretrained(where, torch_dtype=torch_dtype, **place)
+        model, info = _TRANSFORMERS[name].from_pretrained(where, dtype=torch_dtype, output_loading_info=True, **place)
+        check_weights(info["missing_keys"], (), f"the {name}", where)
+        return model.eval()
+
+
+def _read_index(where: str, revision: str | None) -> dict[str, Any]:
+    """A whole pipeline's model_index.json; empty for a folder without one."""
+    path = Path(where)
+    if path.is_dir():
+        path = path / "model_index.json"
+        if not path.is_file():
+            return {}
+    else:
+        with explain_loading(where, "the model"):
+            path = Path(hf_hub_download(where, "model_index.json", revision=revision))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _listed(where: str, index: dict[str, Any]) -> list[str]:
+    """The components that a source holds: those its index names, else those it has a folder for."""
+    names = [*_DIFFUSERS, *_TRANSFORMERS, *_OTHERS]
+    if index:
+        return [name for name in names if isinstance(index.get(name), list) and index[name][1] is not None]
+    return [name for name in names if (Path(where) / name).is_dir()]
+
+
+def _check_folders(sources: dict[str, tuple[str, str | None]], given: dict[str, Any]) -> None:
+    """Before anything is loaded: every part must be there; all that are missing are named at once."""
+    missing = [name for name in _REQUIRED if name not in sources and name not in given]
+    absent: dict[str, list[str]] = {}
+    for name, (where, subfolder) in sources.items():
+        if name in given or subfolder is None or not Path(where).is_dir():
+            continue
+        if not (Path(where) / subfolder).is_dir():
+            absent.setdefault(where, []).append(subfolder)
+    if missing:
+        where = next(iter(sources.values()), (None, None))[0]
+        absent.setdefault(where or "the folder given", []).extend(missing)
+    if absent:
+        raise CheckpointError("; ".join(_lacks(where, parts) for where, parts in absent.items()))
+
+
+def _lacks(where: str, parts: Iterable[str]) -> str:
+    return f"{where} lacks {', '.join(f'{part}/' for part in sorted(parts))}: it is not a complete checkpoint"
