@@ -1,7 +1,142 @@
-"""Where the garments are: SegFormer label maps of dressed people, and what becomes of them as masks."""
+"""Where the garments of dressed people are: label maps by a SegFormer, and what `masks` makes of them.
 
-# The 18 classes of the ATR set, as SegFormer clothes and DressCode's label maps count them.
-LABELS = (
-    "Background", "Hat", "Hair", "Sunglasses", "Upper-clothes", "Skirt", "Pants", "Dress", "Belt", "Left-shoe",
-    "Right-shoe", "Face", "Left-leg", "Right-leg", "Left-arm", "Right-arm", "Bag", "Scarf",
-)  # fmt: skip
+Heavy imports stand inside functions, so that scripts that offer segmentation start at once.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from temu_vtoff import builtin
+from temu_vtoff.checkpoints import CheckpointError, check_weights, explain_loading
+from temu_vtoff.masks import (
+    CATEGORIES,
+    CATEGORY_LABELS,
+    LABELS,
+    GarmentNotFoundError,
+    choose_labels,
+    clean_mask,
+    fine_mask,
+    garment_mask,
+    garments_present,
+    label_ids,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
+
+__all__ = [
+    "CATEGORIES",
+    "CATEGORY_LABELS",
+    "LABELS",
+    "PUBLISHED_SEGMENTER",
+    "ClothSegmenter",
+    "GarmentNotFoundError",
+    "choose_labels",
+    "clean_mask",
+    "fine_mask",
+    "garment_mask",
+    "garments_present",
+    "label_ids",
+]
+
+PUBLISHED_SEGMENTER = "mattmdjaga/segformer_b2_clothes"
+_PIXELS_AT_ONCE = 2**18  # of a label map: with 18 float32 scores each, 19 MB
+logger = logging.getLogger(__name__)
+
+
+class ClothSegmenter:
+    """A SegFormer with the labels of `LABELS`, loaded once and used for any number of photos."""
+
+    def __init__(self, model: "SegformerForSemanticSegmentation", processor: "SegformerImageProcessor"):
+        self.model = model.eval()
+        self.processor = processor
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path = PUBLISHED_SEGMENTER,
+        device: "str | torch.device | None" = None,
+        dtype: "torch.dtype | None" = None,
+    ) -> "ClothSegmenter":
+        """
+        Args:
+            name_or_path: Hub id, folder, or "builtin".
+            device: Left unset, the CPU.
+            dtype: Left unset, float16 on a CUDA device and float32 elsewhere.
+
+        Raises:
+            HubUnreachableError: The model is not on this machine and the hub does not answer.
+            CheckpointError: It can't be loaded, or has other labels.
+        """
+        import torch
+        from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
+
+        where = builtin.resolve(name_or_path, "segmenter")
+        device = torch.device("cpu" if device is None else device)
+        if dtype is None:
+            dtype = torch.float16 if device.type == "cuda" else torch.float32
+        with explain_loading(name_or_path, "the segmenter"):
+            processor = SegformerImageProcessor.from_pretrained(where)
+            model, info = SegformerForSemanticSegmentation.from_pretrained(where, dtype=dtype, output_loading_info=True)
+        check_weights(info["missing_keys"], (), "the segmenter", name_or_path)
+        names = [name for _, name in sorted(model.config.id2label.items())]
+        if [name.lower() for name in names] != [name.lower() for name in LABELS]:
+            raise CheckpointError(
+                f"the segmenter {name_or_path} has other labels ({', '.join(names[:3])}, …, {len(names)} in all); give "
+                f"a SegFormer trained on {', '.join(LABELS[:3])} and so on, as {PUBLISHED_SEGMENTER}."
+            )
+        return cls(model.to(device), processor)
+
+    def label_maps(self, images: Sequence[Image.Image]) -> list[np.ndarray]:
+        """The label of every pixel.
+
+        Args:
+            images: Upright RGB photos, of any sizes; they go through the model as one batch.
+
+        Returns:
+            For each photo (H, W) of its own size, uint8 ids of `LABELS`.
+        """
+        import torch
+
+        if not images:
+            return []
+        with torch.inference_mode():
+            inputs = self.processor(list(images), return_tensors="pt")
+            pixel_values = inputs["pixel_values"].to(self.model.device, self.model.dtype)
+            logits = self.model(pixel_values).logits.float()  # (B, labels, h, w)
+            maps = [_label_map(scores, image.height, image.width) for scores, image in zip(logits, images, strict=True)]
+        return [label_map.cpu().numpy() for label_map in maps]
+
+
+def _label_map(logits: "torch.Tensor", height: int, width: int) -> "torch.Tensor":
+    """Logits upsampled to the photo's size, then argmax: the other way round 5% of the labels change.
+
+    Bilinear as `F.interpolate`, but in stripes of rows, since the scores of all labels of a 48-megapixel photo at once
+    take 3.5 GB.
+
+    Args:
+        logits: (labels, h, w), float32.
+
+    Returns:
+        (height, width), uint8.
+    """
+    import torch
+    from torch.nn.functional import interpolate
+
+    h = logits.shape[1]
+    across = interpolate(logits[None], size=(h, width), mode="bilinear", align_corners=False)[0]  # (labels, h, W)
+    rows = ((torch.arange(height, device=logits.device) + 0.5) * (h / height) - 0.5).clamp(min=0)
+    above = rows.long()
+    below = (above + 1).clamp(max=h - 1)
+    weight = rows - above
+    stripes = [
+        torch.lerp(across[:, above[part]], across[:, below[part]], weight[part, None]).argmax(0).to(torch.uint8)
+        for part in torch.arange(height, device=logits.device).split(max(1, _PIXELS_AT_ONCE // width))
+    ]
+    return torch.cat(stripes)

@@ -1,0 +1,188 @@
+"""From a label map to a garment's mask: which labels count as which garment, and how the mask is cleaned.
+
+Label maps are (H, W) arrays of the ids of `LABELS`, as SegFormer clothes predicts them and DressCode stores them.
+"""
+
+import logging
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+logger = logging.getLogger(__name__)
+
+# The 18 classes of the ATR set, in the order of their ids.
+LABELS = (
+    "Background",
+    "Hat",
+    "Hair",
+    "Sunglasses",
+    "Upper-clothes",
+    "Skirt",
+    "Pants",
+    "Dress",
+    "Belt",
+    "Left-shoe",
+    "Right-shoe",
+    "Face",
+    "Left-leg",
+    "Right-leg",
+    "Left-arm",
+    "Right-arm",
+    "Bag",
+    "Scarf",
+)
+# The release counts only 6, pants, as lower_body, which leaves every skirt without a mask.
+CATEGORY_LABELS = {"upper_body": (4,), "lower_body": (5, 6), "dresses": (7,)}
+CATEGORIES = tuple(CATEGORY_LABELS)
+# What SegFormer calls the garment when it is cut so that two names would do: a long top, a two-piece dress.
+_NEIGHBOURS = {"upper_body": (7,), "dresses": (4, 5, 6)}
+
+GREY = 128  # of the greyed-out garment: 0 in [-1, 1]
+LEAST_SHARE = 0.01  # of the person's pixels: less is a slip of the segmenter, not a garment
+LEAST_SHARE_UNASKED = 0.03  # the same when nobody said that the garment is there
+SPECK_SHARE = 0.01  # of the garment's pixels: smaller parts are dropped
+HOLE_SHARE = 0.01  # of the garment's pixels: smaller holes are filled; a hand before the garment is larger
+
+
+class GarmentNotFoundError(ValueError):
+    """The wanted garment is not in the picture.
+
+    Attributes:
+        found: Names of the labels that are, the largest first.
+    """
+
+    def __init__(self, wanted: str, found: Sequence[str]):
+        self.found = list(found)
+        seen = f"found instead: {', '.join(self.found)}" if self.found else "no person was found either"
+        super().__init__(f"There is no {wanted} in the picture; {seen}.")
+
+
+def garment_mask(label_map: np.ndarray, category: str, clothes: Sequence[str] | None = None) -> np.ndarray:
+    """The mask of one garment: its labels, or its neighbour's when it is absent, without specks and small holes.
+
+    Args:
+        label_map: (H, W), integer ids of `LABELS`.
+        category: One of `CATEGORIES`.
+        clothes: Names from `LABELS` that make up the garment, in place of the category's.
+
+    Returns:
+        (H, W), bool.
+
+    Raises:
+        GarmentNotFoundError: Neither the garment nor a neighbour is there.
+        ValueError: Unknown category or name, or a label map with other ids.
+    """
+    return clean_mask(np.isin(label_map, choose_labels(label_map, category, clothes)))
+
+
+def choose_labels(label_map: np.ndarray, category: str, clothes: Sequence[str] | None = None) -> tuple[int, ...]:
+    """The label ids that make up the garment in this picture; arguments and errors as of `garment_mask`.
+
+    An upper body or a dress that is absent is taken from its neighbour (a dress; top, skirt and pants), with a warning.
+    """
+    wanted = label_ids(category, clothes)
+    counts = _count_labels(label_map)
+    if _is_there(counts, wanted, LEAST_SHARE):
+        return wanted
+    neighbour = _NEIGHBOURS.get(category, ()) if clothes is None else ()
+    if _is_there(counts, neighbour, LEAST_SHARE):
+        present = ", ".join(LABELS[i] for i in neighbour if counts[i])
+        message = f"No {_names(wanted)} in the picture: {present} is taken as the {category} garment."
+        logger.info(message)
+        warnings.warn(message, stacklevel=2)
+        return neighbour
+    order = np.argsort(-counts[1:], kind="stable") + 1
+    found = [LABELS[i] for i in order if i not in wanted and _is_there(counts, (i,), LEAST_SHARE)]
+    raise GarmentNotFoundError(f"{category} garment ({_names(wanted)})" if clothes is None else _names(wanted), found)
+
+
+def garments_present(label_map: np.ndarray) -> list[str]:
+    """The categories that the picture shows: those with at least `LEAST_SHARE_UNASKED` of the person's pixels."""
+    counts = _count_labels(label_map)
+    return [name for name, ids in CATEGORY_LABELS.items() if _is_there(counts, ids, LEAST_SHARE_UNASKED)]
+
+
+def label_ids(category: str, clothes: Sequence[str] | None = None) -> tuple[int, ...]:
+    """The ids of a category, or of the named labels (upper and lower case alike) when given.
+
+    Raises:
+        ValueError: Unknown category or name.
+    """
+    if clothes is None:
+        if category not in CATEGORY_LABELS:
+            raise ValueError(f"category is {category!r}; choose one of {', '.join(CATEGORIES)}.")
+        return CATEGORY_LABELS[category]
+    if isinstance(clothes, str) or not clothes:
+        raise ValueError(f"clothes is {clothes!r}; give a list of label names: {', '.join(LABELS[1:])}.")
+    ids = {name.lower(): index for index, name in enumerate(LABELS)}
+    unknown = [name for name in clothes if name.lower() not in ids]
+    if unknown:
+        raise ValueError(f"clothes has no labels {', '.join(unknown)}; the labels are {', '.join(LABELS[1:])}.")
+    return tuple(ids[name.lower()] for name in clothes)
+
+
+def clean_mask(mask: np.ndarray) -> np.ndarray:
+    """Drops parts and fills holes smaller than a share of the mask's area; the largest part always stays.
+
+    Args:
+        mask: (H, W), bool.
+
+    Returns:
+        (H, W), bool; a new array.
+    """
+    from scipy import ndimage
+
+    area = np.count_nonzero(mask)
+    if area == 0:
+        return mask.copy()
+    parts, _ = ndimage.label(mask, structure=np.ones((3, 3)))  # pixels that touch by a corner belong together
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    kept = (sizes >= SPECK_SHARE * area) | (sizes == sizes.max())
+    kept[0] = False
+    mask = kept[parts]
+
+    gaps, _ = ndimage.label(~mask)
+    sizes = np.bincount(gaps.ravel())
+    filled = sizes < HOLE_SHARE * area
+    for edge in (gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]):
+        filled[edge] = False  # open to the outside: no hole
+    filled[0] = True  # the mask itself
+    return filled[gaps]
+
+
+def fine_mask(image: Image.Image, mask: np.ndarray | Image.Image) -> Image.Image:
+    """The picture with the garment greyed out.
+
+    The paper's text says that the garment is kept; the release's code and example files grey it out, as here.
+
+    Args:
+        image: RGB.
+        mask: (H, W), bool, of the picture's size; or an L picture, 0 outside the garment.
+
+    Returns:
+        RGB; `GREY` where the mask is true.
+    """
+    pixels, mask = np.array(image), np.asarray(mask, dtype=bool)
+    if pixels.shape[:2] != mask.shape:
+        raise ValueError(f"the picture has {pixels.shape[:2]} rows and columns, the mask {mask.shape}.")
+    pixels[mask] = GREY
+    return Image.fromarray(pixels)
+
+
+def _count_labels(label_map: np.ndarray) -> np.ndarray:
+    counts = np.bincount(np.asarray(label_map).ravel(), minlength=len(LABELS))
+    if len(counts) > len(LABELS):
+        raise ValueError(f"the label map holds the id {len(counts) - 1}; its ids must be 0 to {len(LABELS) - 1}.")
+    return counts
+
+
+def _is_there(counts: np.ndarray, ids: Sequence[int], share: float) -> bool:
+    area = counts[list(ids)].sum()
+    return bool(area > 0 and area >= share * counts[1:].sum())
+
+
+def _names(ids: Sequence[int]) -> str:
+    return " or ".join(LABELS[i] for i in ids)
