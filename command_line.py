@@ -1,25 +1,68 @@
-"""What the scripts share: errors as one sentence, choice of device and dtype, and the record of a run."""
+"""What the scripts share: flags, errors as one sentence, and what is shown while they run."""
 
-import json
-import os
-import platform
-import subprocess
+import argparse
 import sys
-import time
-from argparse import Namespace
-from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import torch
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 MIXED_PRECISION = ("no", "fp16", "bf16")
-_PACKAGES = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow")
+Item = TypeVar("Item")
 
 
-def run(main: Callable[[Namespace], int | None], args: Namespace) -> None:
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the description's lines and adds each flag's default, where it has one worth showing."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        if action.default in (None, False, argparse.SUPPRESS) or action.nargs == 0:
+            return action.help
+        default = " ".join(map(str, action.default)) if isinstance(action.default, (list, tuple)) else action.default
+        return f"{action.help} (default: {default})".replace("%", "%%")
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """An argument parser whose help shows the script's docstring as written, and defaults."""
+    made = argparse.ArgumentParser(description=description, formatter_class=_HelpFormatter)
+    made.add_argument("--debug", action="store_true", help="show tracebacks")
+    return made
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """Which models to use: what `temu_vtoff.loading.complete_sources` and the stages' loaders take."""
+    group = parser.add_argument_group(
+        "models", 'hub ids, folders or "builtin"; naming one of the two published sources fills in the other'
+    )
+    add = group.add_argument
+    add("--pretrained_model_name_or_path", metavar="BASE", help="base model, or a whole pipeline; builtin when absent")
+    add(
+        "--pretrained_model_name_or_path_sd3_tryoff",
+        metavar="TRYOFF",
+        help="generator and feature extractor; builtin when absent",
+    )
+    beside = "when absent, the built-in one beside the built-in try-off model, else"
+    add("--segmentation_model", help=f"SegFormer; {beside} mattmdjaga/segformer_b2_clothes")
+    add("--caption_model", help=f"Qwen2.5-VL; {beside} Qwen/Qwen2.5-VL-3B-Instruct")
+    own = "when absent, the pipeline's own, else"
+    add("--image_encoder_large", help=f"CLIP-L vision encoder; {own} openai/clip-vit-large-patch14")
+    add("--image_encoder_bigG", help=f"bigG vision encoder; {own} laion/CLIP-ViT-bigG-14-laion2B-39B-b160k")
+    add("--revision", help="revision of BASE")
+    add("--variant", help="variant of BASE's weights, e.g. fp16")
+
+
+def add_device_flags(parser: argparse.ArgumentParser) -> None:
+    """Where and in which precision models run: what `temu_vtoff.devices` takes."""
+    group = parser.add_argument_group("device")
+    add = group.add_argument
+    add("--device", help="cpu, cuda, cuda:1 or mps; the best there is when absent")
+    add("--mixed_precision", choices=MIXED_PRECISION, help="when absent, bf16 on a GPU that has it, else no")
+    add(
+        "--offload",
+        default="none",
+        choices=("none", "model", "sequential"),
+        help="keep models in host memory until they are used: less GPU memory, more time",
+    )
+
+
+def run(main: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> None:
     """Runs a script's main and ends the process: status 0 or what main returns, 2 for a user's mistake.
 
     Args:
@@ -58,111 +101,34 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
-def writable_folder(path: str | Path) -> Path:
-    """The folder, made when absent.
-
-    Raises:
-        ValueError: It can't be made or written.
-    """
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"the output folder {folder} can't be made: {error.strerror}.") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ValueError(f"the output folder {folder} is not writable.")
-    return folder
+def positive(text: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
-def choose_device(name: str | None = None) -> "torch.device":
-    """The device by name, or the best there is: CUDA, then Apple's MPS, then the CPU.
+def quiet_libraries() -> None:
+    """Leaves the screen to the script: no warnings and loading bars of diffusers and transformers."""
+    import diffusers
+    import transformers
 
-    Raises:
-        ValueError: The named device is unknown or absent.
-    """
-    import torch
-
-    if name is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"--device {name} is no device; give cpu, cuda, cuda:1 or mps.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"--device {name} was asked for, but torch sees {torch.cuda.device_count()} CUDA devices.")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError(f"--device {name} was asked for, but this machine has no MPS.")
-    return device
+    diffusers.utils.logging.set_verbosity_error()
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
 
 
-def choose_dtype(mixed_precision: str | None, device: "torch.device") -> "torch.dtype":
-    """The compute dtype of `--mixed_precision`; left unset, bf16 on a GPU and float32 elsewhere."""
-    import torch
+def say(message: str) -> None:
+    """A line for the person, on standard error: standard output is for results."""
+    from tqdm import tqdm
 
-    if mixed_precision is None:
-        mixed_precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "no"
-    return {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[mixed_precision]
+    tqdm.write(message, file=sys.stderr)
 
 
-def write_run_record(folder: str | Path, args: Namespace, started: float, **facts: Any) -> Path:
-    """Writes run.json beside the results: arguments, versions, commit, seconds, memory, and the given facts.
+def progress(items: Sequence[Item], what: str) -> Iterable[Item]:
+    """The items under a progress bar on standard error."""
+    from tqdm import tqdm
 
-    Args:
-        started: `time.time()` at the start.
-        facts: What only the script knows: model ids, seeds, items.
-    """
-    record = {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "arguments": {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()},
-        **facts,
-        "seconds": round(time.time() - started, 2),
-        "peak_memory_mb": _peak_memory_mb(),
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "versions": {name: v for name in _PACKAGES if (v := _version(name))},
-        "platform": platform.platform(),
-    }
-    path = Path(folder) / "run.json"
-    write_text(path, json.dumps(record, indent=1, default=str) + "\n")
-    return path
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file under a temporary name and renames it, so that no reader meets half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def _peak_memory_mb() -> dict[str, int]:
-    memory = {}
-    try:
-        import resource
-
-        scale = 1024 if sys.platform != "darwin" else 1024**2
-        memory["host"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // scale
-    except ImportError:  # Windows
-        pass
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        memory["cuda"] = torch.cuda.max_memory_allocated() // 1024**2
-    return memory
-
-
-def _commit() -> str | None:
-    try:
-        answer = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None if answer.returncode == 0 else None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    return tqdm(items, desc=what, file=sys.stderr, disable=None if len(items) > 1 else True)

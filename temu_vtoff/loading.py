@@ -18,11 +18,14 @@ from transformers import (
     T5EncoderModel,
 )
 
-from temu_vtoff.builtin import resolve
+from temu_vtoff.builtin import BUILTIN, resolve
 from temu_vtoff.checkpoints import CheckpointError, check_weights, explain_loading
 from temu_vtoff.feature_extractor import FeatureExtractor
 from temu_vtoff.generator import TryOffTransformer
+from temu_vtoff.inputs import WorkingSize
 
+PUBLISHED_BASE = "stabilityai/stable-diffusion-3-medium-diffusers"
+PUBLISHED_TRYOFF = "davidelobba/TEMU-VTOFF"
 IMAGE_ENCODERS = {  # of the published model, on the hub
     "image_encoder_large": "openai/clip-vit-large-patch14",
     "image_encoder_bigG": "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
@@ -55,6 +58,35 @@ _BASE = (
 )
 _REQUIRED = (*_TRYOFF, "vae", "scheduler")
 _CONFIG = ("rescale_clip_input_twice",)
+
+
+def complete_sources(base: str | None = None, tryoff: str | None = None) -> tuple[str, str]:
+    """The base and the try-off source when one of them, or both, are left open.
+
+    Neither is the built-in model. A base that is a whole pipeline stands alone; otherwise one of the two published
+    sources goes with what is named.
+    """
+    if base is None and tryoff is None:
+        return BUILTIN, BUILTIN
+    if tryoff is None:
+        return base, base if _is_whole(base) else PUBLISHED_TRYOFF
+    return (tryoff if _is_whole(tryoff) else PUBLISHED_BASE) if base is None else base, tryoff
+
+
+def read_working_size(base: str, tryoff: str, revision: str | None = None) -> WorkingSize:
+    """The model's size from its configurations alone: cheap, and tells early when a source can't be had.
+
+    Raises:
+        CheckpointError: As for `load_components`.
+    """
+    base, tryoff = resolve(base, "tryoff"), resolve(tryoff, "tryoff")
+    _check_folders({"vae": (base, "vae")} | {name: (tryoff, name) for name in _TRYOFF}, {})
+    with explain_loading(tryoff, "the try-off model"):
+        of_base = {"revision": revision} if tryoff == base else {}
+        transformer = TryOffTransformer.load_config(tryoff, subfolder="transformer", **of_base)
+    with explain_loading(base, "the base model"):
+        vae = AutoencoderKL.load_config(base, subfolder="vae", revision=revision)
+    return WorkingSize.of(transformer, vae)
 
 
 def load_components(
@@ -99,6 +131,11 @@ def load_components(
             of_base = {"revision": revision, "variant": variant} if where == base else {}
             given[name] = _load(name, where, subfolder, torch_dtype, **of_base)
     return given
+
+
+def _is_whole(source: str) -> bool:
+    folder = Path(source)
+    return source == BUILTIN or all((folder / part).is_dir() for part in _REQUIRED)
 
 
 def _load(

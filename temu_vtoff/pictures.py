@@ -2,6 +2,8 @@
 
 import os
 import threading
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,31 @@ def list_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
     """The picture files of a folder, sorted by path, by suffix (`PICTURE_SUFFIXES`)."""
     found = Path(folder).rglob("*") if recursive else Path(folder).iterdir()
     return sorted(path for path in found if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+
+
+def find_pictures(paths: Sequence[str | Path]) -> list[Path]:
+    """The files named, and the pictures of the folders named.
+
+    Raises:
+        ValueError: A folder without pictures.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        inside = list_pictures(path) if path.is_dir() else [path]
+        if not inside:
+            raise ValueError(f"there are no pictures in the folder {path}.")
+        found += inside
+    return found
+
+
+def unique_stems(paths: Sequence[Path]) -> list[str]:
+    """A name for what is made of each picture: its stem, with the suffix and a number where others share it."""
+    shared, seen, stems = Counter(path.stem for path in paths), Counter(), []
+    for path in paths:
+        stem = path.stem if shared[path.stem] == 1 else f"{path.stem}_{path.suffix[1:]}"
+        seen[stem] += 1
+        stems.append(stem if seen[stem] == 1 else f"{stem}_{seen[stem]}")
+    return stems
 
 
 def fit_picture(
@@ -80,6 +107,30 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
+
+
+def open_mask(source: str | Path | Image.Image, photo: Image.Image) -> Image.Image:
+    """A mask drawn for a photo, at the photo's size.
+
+    Args:
+        source: Of the upright photo's aspect ratio; light (128 and more) on the garment.
+        photo: Upright.
+
+    Returns:
+        L, 0 or 255.
+
+    Raises:
+        ValueError: Another aspect ratio, or nothing light in it.
+    """
+    mask = open_picture(source).convert("L")
+    if abs(mask.width * photo.height / (mask.height * photo.width) - 1) > 0.02:
+        raise ValueError(
+            f"the mask is {mask.width}x{mask.height}, the photo {photo.width}x{photo.height}: give one of its shape."
+        )
+    mask = mask.resize(photo.size, Image.Resampling.NEAREST).point(lambda level: 255 if level >= 128 else 0)
+    if mask.getbbox() is None:
+        raise ValueError("the mask is black all over: the garment must be white in it.")
+    return mask
 
 
 def save_picture(image: Image.Image, path: str | Path, **options: object) -> Path:

@@ -33,7 +33,6 @@ from temu_vtoff.generator import TryOffTransformer
 from temu_vtoff.inputs import Pictures
 from temu_vtoff.loading import load_components
 
-ASPECT_RATIO = 3 / 4  # width to height of DressCode's and VITON-HD's pictures
 OUTPUT_TYPES = ("pil", "pt", "np", "latent")
 
 
@@ -146,15 +145,9 @@ class TryOffPipeline(ConditioningMixin, StableDiffusion3Pipeline):
         return cls(**loaded)
 
     @property
-    def size_multiple(self) -> int:
-        """Height and width must be multiples of this: VAE factor x patch size."""
-        return self.vae_scale_factor * self.patch_size
-
-    @property
-    def default_size(self) -> tuple[int, int]:
-        """Width and height that the model was made for, in pixels: (768, 1024) published."""
-        height = self.transformer.config.sample_size * self.vae_scale_factor
-        return round(height * ASPECT_RATIO / self.size_multiple) * self.size_multiple, height
+    def working_size(self) -> inputs.WorkingSize:
+        """The size that the model was made for: 768 x 1024 published."""
+        return inputs.WorkingSize.of(self.transformer.config, self.vae.config)
 
     @torch.no_grad()
     def __call__(
@@ -193,7 +186,7 @@ class TryOffPipeline(ConditioningMixin, StableDiffusion3Pipeline):
             prompt_embeds: (B, T, joint_attention_dim), instead of `prompt`, with `pooled_prompt_embeds` (B, P).
             negative_prompt_embeds: Likewise, with `negative_pooled_prompt_embeds`.
             image_embeds: (B, P), instead of encoding the photos.
-            height: In pixels, a multiple of `size_multiple`; a tensor's own, else the model's own.
+            height: In pixels, a multiple of `working_size.multiple`; a tensor's own, else the model's own.
             width: Likewise.
             num_inference_steps: Euler steps.
             guidance_scale: 1 or less turns guidance off and halves the work.
@@ -215,7 +208,10 @@ class TryOffPipeline(ConditioningMixin, StableDiffusion3Pipeline):
             raise ValueError(f"output_type is {output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}.")
         if num_inference_steps < 1 or num_images_per_prompt < 1:
             raise ValueError("num_inference_steps and num_images_per_prompt must be at least 1.")
-        width, height = inputs.picture_size(image, width, height, self.default_size, self.size_multiple)
+        if isinstance(image, torch.Tensor):
+            width = image.shape[-1] if width is None else width
+            height = image.shape[-2] if height is None else height
+        width, height = self.working_size.choose(width, height)
         image = inputs.picture_tensor(image, width, height)  # (B, 3, H, W) in [0, 1]
         mask = inputs.mask_tensor(mask, width, height)  # (B, 1, H, W) in [0, 1]
         if masked_image is None:

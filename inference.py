@@ -1,0 +1,255 @@
+"""Photo in, product picture out: segment the garment, caption it, try it off.
+
+    python inference.py --example_image examples/example1.jpg --category upper_body
+    python inference.py --example_image photos/ --category all --output_dir outputs \\
+        --pretrained_model_name_or_path stabilityai/stable-diffusion-3-medium-diffusers \\
+        --pretrained_model_name_or_path_sd3_tryoff davidelobba/TEMU-VTOFF
+
+Writes per photo <stem>_output.png, _binary_mask.png, _fine_mask.png, _caption.txt and _panel.png (with several garments
+or pictures, their names tell which), and one run.json.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import command_line
+from temu_vtoff.builtin import BUILTIN, NOTICE
+from temu_vtoff.files import writable_folder, write_text
+from temu_vtoff.masks import CATEGORIES
+from temu_vtoff.pictures import RESIZE_MODES
+from temu_vtoff.run_record import write_run_record
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from temu_vtoff import TryOffPipeline
+
+EXAMPLE = Path(__file__).parent / "examples" / "example1.jpg"
+PUBLISHED_SEGMENTER = "mattmdjaga/segformer_b2_clothes"
+IMAGE_ENCODERS = ("image_encoder_large", "image_encoder_bigG")
+PUBLISHED_CAPTIONER = "Qwen/Qwen2.5-VL-3B-Instruct"
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_line.parser(__doc__)
+    add = parser.add_argument_group("what").add_argument
+    add("--example_image", nargs="+", type=Path, default=[EXAMPLE], help="photos, or folders of them")
+    add("--output_dir", default="outputs", help="where results are written")
+    add("--category", default="upper_body", choices=(*CATEGORIES, "all"), help="garment wanted; all: every one found")
+    add("--mask", type=Path, help="mask of the garment, white on it, instead of segmenting; for one photo and category")
+    add("--caption", help="caption of the garment, instead of having it written; for one category")
+    add("--num_images", type=command_line.positive, default=1, help="pictures a garment, by seeds SEED, SEED + 1, …")
+    add = parser.add_argument_group("how").add_argument
+    add("--width", type=int, help="pixels, a multiple of 16; when absent the model's own: published 768, built-in 192")
+    add("--height", type=int, help="likewise: published 1024, built-in 256")
+    add("--resize_mode", default="pad", choices=RESIZE_MODES, help="for photos of another aspect ratio")
+    add("--guidance_scale", type=float, default=2.0, help="1 or less turns guidance off")
+    add("--num_inference_steps", type=command_line.positive, default=28, help="Euler steps")
+    add("--seed", type=int, default=0, help="of each garment's noise")
+    command_line.add_model_flags(parser)
+    command_line.add_device_flags(parser)
+    return parser.parse_args(argv)
+
+
+@dataclass
+class Garment:
+    """One garment to make pictures of, and where its files go."""
+
+    photo: Path
+    category: str
+    stem: Path  # what its files' paths begin with
+    caption: str = ""
+
+    def file(self, ending: str) -> Path:
+        return self.stem.with_name(f"{self.stem.name}_{ending}")
+
+
+class TryOff:
+    """The three stages over some photos. Each stage loads its models, serves every photo and lets the models go."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        from temu_vtoff.devices import choose_device, choose_dtype
+        from temu_vtoff.loading import complete_sources, read_working_size
+        from temu_vtoff.pictures import find_pictures
+
+        self.args = args
+        self.photos = find_pictures(args.example_image)
+        if args.mask is not None and (len(self.photos) > 1 or args.category == "all"):
+            raise ValueError("--mask is for one photo and one category: give a single --example_image and --category.")
+        if args.caption is not None and args.category == "all":
+            raise ValueError("--caption is for one category: give --category.")
+        self.device = choose_device(args.device)
+        self.dtype = choose_dtype(args.mixed_precision, self.device)
+        sources = args.pretrained_model_name_or_path, args.pretrained_model_name_or_path_sd3_tryoff
+        self.base, self.tryoff = complete_sources(*sources)
+        working_size = read_working_size(self.base, self.tryoff, args.revision)
+        self.width, self.height = working_size.choose(args.width, args.height)
+        self.output_dir = writable_folder(args.output_dir)
+        self.failures: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
+
+    def run(self) -> list[Path]:
+        """Segments, captions and tries off; the pictures made."""
+        with self.stage("segment"):
+            garments = self.segment()
+        with self.stage("caption"):
+            self.caption(garments)
+        with self.stage("try off"):
+            return self.try_off(garments)
+
+    def segment(self) -> list[Garment]:
+        from PIL import Image
+
+        from temu_vtoff.masks import fine_mask, garment_mask, garments_present
+        from temu_vtoff.pictures import open_mask, open_picture, save_picture, unique_stems
+        from temu_vtoff.segmentation import ClothSegmenter
+
+        args, garments = self.args, []
+        if args.mask is None:
+            name = self.stage_model(args.segmentation_model, PUBLISHED_SEGMENTER)
+            segmenter = ClothSegmenter.from_pretrained(name, device=self.device)
+        stems = dict(zip(self.photos, unique_stems(self.photos), strict=True))
+        for photo in command_line.progress(self.photos, "segment"):
+            with self.surviving(photo):
+                picture = self.fitted(photo)
+                if args.mask is not None:
+                    mask = self.fit(
+                        open_mask(args.mask, open_picture(photo)), fill=0, resample=Image.Resampling.NEAREST
+                    )
+                    masks = {args.category: np.asarray(mask) > 0}
+                else:
+                    label_map = segmenter.label_maps([picture])[0]
+                    found = garments_present(label_map) or CATEGORIES  # of none, garment_mask tells what is there
+                    wanted = found if args.category == "all" else [args.category]
+                    masks = {category: garment_mask(label_map, category) for category in wanted}
+                for category, mask in masks.items():
+                    name = f"{stems[photo]}_{category}" if args.category == "all" else stems[photo]
+                    garment = Garment(photo, category, self.output_dir / name)
+                    save_picture(Image.fromarray(mask), garment.file("binary_mask.png"))
+                    save_picture(fine_mask(picture, mask), garment.file("fine_mask.png"))
+                    garments.append(garment)
+        return garments
+
+    def caption(self, garments: list[Garment]) -> None:
+        if self.args.caption is None and garments:
+            from temu_vtoff.captioning import Captioner
+
+            name = self.stage_model(self.args.caption_model, PUBLISHED_CAPTIONER)
+            captioner = Captioner.from_pretrained(name, device=self.device)
+        for garment in command_line.progress(garments, "caption"):
+            if self.args.caption is not None:
+                garment.caption = self.args.caption
+            else:
+                garment.caption = captioner([self.fitted(garment.photo)], garment.category)[0]
+            write_text(garment.file("caption.txt"), garment.caption + "\n")
+
+    def try_off(self, garments: list[Garment]) -> list[Path]:
+        import torch
+        from PIL import Image
+
+        from temu_vtoff.panels import panel
+        from temu_vtoff.pictures import save_picture
+
+        pipe = self.load_pipeline() if garments else None
+        made = []
+        for garment in command_line.progress(garments, "try off"):
+            with self.surviving(garment.photo):
+                photo, mask = self.fitted(garment.photo), Image.open(garment.file("binary_mask.png"))
+                masked = Image.open(garment.file("fine_mask.png"))
+                products = pipe(
+                    photo,
+                    mask=mask,
+                    masked_image=masked,
+                    prompt=garment.caption,
+                    width=self.width,
+                    height=self.height,
+                    num_inference_steps=self.args.num_inference_steps,
+                    guidance_scale=self.args.guidance_scale,
+                    num_images_per_prompt=self.args.num_images,
+                    generator=[torch.Generator().manual_seed(self.args.seed + i) for i in range(self.args.num_images)],
+                ).images
+                for i, product in enumerate(products):
+                    path = garment.file("output.png" if i == 0 else f"output_{i + 1}.png")
+                    made.append(save_picture(product, path))
+                sheet = panel([photo, mask, masked, *products], garment.caption)
+                save_picture(sheet, garment.file("panel.png"))
+        return made
+
+    def load_pipeline(self) -> "TryOffPipeline":
+        from temu_vtoff import TryOffPipeline
+        from temu_vtoff.devices import place
+
+        args = self.args
+        named = {name: value for name in IMAGE_ENCODERS if (value := getattr(args, name)) is not None}
+        pipe = TryOffPipeline.from_pretrained(
+            self.base, self.tryoff, torch_dtype=self.dtype, revision=args.revision, variant=args.variant, **named
+        )
+        place(pipe, self.device, args.offload)
+        pipe.set_progress_bar_config(desc="denoise", leave=False)
+        return pipe
+
+    def stage_model(self, name: str | None, published: str) -> str:
+        """The model of a stage: the one named, else the built-in one beside the built-in try-off model."""
+        if name is not None:
+            return name
+        return BUILTIN if self.tryoff == BUILTIN else published
+
+    def fitted(self, photo: Path) -> "Image.Image":
+        from temu_vtoff.pictures import open_picture
+
+        return self.fit(open_picture(photo))
+
+    def fit(self, picture: "Image.Image", **options: Any) -> "Image.Image":
+        from temu_vtoff.pictures import fit_picture
+
+        return fit_picture(picture, self.width, self.height, self.args.resize_mode, **options)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        from temu_vtoff.devices import free_memory
+
+        started = time.time()
+        yield
+        self.seconds[name] = round(time.time() - started, 2)
+        free_memory()
+
+    @contextmanager
+    def surviving(self, photo: Path) -> Iterator[None]:
+        """Among several photos, one that can't be served is noted and left out; the only one ends the run."""
+        from temu_vtoff.checkpoints import CheckpointError
+
+        try:
+            yield
+        except (ValueError, FileNotFoundError) as error:
+            if len(self.photos) == 1 or isinstance(error, CheckpointError):
+                raise
+            self.failures[str(photo)] = command_line.explain(error)
+            command_line.say(f"skipped {photo}: {self.failures[str(photo)]}")
+
+
+def main(args: argparse.Namespace) -> int:
+    started = time.time()
+    command_line.quiet_libraries()
+    work = TryOff(args)
+    if work.tryoff == BUILTIN:
+        command_line.say(NOTICE)
+    made = work.run()
+    models = {"base": work.base, "tryoff": work.tryoff}
+    write_run_record(
+        work.output_dir, args, started, models=models, outputs=made, stages=work.seconds, failures=work.failures
+    )
+    for path in made:
+        print(path)
+    return 1 if work.failures else 0
+
+
+if __name__ == "__main__":
+    arguments = parse_args()
+    command_line.run(main, arguments)

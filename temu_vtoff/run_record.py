@@ -1,0 +1,70 @@
+"""run.json: what made the results beside it."""
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from temu_vtoff.files import write_text
+
+_PACKAGES = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow")
+
+
+def write_run_record(folder: str | Path, args: Namespace, started: float, **facts: Any) -> Path:
+    """Writes run.json beside the results: arguments, versions, commit, seconds, memory, and the given facts.
+
+    Args:
+        started: `time.time()` at the start.
+        facts: What only the script knows: model ids, seeds, items.
+    """
+    record = {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "arguments": {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()},
+        **facts,
+        "seconds": round(time.time() - started, 2),
+        "peak_memory_mb": _peak_memory_mb(),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {name: v for name in _PACKAGES if (v := _version(name))},
+        "platform": platform.platform(),
+    }
+    path = Path(folder) / "run.json"
+    write_text(path, json.dumps(record, indent=1, default=str) + "\n")
+    return path
+
+
+def _peak_memory_mb() -> dict[str, int]:
+    memory = {}
+    try:
+        import resource
+
+        scale = 1024 if sys.platform != "darwin" else 1024**2
+        memory["host"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // scale
+    except ImportError:  # Windows
+        pass
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        memory["cuda"] = torch.cuda.max_memory_allocated() // 1024**2
+    return memory
+
+
+def _commit() -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
