@@ -81,9 +81,9 @@ class ClothSegmenter:
         device = torch.device("cpu" if device is None else device)
         if dtype is None:
             dtype = torch.float16 if device.type == "cuda" else torch.float32
-        with explain_loading(name_or_path, "the segmenter"):
-            processor = SegformerImageProcessor.from_pretrained(where)
+        with explain_loading(name_or_path, "the segmenter"):  # the model first: its errors tell the cause
             model, info = SegformerForSemanticSegmentation.from_pretrained(where, dtype=dtype, output_loading_info=True)
+            processor = SegformerImageProcessor.from_pretrained(where)
         check_weights(info["missing_keys"], (), "the segmenter", name_or_path)
         names = [name for _, name in sorted(model.config.id2label.items())]
         if [name.lower() for name in names] != [name.lower() for name in LABELS]:
