@@ -1,0 +1,60 @@
+"""DressCode and VITON-HD as torch datasets of one sample type.
+
+The public names are imported on first use, so that a script can offer the choices below without loading torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from temu_vtoff.datasets.base import TryOffDataset
+    from temu_vtoff.datasets.dresscode import DressCodeDataset
+    from temu_vtoff.datasets.sample import Item, Sample, SampleBatch, stack_samples
+    from temu_vtoff.datasets.vitonhd import VitonHDDataset
+
+DATASETS = ("dresscode", "vitonhd")
+PHASES = ("train", "test")
+ORDERS = ("paired", "unpaired")
+MASK_TYPES = ("fine", "bounding_box", "mask")
+
+_HOMES = {
+    "DressCodeDataset": "temu_vtoff.datasets.dresscode",
+    "Item": "temu_vtoff.datasets.sample",
+    "Sample": "temu_vtoff.datasets.sample",
+    "SampleBatch": "temu_vtoff.datasets.sample",
+    "TryOffDataset": "temu_vtoff.datasets.base",
+    "VitonHDDataset": "temu_vtoff.datasets.vitonhd",
+    "stack_samples": "temu_vtoff.datasets.sample",
+}
+__all__ = [
+    "DressCodeDataset",
+    "Item",
+    "Sample",
+    "SampleBatch",
+    "TryOffDataset",
+    "VitonHDDataset",
+    "open_dataset",
+    "stack_samples",
+]
+
+
+def open_dataset(name: str, root: str, **options: Any) -> "TryOffDataset":
+    """The dataset called `name`, one of `DATASETS`; `options` as for `TryOffDataset`.
+
+    Raises:
+        ValueError: Unknown name.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"The dataset is {name!r}; choose one of {', '.join(DATASETS)}.")
+    home = import_module(f"temu_vtoff.datasets.{name}")
+    return (home.DressCodeDataset if name == "dresscode" else home.VitonHDDataset)(root, **options)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'temu_vtoff.datasets' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

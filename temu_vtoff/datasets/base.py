@@ -1,0 +1,195 @@
+"""What DressCode and VITON-HD have in common: items from pairs files, and reading what is asked for of an item."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+from torch.utils.data import Dataset
+
+from temu_vtoff.datasets import MASK_TYPES, ORDERS, PHASES
+from temu_vtoff.datasets.captions import read_captions
+from temu_vtoff.datasets.masks import generated_mask_path, open_mask, shape_mask
+from temu_vtoff.datasets.sample import Item, Sample
+from temu_vtoff.masks import CATEGORIES, fine_mask
+from temu_vtoff.pictures import RESIZE_MODES, fit_picture, open_picture
+
+logger = logging.getLogger(__name__)
+
+LOADABLE = ("person", "garment", "mask", "masked_image")
+
+
+class TryOffDataset(Dataset[Sample]):
+    """Items of a dataset in the order of its pairs files; opening it reads lists only, no pictures.
+
+    Args:
+        root: The dataset's folder; nothing is ever written there.
+        phase: "train" or "test".
+        order: "paired": the garment is the one that the person wears; "unpaired": another, from the dataset's list.
+        category: One of the dataset's, or "all".
+        load: Which pictures a sample holds, of `LOADABLE`.
+        captions: A caption file, or captions by item id. Items without one are listed in `without_caption`.
+        mask_dir: Generated masks (`masks.generated_mask_path`); one that is there goes before the label map.
+        mask_type: See `masks.shape_mask`.
+        width: Pictures are fitted to width x height; both None keeps their own sizes.
+        height: Likewise.
+        resize_mode: "pad", "crop" or "stretch".
+
+    Raises:
+        FileNotFoundError: The root, a pairs file or the caption file is missing.
+        ValueError: An unknown choice, or a damaged list.
+    """
+
+    name: ClassVar[str]
+    categories: ClassVar[tuple[str, ...]] = CATEGORIES
+    layout: ClassVar[str]  # for messages
+
+    def __init__(
+        self,
+        root: str | Path,
+        phase: str = "test",
+        order: str = "paired",
+        category: str = "all",
+        *,
+        load: Collection[str] = ("person", "garment", "mask"),
+        captions: str | Path | Mapping[str, str] | None = None,
+        mask_dir: str | Path | None = None,
+        mask_type: str = "fine",
+        width: int | None = None,
+        height: int | None = None,
+        resize_mode: str = "pad",
+    ) -> None:
+        _choose("phase", phase, PHASES)
+        _choose("order", order, ORDERS)
+        _choose(f"category of {self.name}", category, (*self.categories, "all"))
+        _choose("mask type", mask_type, MASK_TYPES)
+        _choose("resize mode", resize_mode, RESIZE_MODES)
+        for part in load:
+            _choose("part to load", part, LOADABLE)
+        if (width is None) != (height is None):
+            raise ValueError("Give both width and height, or neither.")
+        self.root, self.phase, self.order = Path(root), phase, order
+        if not self.root.is_dir():
+            raise FileNotFoundError(f"There is no folder {self.root}; expected {self.layout}.")
+        self.load, self.mask_dir, self.mask_type = frozenset(load), mask_dir, mask_type
+        self.size = None if width is None else (width, height)
+        self.resize_mode = resize_mode
+
+        chosen = self.categories if category == "all" else (category,)
+        self.items = [item for one in chosen for item in self._read_items(one)]
+        self.items = [Item(index, *fields) for index, fields in enumerate(self.items)]
+        _check_unique(self.items, self.root)
+        self.captions = read_captions(captions) if isinstance(captions, (str, Path)) else captions
+        if self.captions is not None and self.without_caption:
+            ids = [item.id for item in self.without_caption]
+            some = ", ".join([*ids[:5], "…"] if len(ids) > 5 else ids)
+            logger.warning("%d of %d items have no caption: %s", len(ids), len(self), some)
+
+    @abstractmethod
+    def _read_items(self, category: str) -> Iterator[tuple]:
+        """The fields of `Item` after the index, in the order of the list."""
+
+    @abstractmethod
+    def _garment_from_label_map(self, item: Item) -> np.ndarray:
+        """(H, W) bool."""
+
+    @property
+    def without_caption(self) -> list[Item]:
+        """Items that have no caption, not even an empty one."""
+        return [item for item in self.items if item.id not in (self.captions or {})]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Sample:
+        """
+        Raises:
+            FileNotFoundError: A picture or label map is missing.
+            ValueError: One is unreadable, or shows no such garment.
+        """
+        item = self.items[index]
+        person = garment = mask = masked_image = None
+        if self.load & {"person", "masked_image"}:
+            person = open_picture(item.person)
+        if self.load & {"mask", "masked_image"}:
+            mask = self._fit_mask(item, person)
+        if person is not None:
+            person = self._fit(person)
+        if "masked_image" in self.load:
+            masked_image = fine_mask(person, mask)
+        if "garment" in self.load:
+            garment = self._fit(open_picture(item.garment))
+        return Sample(
+            item,
+            person=person if "person" in self.load else None,
+            garment=garment,
+            mask=mask if "mask" in self.load else None,
+            masked_image=masked_image,
+            caption=None if self.captions is None else self.captions.get(item.id),
+        )
+
+    def garment_pixels(self, item: Item) -> np.ndarray:
+        """(H, W) bool, at the label map's or generated mask's own size.
+
+        Raises:
+            FileNotFoundError: There is neither.
+            ValueError: Unreadable, or no such garment in it.
+        """
+        if self.mask_dir is not None:
+            try:
+                return open_mask(generated_mask_path(self.mask_dir, item))
+            except FileNotFoundError:
+                pass  # made for some items only, say
+        return self._garment_from_label_map(item)
+
+    def _fit(self, picture: Image.Image) -> Image.Image:
+        return picture if self.size is None else fit_picture(picture, *self.size, self.resize_mode)
+
+    def _fit_mask(self, item: Item, person: Image.Image | None) -> Image.Image:
+        mask = Image.fromarray(shape_mask(self.garment_pixels(item), self.mask_type))
+        mask = mask.convert("L")
+        if person is not None and mask.size != person.size:
+            if abs(mask.width * person.height - mask.height * person.width) > 0.02 * mask.height * person.width:
+                raise ValueError(
+                    f"The mask of {item.person} is {mask.width}x{mask.height}, which is no scaled "
+                    f"{person.width}x{person.height} as the upright photo is."
+                )
+            mask = mask.resize(person.size, Image.Resampling.NEAREST)
+        if self.size is None:
+            return mask
+        return fit_picture(mask, *self.size, self.resize_mode, fill=0, resample=Image.Resampling.NEAREST)
+
+    def _read_pairs(self, path: Path) -> list[tuple[str, str]]:
+        """The lines of a pairs file, "person garment"."""
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            raise FileNotFoundError(f"There is no pairs file {path}; expected {self.layout}.") from None
+        pairs = []
+        for number, line in enumerate(lines, 1):
+            names = line.split()
+            if len(names) < 2 and names:
+                raise ValueError(f'{path}, line {number}: "{line}" is no pair; expected "person garment".')
+            if names:
+                pairs.append((names[0], names[1]))
+        if not pairs:
+            raise ValueError(f"The pairs file {path} is empty.")
+        return pairs
+
+
+def _choose(what: str, value: str, choices: Collection[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"The {what} is {value!r}; choose one of {', '.join(choices)}.")
+
+
+def _check_unique(items: list[Item], root: Path) -> None:
+    seen: set[str] = set()
+    for item in items:
+        if item.key in seen:
+            raise ValueError(f"The pairs files of {root} name {item.key} twice.")
+        seen.add(item.key)

@@ -1,0 +1,33 @@
+"""Caption files: JSON, `{item id: [caption]}`."""
+
+import json
+from pathlib import Path
+
+
+def read_captions(path: str | Path) -> dict[str, str]:
+    """The captions by item id (a garment's file name up to the first "_").
+
+    Args:
+        path: A JSON object whose values are lists of one caption, as published, or plain captions.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not such a JSON object.
+    """
+    path = Path(path)
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no caption file {path}.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"The caption file {path} is no JSON: {error}.") from error
+    if not isinstance(entries, dict):
+        raise ValueError(f"The caption file {path} must hold one object, item id to [caption].")
+    captions = {}
+    for item_id, entry in entries.items():
+        caption = entry[0] if isinstance(entry, list) and entry else entry
+        if isinstance(caption, str):
+            captions[item_id] = caption
+        elif entry:
+            raise ValueError(f"The caption file {path} has no text for item {item_id}; expected [caption].")
+    return captions

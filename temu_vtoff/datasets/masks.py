@@ -1,0 +1,76 @@
+"""Garment masks of dataset items: the three kinds that a model can be given, and where generated ones lie."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import binary_dilation
+
+from temu_vtoff.datasets import MASK_TYPES
+from temu_vtoff.datasets.sample import Item
+from temu_vtoff.pictures import open_picture
+
+LOOSENESS = 1 / 32  # of the picture's height: how far a "mask" reaches beyond the garment
+
+
+def generated_mask_path(mask_dir: str | Path, item: Item) -> Path:
+    """Where a segmenter's mask of an item lies: never inside the dataset, and named as SegCloth.py names it."""
+    return Path(mask_dir) / item.folder / f"{item.person.stem}_binary_mask.png"
+
+
+def open_mask(path: str | Path) -> np.ndarray:
+    """(H, W) bool from a mask picture of any mode, white on the garment.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Unreadable.
+    """
+    return np.asarray(open_picture(path).convert("L")) >= 128
+
+
+def open_label_map(path: Path, shown_as: str) -> np.ndarray:
+    """(H, W) uint8, the class of every pixel.
+
+    Args:
+        path: A greyscale or palette PNG.
+        shown_as: The layout expected, for the message.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not a picture, or one without class ids.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("L", "P", "1", "I", "I;16"):
+                raise ValueError(f"The label map {path} is an {image.mode} picture; expected greyscale or palette ids.")
+            return np.asarray(image).astype(np.uint8)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"There is no label map {path}; expected {shown_as}, or a mask in mask_dir (SegCloth.py makes them)."
+        ) from None
+    except OSError as error:
+        raise ValueError(f"The label map {path} can't be read: {error}.") from error
+
+
+def shape_mask(mask: np.ndarray, mask_type: str) -> np.ndarray:
+    """A garment's pixels as the kind of mask wanted.
+
+    Args:
+        mask: (H, W) bool, the garment's pixels.
+        mask_type: "fine" is these; "bounding_box" their upright rectangle; "mask" a loose outline, grown by a 32nd of
+            the height, for models and people that have no exact one.
+
+    Raises:
+        ValueError: Unknown kind.
+    """
+    if mask_type not in MASK_TYPES:
+        raise ValueError(f"The mask type is {mask_type!r}; choose one of {', '.join(MASK_TYPES)}.")
+    if mask_type == "fine" or not mask.any():
+        return mask
+    if mask_type == "mask":
+        reach = max(1, round(LOOSENESS * mask.shape[0]))
+        return binary_dilation(mask, iterations=reach)
+    box = np.zeros_like(mask)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+    return box

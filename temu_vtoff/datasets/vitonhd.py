@@ -1,0 +1,42 @@
+"""VITON-HD (Choi et al. 2021): tops only, LIP label maps, the worn garment under the person's own file name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from temu_vtoff.datasets.base import TryOffDataset
+from temu_vtoff.datasets.masks import open_label_map
+from temu_vtoff.datasets.sample import Item
+from temu_vtoff.masks import garment_mask
+
+LIP_TOPS = (5, 6, 7)  # upper-clothes, dress, coat: whatever covers the upper body
+ATR_TOP = 4
+
+
+class VitonHDDataset(TryOffDataset):
+    """See `TryOffDataset`; the only category is upper_body."""
+
+    name = "vitonhd"
+    categories = ("upper_body",)
+    layout = (
+        "VITON-HD's layout, <root>/{train,test}/ with image/, cloth/ and image-parse-v3/, and "
+        "<root>/{train,test}_pairs.txt"
+    )
+
+    def _read_items(self, category: str) -> Iterator[tuple]:
+        folder = self.root / self.phase
+        pairs = self._read_pairs(self.root / f"{self.phase}_pairs.txt")
+        if self.order == "unpaired" and all(person == garment for person, garment in pairs):
+            raise ValueError(
+                f"{self.phase}_pairs.txt of {self.root} pairs everybody with their own garment: use paired."
+            )
+        images, clothes, label_maps = folder / "image", folder / "cloth", folder / "image-parse-v3"
+        for person, garment in pairs:
+            worn = garment if self.order == "unpaired" else person
+            yield category, self.phase, images / person, clothes / worn, label_maps / f"{person.rsplit('.', 1)[0]}.png"
+
+    def _garment_from_label_map(self, item: Item) -> np.ndarray:
+        labels = open_label_map(item.label_map, "image-parse-v3/<id>.png")
+        return garment_mask(np.isin(labels, LIP_TOPS).astype(np.uint8) * ATR_TOP, item.category)
