@@ -1,0 +1,99 @@
+"""What the frozen models make of pictures and captions: all that the two transformers are trained on.
+
+Letters: B items, C latent channels (16), h w latent size, T text tokens, G patch tokens of the alignment's ViT.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from temu_vtoff.aligner import PatchTokens
+    from temu_vtoff.datasets import SampleBatch
+    from temu_vtoff.pipeline import TryOffPipeline
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """One batch as the objectives take it. Latents are scaled and shifted as the transformers expect them.
+
+    The person's two pictures come as the VAE's means and deviations, because the pipeline samples them; the garment
+    is what is to be predicted, and comes as the mean.
+    """
+
+    person_mean: torch.Tensor  # (B, C, h, w)
+    person_std: torch.Tensor  # (B, C, h, w)
+    masked_mean: torch.Tensor  # (B, C, h, w), of the photo with the garment greyed out
+    masked_std: torch.Tensor  # (B, C, h, w)
+    mask: torch.Tensor  # (B, 1, h, w), 1 = garment
+    garment_latents: torch.Tensor  # (B, C, h, w)
+    image_embeds: torch.Tensor  # (B, P)
+    prompt_embeds: torch.Tensor  # (B, T, joint_attention_dim)
+    pooled_prompt_embeds: torch.Tensor  # (B, P')
+    garment_tokens: torch.Tensor | None = None  # (B, G, width of the ViT), only when aligning
+
+    def __len__(self) -> int:
+        return len(self.mask)
+
+    def to(self, device: torch.device | str) -> EncodedBatch:
+        """The batch on a device."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return EncodedBatch(**{k: v.to(device, non_blocking=True) for k, v in tensors.items() if v is not None})
+
+    def withhold(
+        self, no_caption: torch.Tensor, no_image: torch.Tensor, empty: tuple[torch.Tensor, torch.Tensor]
+    ) -> EncodedBatch:
+        """The batch with the conditions of some items replaced by those of guidance's negative branch.
+
+        Args:
+            no_caption: (B,) bool, items that get the empty prompt's embeddings.
+            no_image: (B,) bool, items whose image embedding becomes zero.
+            empty: The empty prompt's embeddings, (1, T, joint_attention_dim) and (1, P').
+        """
+        no_caption, no_image = no_caption.to(self.mask.device), no_image.to(self.mask.device)
+        prompt, pooled = (x.to(self.prompt_embeds) for x in empty)
+        return replace(
+            self,
+            image_embeds=self.image_embeds.masked_fill(no_image[:, None], 0),
+            prompt_embeds=torch.where(no_caption[:, None, None], prompt, self.prompt_embeds),
+            pooled_prompt_embeds=torch.where(no_caption[:, None], pooled, self.pooled_prompt_embeds),
+        )
+
+
+@torch.no_grad()
+def encode_pictures(
+    pipeline: TryOffPipeline, pictures: SampleBatch, vit: PatchTokens | None = None
+) -> dict[str, torch.Tensor]:
+    """The fields of `EncodedBatch` that come from pixels, on the pipeline's device.
+
+    Args:
+        pipeline: Its VAE and image encoders are used, in their own dtypes.
+        vit: Gives the tokens that the generator is aligned with; None when it isn't.
+    """
+    device = pipeline.vae.device
+    person_mean, person_std = latent_moments(pipeline, pictures.person)
+    masked_mean, masked_std = latent_moments(pipeline, pictures.masked_image)
+    encoded = {
+        "person_mean": person_mean,
+        "person_std": person_std,
+        "masked_mean": masked_mean,
+        "masked_std": masked_std,
+        "mask": F.interpolate(pictures.mask.to(device).float(), size=person_mean.shape[-2:], mode="nearest"),
+        "garment_latents": latent_moments(pipeline, pictures.garment)[0],
+        "image_embeds": pipeline.encode_image(pictures.person).float(),
+    }
+    if vit is not None:
+        encoded["garment_tokens"] = vit(pictures.garment.to(device)).float()
+    return encoded
+
+
+def latent_moments(pipeline: TryOffPipeline, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of the latents of pictures (B, 3, H, W) in [0, 1]: two of (B, C, h, w), float32."""
+    vae = pipeline.vae
+    posterior = vae.encode((2 * image - 1).to(vae.device, vae.dtype)).latent_dist
+    scale, shift = vae.config.scaling_factor, vae.config.shift_factor
+    return (posterior.mean.float() - shift) * scale, posterior.std.float() * scale

@@ -1,0 +1,55 @@
+"""Trained weights as the pipeline loads them: the published layout, `transformer/` and `transformer_vton/`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers.models.modeling_utils import ModelMixin
+
+from temu_vtoff.training.run_folder import write_folder
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """Called with a folder, writes the present weights of a run's models into it.
+
+    What is not trained is written once, so that the folder is complete from the first time on.
+
+    Args:
+        models: By the names of their folders; those without trainable weights are not written again.
+        scheduler: Goes beside them: sampling must use the shift of the training.
+        dtype: Of the weights on disk.
+    """
+
+    models: dict[str, ModelMixin]
+    scheduler: FlowMatchEulerDiscreteScheduler
+    dtype: torch.dtype = torch.float32
+
+    def __call__(self, folder: Path) -> None:
+        """Every folder within is replaced whole or not at all."""
+        write_folder(folder / "scheduler", self.scheduler.save_pretrained)
+        for name, model in self.models.items():
+            if getattr(model, "_hf_peft_config_loaded", False):
+                export_lora(model, folder / f"{name}_lora")
+            elif any(p.requires_grad for p in model.parameters()) or not (folder / name).exists():
+                export_model(model, folder / name, self.dtype)
+
+
+def export_model(model: ModelMixin, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Writes a model's present weights in a dtype. Only weights are copied, not what training attached to the model."""
+    with torch.device("meta"):
+        copy = type(model).from_config(model.config)
+    copy.load_state_dict({k: v.detach().to("cpu", dtype) for k, v in model.state_dict().items()}, assign=True)
+    write_folder(folder, copy.save_pretrained)
+
+
+def export_lora(generator: ModelMixin, folder: Path) -> None:
+    """Writes the generator's low-rank adapters as `TryOffPipeline.load_lora_weights` takes them."""
+    from diffusers import StableDiffusion3Pipeline
+    from peft.utils import get_peft_model_state_dict
+
+    layers = {k: v.detach().cpu() for k, v in get_peft_model_state_dict(generator).items()}
+    write_folder(folder, lambda target: StableDiffusion3Pipeline.save_lora_weights(target, layers))

@@ -1,0 +1,141 @@
+"""Where the transformers' weights start: from nothing, from SD3, or from an earlier run; whole or with LoRA."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.normalization import AdaLayerNormContinuous, AdaLayerNormZero
+from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
+from torch import nn
+
+from temu_vtoff.checkpoints import CheckpointError, explain_loading
+from temu_vtoff.feature_extractor import FeatureExtractor
+from temu_vtoff.generator import TryOffTransformer
+
+LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"]
+
+
+@dataclass(frozen=True)
+class TransformerShape:
+    """What both transformers share when they are made from nothing; the defaults are the built-in model's."""
+
+    sample_size: int = 32
+    patch_size: int = 2
+    num_layers: int = 6
+    num_attention_heads: int = 3
+    attention_head_dim: int = 64
+    pos_embed_max_size: int = 24
+    qk_norm: str | None = None
+
+
+def new_transformers(
+    shape: TransformerShape, components: dict[str, Any], extractor_class: type[FeatureExtractor]
+) -> tuple[FeatureExtractor, TryOffTransformer]:
+    """Both transformers with fresh weights; widths of latents and embeddings are those of the frozen components.
+
+    Args:
+        components: `vae`, `text_encoder`, `text_encoder_2`, `text_encoder_3`, `image_encoder_large`,
+            `image_encoder_bigG`.
+        extractor_class: `FeatureExtractor`, or `PersonDenoiser` for stage 1.
+    """
+    channels = components["vae"].config.latent_channels
+    clip_text = [components[name].config for name in ("text_encoder", "text_encoder_2")]
+    clip_vision = [components[name].config for name in ("image_encoder_large", "image_encoder_bigG")]
+    t5, hidden = components.get("text_encoder_3"), sum(config.hidden_size for config in clip_text)
+    common = {k: v for k, v in vars(shape).items() if k != "qk_norm"}
+    extractor = extractor_class(
+        in_channels=2 * channels + 1,
+        pooled_projection_dim=sum(config.projection_dim for config in clip_vision),
+        **common,
+    )
+    generator = TryOffTransformer(
+        in_channels=channels,
+        out_channels=channels,
+        joint_attention_dim=t5.config.d_model if t5 is not None else hidden,
+        caption_projection_dim=shape.num_attention_heads * shape.attention_head_dim,
+        pooled_projection_dim=sum(config.projection_dim for config in clip_text),
+        qk_norm=shape.qk_norm,
+        **common,
+    )
+    for transformer in (extractor, generator):
+        initialize_weights(transformer)
+    return extractor, generator
+
+
+def initialize_weights(transformer: ModelMixin) -> None:
+    """DiT's initialisation (arXiv 2212.09748): Xavier, and every block an identity because its gates start at zero."""
+    for module in transformer.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            nn.init.xavier_uniform_(module.weight.flatten(1))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for module in transformer.time_text_embed.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.02)
+    zeroed = [m.linear for m in transformer.modules() if isinstance(m, (AdaLayerNormZero, AdaLayerNormContinuous))]
+    if hasattr(transformer, "proj_out"):
+        zeroed.append(transformer.proj_out)
+    for linear in zeroed:
+        nn.init.zeros_(linear.weight)
+
+
+def extractor_from_sd3(
+    extractor_class: type[FeatureExtractor], name_or_path: str | Path, **place: str
+) -> FeatureExtractor:
+    """The extractor with SD3's image stream; the patch embedding's new input channels start at zero.
+
+    Args:
+        extractor_class: `FeatureExtractor`, or `PersonDenoiser` for stage 1.
+        name_or_path: Hub id or folder of SD3, with `transformer/`.
+        place: `revision` or `variant`.
+
+    Raises:
+        CheckpointError: It can't be had, or is no SD3.
+    """
+    with explain_loading(name_or_path, "SD3's transformer", "--pretrained_model_name_or_path"):
+        sd3 = SD3Transformer2DModel.from_pretrained(name_or_path, subfolder="transformer", **place)
+    names = ("sample_size", "patch_size", "num_layers", "attention_head_dim", "num_attention_heads")
+    config = {name: sd3.config[name] for name in (*names, "pooled_projection_dim", "pos_embed_max_size")}
+    extractor = extractor_class(in_channels=2 * sd3.config.in_channels + 1, **config)
+
+    weights = sd3.state_dict()
+    weights["pos_embed.proj.weight"] = widen_patch_embedding(
+        weights["pos_embed.proj.weight"], extractor.config.in_channels
+    )
+    missing, surplus = extractor.load_state_dict(weights, strict=False)
+    unneeded = re.compile("|".join([*extractor.unneeded_checkpoint_keys, r"transformer_blocks\.\d+\.attn\.add_"]))
+    surplus = [key for key in surplus if not unneeded.match(key)]
+    if missing or surplus:
+        raise CheckpointError(f"{name_or_path} is not an SD3 transformer: {', '.join([*missing, *surplus][:3])} …")
+    return extractor
+
+
+def widen_patch_embedding(weight: torch.Tensor, in_channels: int) -> torch.Tensor:
+    """(D, C, p, p) -> (D, in_channels, p, p), zeros for the channels that are new."""
+    wide = weight.new_zeros(weight.shape[0], in_channels, *weight.shape[2:])
+    wide[:, : weight.shape[1]] = weight
+    return wide
+
+
+def add_lora(generator: TryOffTransformer, rank: int, alpha: int | None = None) -> None:
+    """Freezes the generator and adds trainable low-rank adapters to its attentions (peft).
+
+    Args:
+        alpha: The adapters' scale is alpha / rank; as `rank` when absent.
+    """
+    from peft import LoraConfig
+
+    generator.requires_grad_(False)
+    generator.add_adapter(
+        LoraConfig(
+            r=rank,
+            lora_alpha=alpha if alpha is not None else rank,
+            init_lora_weights="gaussian",
+            target_modules=LORA_TARGETS,
+        )
+    )

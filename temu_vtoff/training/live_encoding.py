@@ -1,0 +1,48 @@
+"""Encoding while training: for data sets too large to cache, and for pictures that change with every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.data import Dataset
+
+from temu_vtoff.training.encoding import EncodedBatch, encode_pictures
+
+if TYPE_CHECKING:
+    from temu_vtoff.aligner import PatchTokens
+    from temu_vtoff.datasets import SampleBatch
+    from temu_vtoff.pipeline import TryOffPipeline
+    from temu_vtoff.training.pairs import Pairs
+
+
+class LiveEncoding(Dataset):
+    """As `LatentCache`, but items stay pictures until `encode`, which runs the frozen models.
+
+    Args:
+        pictures: The data set.
+        pipeline: Holds the frozen models.
+        vit: Gives the tokens that the generator is aligned with; None when it isn't.
+    """
+
+    def __init__(self, pictures: Pairs, pipeline: TryOffPipeline, vit: PatchTokens | None = None) -> None:
+        self.pictures, self.pipeline, self.vit = pictures, pipeline, vit
+        self.empty_caption = self._embed([""])
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, items: Sequence[int]) -> SampleBatch:
+        return self.pictures[items]
+
+    def encode(self, batch: SampleBatch) -> EncodedBatch:
+        """Runs the frozen models on a batch of pictures."""
+        prompt, pooled = self._embed([caption or "" for caption in batch.captions])
+        encoded = encode_pictures(self.pipeline, batch, self.vit)
+        return EncodedBatch(**encoded, prompt_embeds=prompt, pooled_prompt_embeds=pooled)
+
+    @torch.no_grad()
+    def _embed(self, captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        prompt, pooled = self.pipeline.encode_captions(captions)
+        return prompt.float(), pooled.float()

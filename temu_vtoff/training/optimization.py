@@ -1,0 +1,77 @@
+"""The optimizer, and the moving average of the weights that is what one uses in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from diffusers.training_utils import EMAModel
+from torch import nn
+
+
+def make_optimizer(
+    parameters: Iterable[nn.Parameter],
+    learning_rate: float,
+    betas: tuple[float, float] = (0.9, 0.98),
+    weight_decay: float = 0.01,
+    epsilon: float = 1e-8,
+    use_8bit: bool = False,
+) -> torch.optim.Optimizer:
+    """AdamW, with 8-bit moments if wanted.
+
+    Raises:
+        ValueError: bitsandbytes is not installed.
+    """
+    settings = {"lr": learning_rate, "betas": betas, "weight_decay": weight_decay, "eps": epsilon}
+    if not use_8bit:
+        return torch.optim.AdamW(parameters, fused=True, **settings)
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError as error:
+        raise ValueError("--use_8bit_adam needs bitsandbytes: pip install bitsandbytes.") from error
+    return AdamW8bit(parameters, **settings)
+
+
+class WeightAverage:
+    """An exponential moving average of parameters (diffusers' `EMAModel`); a decay of 0 turns it off.
+
+    Its first steps average over fewer: the decay of step k is at most (1 + k) / (10 + k).
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"The decay of averaged weights is {decay}; give one from 0 (off) to below 1.")
+        self.parameters = list(parameters)
+        self.average = EMAModel(self.parameters, decay=decay, foreach=True) if decay > 0 else None
+        if self.average is not None:
+            self.average.to(self.parameters[0].device)
+
+    def step(self) -> None:
+        """Takes the parameters' present values in."""
+        if self.average is not None:
+            self.average.step(self.parameters)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Within it the parameters hold the average."""
+        if self.average is None:
+            yield
+            return
+        self.average.store(self.parameters)
+        self.average.copy_to(self.parameters)
+        try:
+            yield
+        finally:
+            self.average.restore(self.parameters)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For accelerate's checkpoints."""
+        return self.average.state_dict() if self.average is not None else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        if self.average is not None:
+            self.average.load_state_dict(state)
+            self.average.to(self.parameters[0].device)

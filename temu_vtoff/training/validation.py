@@ -1,0 +1,119 @@
+"""How good the model is on pictures it doesn't train on: the loss at fixed times and noise, and pictures with scores.
+
+Letters: B pictures, H W size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torchmetrics.functional.image import structural_similarity_index_measure
+from torchvision.transforms.functional import to_pil_image
+from torchvision.utils import make_grid
+
+from temu_vtoff.pictures import save_picture
+from temu_vtoff.training.encoding import EncodedBatch
+from temu_vtoff.training.step_sampler import step_generator
+
+if TYPE_CHECKING:
+    from temu_vtoff.datasets import SampleBatch
+    from temu_vtoff.pipeline import TryOffPipeline
+
+_WHITE = 0.94  # a product picture's background: every channel above this
+
+
+class Validation:
+    """A fixed set of items that the model doesn't train on.
+
+    Args:
+        objective: Gives the validation loss, "validation_loss" among the scores.
+        batches: Encoded items for the loss.
+        pipeline: Makes pictures; None leaves pictures out (stage 1 has none).
+        pictures: The items made into pictures.
+        steps: Of sampling.
+        guidance_scale: Of sampling.
+        seed: Of times and noise, the same at every call.
+        autocast: The precision of the models.
+    """
+
+    def __init__(
+        self,
+        objective: nn.Module,
+        batches: list[EncodedBatch],
+        pipeline: TryOffPipeline | None,
+        pictures: SampleBatch,
+        steps: int = 28,
+        guidance_scale: float = 2.0,
+        seed: int = 0,
+        autocast: Callable[[], AbstractContextManager] = nullcontext,
+    ) -> None:
+        self.objective, self.batches, self.pipeline, self.pictures = objective, batches, pipeline, pictures
+        self.steps, self.guidance_scale, self.seed, self.autocast = steps, guidance_scale, seed, autocast
+
+    def run(self, sheet: Path) -> dict[str, float]:
+        """Scores by name; a sheet of photos, made pictures and truths is written as a picture."""
+        with self.autocast():
+            scores = {"validation_loss": self.loss()}
+            made = self.make_pictures() if self.pipeline is not None else None
+        if made is not None:
+            scores |= {
+                f"validation_{name}": value for name, value in picture_scores(made, self.pictures.garment).items()
+            }
+            sheet.parent.mkdir(parents=True, exist_ok=True)
+            rows = torch.stack([self.pictures.person, made, self.pictures.garment], dim=1).flatten(0, 1)  # (3 B, ...)
+            save_picture(to_pil_image(make_grid(rows, nrow=12)), sheet)
+        return scores
+
+    @torch.no_grad()
+    def loss(self) -> float:
+        """Mean loss over the batches."""
+        losses = [
+            self.objective(batch, step_generator(self.seed, number, 0, 0))["loss"].item()
+            for number, batch in enumerate(self.batches)
+        ]
+        return sum(losses) / len(losses)
+
+    def make_pictures(self, batch_size: int = 16) -> torch.Tensor:
+        """Product pictures (B, 3, H, W) in [0, 1] by the whole pipeline, each from its own seed."""
+        made = []
+        self.pipeline.set_progress_bar_config(disable=True)
+        for first in range(0, len(self.pictures.captions), batch_size):
+            part = slice(first, first + batch_size)
+            captions = [caption or "" for caption in self.pictures.captions[part]]
+            output = self.pipeline(
+                self.pictures.person[part],
+                self.pictures.mask[part],
+                masked_image=self.pictures.masked_image[part],
+                prompt=captions,
+                num_inference_steps=self.steps,
+                guidance_scale=self.guidance_scale,
+                generator=[step_generator(self.seed, first + item) for item in range(len(captions))],
+                output_type="pt",
+            )
+            made.append(output.images.float().cpu())
+        return torch.cat(made)
+
+
+def picture_scores(made: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:
+    """Silhouette IoU, mean-colour error (Delta E, CIE76) and SSIM, averaged over pictures (B, 3, H, W) in [0, 1]."""
+    from skimage.color import rgb2lab
+
+    ious, errors = [], []
+    for one, other in zip(made, truth, strict=True):
+        a, b = (silhouette(picture) for picture in (one, other))
+        ious.append(((a & b).sum() / (a | b).sum().clamp(min=1)).item())
+        if a.any() and b.any():
+            lab = [rgb2lab(p.permute(1, 2, 0).numpy())[m.numpy()].mean(0) for p, m in ((one, a), (other, b))]
+            errors.append(float(((lab[0] - lab[1]) ** 2).sum() ** 0.5))
+    ssim = structural_similarity_index_measure(made, truth, data_range=1.0).item()
+    return {"iou": sum(ious) / len(ious), "colour": sum(errors) / max(len(errors), 1), "ssim": ssim}
+
+
+def silhouette(picture: torch.Tensor) -> torch.Tensor:
+    """Where a product picture (3, H, W) in [0, 1] is not its white background: (H, W), bool."""
+    return picture.amin(dim=0) < _WHITE

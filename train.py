@@ -1,0 +1,368 @@
+"""Trains the feature extractor and the generator on pairs of photo and product picture.
+
+Both at once, small, from nothing, on drawn people (what made the built-in model):
+
+    python -m drawn_people --layout dresscode --train 2000 --test 100 --seed 1 --output data/drawn
+    python train.py --stage joint --from_scratch --pretrained_model_name_or_path builtin \
+        --dataset_name dresscode --dataset_root data/drawn --output_dir runs/joint --mixed_precision bf16
+
+The published model's two stages, on SD3's weights and Dress Code, on every GPU of the machine:
+
+    accelerate launch train.py --stage extractor --dataset_name dresscode --dataset_root DressCode \
+        --output_dir runs/extractor --width 768 --height 1024 --train_batch_size 4 --gradient_checkpointing
+    accelerate launch train.py --stage generator --dataset_name dresscode --dataset_root DressCode \
+        --pretrained_extractor_name_or_path runs/extractor --align_weight 0.5 --caption_file captions.json \
+        --output_dir runs/generator --width 768 --height 1024 --train_batch_size 4 --gradient_checkpointing
+
+A run that was interrupted goes on with --resume_from_checkpoint latest, to the same losses as if it never had been.
+The output folder is what `inference.py --pretrained_model_name_or_path_sd3_tryoff` takes. See docs/training.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import command_line
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+    from temu_vtoff.aligner import PatchTokens
+    from temu_vtoff.datasets import SampleBatch
+    from temu_vtoff.pipeline import TryOffPipeline
+    from temu_vtoff.training.encoding import EncodedBatch
+    from temu_vtoff.training.latent_cache import LatentCache
+    from temu_vtoff.training.live_encoding import LiveEncoding
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_line.parser(__doc__)
+    add = parser.add_argument_group("what is trained").add_argument
+    add("--stage", choices=("extractor", "generator", "joint"), required=True, help="see above")
+    add(
+        "--pretrained_model_name_or_path",
+        default="stabilityai/stable-diffusion-3-medium-diffusers",
+        help="hub id or folder with the frozen parts, and with the transformer to start from",
+    )
+    add("--pretrained_model_name_or_path_sd3_tryoff", help="start from these transformers instead (hub id or folder)")
+    add("--pretrained_extractor_name_or_path", help="of stage generator: where the trained extractor is")
+    add("--image_encoder_large", help="hub id or folder; needed when the base doesn't hold it")
+    add("--image_encoder_bigG", help="likewise")
+    add("--from_scratch", action="store_true", help="start from fresh weights, of the shape below")
+    add("--num_layers", type=int, default=6, help="blocks of each transformer")
+    add("--num_attention_heads", type=int, default=3, help="heads of 64 channels: 3 make a width of 192")
+    add("--patch_size", type=int, default=2, help="side of a token's patch in the latents")
+    add("--qk_norm", choices=("rms_norm",), help="normalise queries and keys of the generator")
+    add("--lora_rank", type=int, help="train low-rank adapters of the generator only")
+    add("--align_weight", type=float, default=0.0, help="weight of the alignment with a vision transformer; 0 is off")
+    add("--align_model", default="facebook/dinov2-base", help="that vision transformer: hub id or folder")
+    add("--align_size", type=int, help="side of its input in pixels; its own by default (published: 448)")
+    add("--align_block", type=int, default=8, help="block of the generator that is aligned, counted from 1")
+
+    add = parser.add_argument_group("data").add_argument
+    add("--dataset_name", choices=("dresscode", "vitonhd"), default="dresscode", help="layout of the data set")
+    add("--dataset_root", required=True, help="its folder")
+    add("--category", default="all", help="upper_body, lower_body, dresses or all")
+    add("--caption_file", nargs="+", help="JSON of captions; without one every caption is empty")
+    add("--width", type=int, help="of the pictures, in pixels; the model's own by default")
+    add("--height", type=int, help="likewise")
+    add("--cache_dir", help="encode all pictures once into this folder, instead of at every step")
+    add("--encode_batch_size", type=int, default=16, help="pictures at once while filling the cache")
+    add("--dataloader_num_workers", type=int, default=0, help="processes that read pictures")
+
+    add = parser.add_argument_group("flow matching and guidance").add_argument
+    add(
+        "--weighting_scheme",
+        choices=("logit_normal", "uniform", "mode"),
+        default="logit_normal",
+        help="how times are drawn",
+    )
+    add("--logit_mean", type=float, default=0.0, help="of logit_normal")
+    add("--logit_std", type=float, default=1.0, help="of logit_normal")
+    add("--shift", type=float, help="of times towards noise, in training and in the exported scheduler; the base's own")
+    add("--loss_weighting", choices=("none", "sigma_sqrt", "cosmap"), default="none", help="of the loss over time")
+    add("--condition_dropout", type=float, default=0.1, help="share of items without caption and image embedding")
+    add("--caption_dropout", type=float, default=0.25, help="further share without caption")
+    add("--image_embedding_dropout", type=float, default=0.0, help="further share without image embedding")
+
+    add = parser.add_argument_group("optimization").add_argument
+    add("--max_train_steps", type=int, default=5000, help="optimizer steps")
+    add("--train_batch_size", type=int, default=16, help="items a step, process and accumulation")
+    add("--gradient_accumulation_steps", type=int, default=1, help="batches summed for one optimizer step")
+    add("--learning_rate", type=float, default=1e-3, help="after warm-up; 1e-3 suits the small model, 1e-5 SD3")
+    add("--lr_scheduler", choices=("cosine", "constant_with_warmup", "linear"), default="cosine", help="of the rate")
+    add("--lr_warmup_steps", type=int, default=100, help="steps until the full rate")
+    add("--adam_beta1", type=float, default=0.9, help="AdamW")
+    add("--adam_beta2", type=float, default=0.98, help="AdamW")
+    add("--adam_weight_decay", type=float, default=0.01, help="AdamW")
+    add("--adam_epsilon", type=float, default=1e-8, help="AdamW")
+    add("--use_8bit_adam", action="store_true", help="moments in 8 bits (needs bitsandbytes)")
+    add("--max_grad_norm", type=float, default=1.0, help="gradients are clipped to this norm")
+    add("--ema_decay", type=float, default=0.998, help="of the averaged weights, which are what is exported; 0 is off")
+    add("--gradient_checkpointing", action="store_true", help="less memory for more time")
+    add("--mixed_precision", choices=command_line.MIXED_PRECISION, help="bf16 on a GPU by default, no elsewhere")
+    add("--seed", type=int, default=0, help="decides data order, noise, times and dropped conditions")
+
+    add = parser.add_argument_group("output").add_argument
+    add("--output_dir", required=True, help="folder of the run")
+    add("--checkpointing_steps", type=int, default=500, help="steps between checkpoints")
+    add("--checkpoints_total_limit", type=int, default=2, help="checkpoints kept, the best one apart")
+    add("--resume_from_checkpoint", help='"latest", or the name of a checkpoint')
+    add("--validation_steps", type=int, default=500, help="steps between validations; 0 is never")
+    add("--num_validation_items", type=int, default=64, help="items of the test split for the validation loss")
+    add("--num_validation_images", type=int, default=8, help="of them, how many are made into pictures and scored")
+    add("--guidance_scale", type=float, default=2.0, help="of validation pictures")
+    add("--num_inference_steps", type=int, default=28, help="of validation pictures")
+    add("--logging_steps", type=int, default=10, help="steps between rows of metrics.jsonl")
+    add("--report_to", choices=("tensorboard", "wandb", "none"), default="tensorboard", help="where curves go")
+    add("--save_dtype", choices=("no", "fp16", "bf16"), default="no", help="precision of the exported weights")
+    return parser.parse_args(argv)
+
+
+def load_pipeline(args: argparse.Namespace) -> TryOffPipeline:
+    """The frozen models, and both transformers at their start."""
+    from temu_vtoff.builtin import resolve
+    from temu_vtoff.feature_extractor import FeatureExtractor
+    from temu_vtoff.generator import TryOffTransformer
+    from temu_vtoff.loading import IMAGE_ENCODERS, load_components
+    from temu_vtoff.pipeline import TryOffPipeline
+    from temu_vtoff.training.initialization import TransformerShape, add_lora, extractor_from_sd3, new_transformers
+    from temu_vtoff.training.person_denoiser import PersonDenoiser
+
+    base, tryoff = args.pretrained_model_name_or_path, args.pretrained_model_name_or_path_sd3_tryoff
+    wanted = {name: getattr(args, name) for name in IMAGE_ENCODERS}
+    held = [name for name in IMAGE_ENCODERS if (Path(resolve(base, "tryoff")) / name).is_dir()]
+    encoders = {
+        n: v if v is not None else IMAGE_ENCODERS[n] for n, v in wanted.items() if v is not None or n not in held
+    }
+    parts = load_components(base, given={"transformer": None, "transformer_vton": None, **encoders})
+
+    kind = PersonDenoiser if args.stage == "extractor" else FeatureExtractor
+    if args.from_scratch:
+        shape = TransformerShape(
+            patch_size=args.patch_size,
+            num_layers=args.num_layers,
+            num_attention_heads=args.num_attention_heads,
+            qk_norm=args.qk_norm,
+        )
+        extractor, generator = new_transformers(shape, parts, kind)
+    elif tryoff is None:
+        extractor = extractor_from_sd3(kind, base)
+        generator = TryOffTransformer.from_pretrained(base, subfolder="transformer")
+    else:
+        tryoff = resolve(tryoff, "tryoff")
+        extractor = kind.from_pretrained(tryoff, subfolder="transformer_vton")
+        generator = TryOffTransformer.from_pretrained(tryoff, subfolder="transformer")
+    if args.pretrained_extractor_name_or_path is not None:
+        extractor = kind.from_pretrained(args.pretrained_extractor_name_or_path, subfolder="transformer_vton")
+    if args.lora_rank is not None:
+        add_lora(generator, args.lora_rank)
+    if args.shift is not None:
+        parts["scheduler"].register_to_config(shift=args.shift)
+    return TryOffPipeline(**parts | {"transformer": generator, "transformer_vton": extractor})
+
+
+def make_objective(args: argparse.Namespace, pipeline: TryOffPipeline) -> tuple[torch.nn.Module, PatchTokens | None]:
+    """What is minimised, with only the trained weights requiring gradients; and the ViT to align with, if any."""
+    import torch
+
+    from temu_vtoff.aligner import PUBLISHED_HIDDEN, Aligner, PatchTokens
+    from temu_vtoff.training.objectives import ExtractorObjective, FlowSettings, GeneratorObjective
+
+    flow = FlowSettings(
+        scheme=args.weighting_scheme,
+        logit_mean=args.logit_mean,
+        logit_std=args.logit_std,
+        shift=pipeline.scheduler.config.shift,
+        weighting=args.loss_weighting,
+    )
+    extractor, generator = pipeline.transformer_vton, pipeline.transformer
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module) and part is not generator:
+            part.requires_grad_(part is extractor and args.stage != "generator")
+    trained = {"extractor": [extractor], "generator": [generator], "joint": [extractor, generator]}[args.stage]
+    for transformer in trained:
+        transformer.train()
+        if args.gradient_checkpointing:
+            transformer.enable_gradient_checkpointing()
+    if args.stage == "extractor":
+        return ExtractorObjective(extractor, flow), None
+    if args.align_weight == 0:
+        return GeneratorObjective(extractor, generator, flow), None
+    vit = PatchTokens.from_pretrained(args.align_model, args.align_size)
+    hidden = PUBLISHED_HIDDEN if generator.inner_dim > 1000 else 2 * generator.inner_dim
+    aligner = Aligner(generator, args.align_block, vit.side, vit.width, hidden)
+    return GeneratorObjective(extractor, generator, flow, aligner, args.align_weight), vit
+
+
+def load_data(
+    args: argparse.Namespace, pipeline: TryOffPipeline, vit: PatchTokens | None, accelerator: Accelerator
+) -> tuple[LatentCache | LiveEncoding, SampleBatch, list[EncodedBatch]]:
+    """The training data; and of the test split, pictures to make and encoded batches for the loss."""
+    from tqdm.auto import tqdm
+
+    from temu_vtoff.datasets import open_dataset
+    from temu_vtoff.datasets.captions import read_captions
+    from temu_vtoff.training.latent_cache import LatentCache, build_cache
+    from temu_vtoff.training.live_encoding import LiveEncoding
+    from temu_vtoff.training.pairs import Pairs
+    from temu_vtoff.training.step_sampler import shuffled
+
+    width, height = pipeline.working_size.choose(args.width, args.height)
+    captions = (
+        {k: v for path in args.caption_file for k, v in read_captions(path).items()} if args.caption_file else None
+    )
+
+    def pairs(phase: str) -> Pairs:
+        dataset = open_dataset(
+            args.dataset_name,
+            args.dataset_root,
+            phase=phase,
+            category=args.category,
+            load=("person", "garment", "mask", "masked_image"),
+            captions=captions,
+            width=width,
+            height=height,
+        )
+        return Pairs(dataset, shuffled(len(dataset), seed=0) if phase == "test" else None)
+
+    train, test = pairs("train"), LiveEncoding(pairs("test"), pipeline, vit)
+    if args.cache_dir is None:
+        data = LiveEncoding(train, pipeline, vit)
+    else:
+        if accelerator.is_main_process:
+            encoding = build_cache(args.cache_dir, train, pipeline, vit, args.encode_batch_size, accelerator.autocast)
+            with tqdm(total=len(train), desc="encoding") as progress:
+                for done in encoding:
+                    progress.update(done - progress.n)
+        accelerator.wait_for_everyone()
+        data = LatentCache(args.cache_dir)
+
+    count, size = min(args.num_validation_items, len(test)), args.train_batch_size
+    batches = [test.encode(test[range(i, min(i + size, count))]) for i in range(0, count, size)]
+    return data, test[range(min(args.num_validation_images, len(test)))], batches
+
+
+def main(args: argparse.Namespace) -> int:
+    import torch
+    from accelerate import Accelerator
+    from diffusers.optimization import get_scheduler
+    from torch.utils.data import DataLoader
+    from tqdm.auto import tqdm
+
+    from temu_vtoff.devices import DTYPES
+    from temu_vtoff.files import writable_folder
+    from temu_vtoff.run_record import write_run_record
+    from temu_vtoff.training.condition_dropout import ConditionDropout
+    from temu_vtoff.training.export import Exporter
+    from temu_vtoff.training.optimization import WeightAverage, make_optimizer
+    from temu_vtoff.training.run_folder import RunFolder
+    from temu_vtoff.training.session import Session
+    from temu_vtoff.training.step_sampler import StepSampler, step_generator
+    from temu_vtoff.training.validation import Validation
+
+    started = time.time()
+    command_line.quiet_libraries()
+    run = RunFolder(writable_folder(args.output_dir), args.checkpoints_total_limit)
+    accelerator = Accelerator(
+        mixed_precision=args.mixed_precision,
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
+        log_with=None if args.report_to == "none" else args.report_to,
+        project_dir=args.output_dir,
+    )
+    rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
+
+    # 1. The frozen models in a pipeline, the trained ones in an objective, the data
+    torch.manual_seed(args.seed)
+    pipeline = load_pipeline(args).to(device)
+    objective, vit = make_objective(args, pipeline)
+    data, pictures, batches = load_data(args, pipeline, vit, accelerator)
+    dropout = ConditionDropout(args.condition_dropout, args.caption_dropout, args.image_embedding_dropout)
+
+    # 2. Optimizer, average of the weights, and all of it back where an earlier run stopped
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    optimizer = make_optimizer(
+        trained,
+        learning_rate=args.learning_rate,
+        betas=(args.adam_beta1, args.adam_beta2),
+        weight_decay=args.adam_weight_decay,
+        epsilon=args.adam_epsilon,
+        use_8bit=args.use_8bit_adam,
+    )
+    schedule = get_scheduler(
+        args.lr_scheduler,
+        optimizer,
+        num_warmup_steps=args.lr_warmup_steps,
+        num_training_steps=args.max_train_steps,
+    )
+    average = WeightAverage(trained, args.ema_decay)
+    model, optimizer = accelerator.prepare(objective, optimizer)
+    accelerator.register_for_checkpointing(schedule, average)
+    validation = Validation(
+        objective,
+        batches,
+        pipeline if args.stage != "extractor" else None,
+        pictures,
+        args.num_inference_steps,
+        args.guidance_scale,
+        args.seed,
+        accelerator.autocast,
+    )
+    models = {"transformer": pipeline.transformer, "transformer_vton": pipeline.transformer_vton}
+    if args.stage == "extractor":
+        del models["transformer"]
+    export = Exporter(models, pipeline.scheduler, DTYPES[args.save_dtype])
+    session = Session(run, accelerator, average, validation, export)
+    step = session.resume(args.resume_from_checkpoint)
+    accelerator.init_trackers("temu-vtoff", config=vars(args))
+
+    # 3. Step k depends on the weights, the optimizer's state and k, on nothing else
+    share = args.gradient_accumulation_steps
+    sampler = StepSampler(
+        len(data), args.train_batch_size, step * share, args.max_train_steps * share, args.seed, rank, world
+    )
+    loader = DataLoader(data, batch_size=None, sampler=sampler, num_workers=args.dataloader_num_workers)
+    progress = tqdm(total=args.max_train_steps, initial=step, disable=not accelerator.is_main_process)
+    for number, batch in enumerate(loader, start=step * share):
+        generator = step_generator(args.seed, number, rank)
+        with accelerator.accumulate(model):
+            batch = data.encode(batch).to(device)
+            batch = batch.withhold(*dropout.draw(len(batch), generator), data.empty_caption)
+            with accelerator.autocast():
+                losses = model(batch, generator)
+            accelerator.backward(losses["loss"])
+            if accelerator.sync_gradients:
+                norm = accelerator.clip_grad_norm_(trained, args.max_grad_norm)
+                session.skip_if_not_finite(norm, optimizer)
+            optimizer.step()
+            optimizer.zero_grad()
+        session.add(losses)
+        if not accelerator.sync_gradients:
+            continue
+        schedule.step()
+        average.step()
+        step += 1
+        progress.update()
+        last = step == args.max_train_steps or session.asked_to_stop()
+        if step % args.logging_steps == 0 or last:
+            progress.set_postfix(session.log(step, lr=schedule.get_last_lr()[0], grad_norm=float(norm)))
+        if last or (args.validation_steps and step % args.validation_steps == 0):
+            session.validate(step)
+        if last or step % args.checkpointing_steps == 0:
+            session.save(step)
+        if last:
+            break
+    progress.close()
+    accelerator.end_training()
+    if accelerator.is_main_process:
+        write_run_record(run.path, args, started, steps=step, processes=world, best_step=session.best_step)
+        command_line.say(f"{step} steps; weights in {run.path}, pictures in {run.path / 'validation'}")
+    return 130 if session.asked_to_stop() else 0
+
+
+if __name__ == "__main__":
+    command_line.run(main, parse_args())
