@@ -1,0 +1,279 @@
+"""The body: proportions, pose, keypoints, and the skin that shows.
+
+Figure units: the figure is about 228 high; y points down from the base of the neck (0): chest 22, waist 48, hips 72,
+crotch 80, knees 128, ankles 176, soles 186. Side 0 is the picture's left (the person's right), side 1 its right.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from drawn_people.canvas import Canvas, spline
+from drawn_people.limbs import Limb
+from drawn_people.palettes import SKIN, pick, shade
+
+WAIST, HIPS, CROTCH, KNEE, ANKLE = 48.0, 72.0, 80.0, 128.0, 176.0
+ARM_LABELS, LEG_LABELS, SHOE_LABELS = (15, 14), (13, 12), (10, 9)  # ATR; side 0 is the person's right
+FACE_LABEL = 11
+ARM_POSES = ("hang", "loose", "hip", "across", "pocket", "behind", "up")
+
+
+@dataclass(frozen=True)
+class TorsoFrame:
+    """Bends the upright torso: lean and curve shift it sideways above the hips, sway below; tilts slant it."""
+
+    lean: float = 0.0
+    curve: float = 0.0
+    sway: float = 0.0
+    shoulder_tilt: float = 0.0
+    hip_tilt: float = 0.0
+
+    def _shift(self, y):
+        up = np.clip((HIPS - y) / HIPS, 0, 1.5)
+        return HIPS * (self.lean * up + self.curve * up * up) + self.sway * np.maximum(y - HIPS, 0)
+
+    def _slant(self, y):
+        t = np.clip(y / HIPS, 0, 1)
+        below = np.clip((y - HIPS) / 90, 0, 1)
+        return (self.shoulder_tilt * (1 - t) + self.hip_tilt * t) * (1 - 0.7 * below)
+
+    def to_world(self, points: np.ndarray) -> np.ndarray:
+        """Upright torso coordinates (n, 2) -> figure coordinates (n, 2)."""
+        p = np.asarray(points, np.float64)
+        x, y = p[..., 0], p[..., 1]
+        return np.stack([x + self._shift(y), y + x * self._slant(y)], axis=-1)
+
+    def to_local(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The inverse of `to_world`."""
+        local_x, local_y = x, y
+        for _ in range(3):
+            local_x = x - self._shift(local_y)
+            local_y = y - local_x * self._slant(local_y)
+        return local_x, local_y
+
+
+@dataclass
+class Body:
+    """Half widths, joints and skin of one person.
+
+    Attributes:
+        yaw: Turn of the torso in radians; shifts the cloth's middle sideways.
+        arms, legs: Joints per side: (3, 2) shoulder, elbow, wrist; hip, knee, ankle.
+        arm_poses: Of ARM_POSES, per side.
+        head: Middle of the face.
+    """
+
+    skin: np.ndarray
+    femininity: float
+    build: float
+    chest: float
+    waist: float
+    hip: float
+    shoulder: float
+    neck: float
+    arm_widths: tuple[float, float, float]
+    leg_widths: tuple[float, float, float, float]
+    frame: TorsoFrame
+    yaw: float
+    arms: np.ndarray
+    legs: np.ndarray
+    arm_poses: tuple[str, str]
+    head: np.ndarray
+    face_yaw: float
+    head_tilt: float
+    light: float
+    flat: bool = field(default=False)
+
+    def half_width(self, y: np.ndarray | float) -> np.ndarray:
+        """Half width of the bare torso and hips, upright, at heights in [8, 84]."""
+        return np.interp(y, (8, 22, WAIST, HIPS, CROTCH), (self.chest, self.chest, self.waist, self.hip, self.hip))
+
+    def arm(self, side: int) -> Limb:
+        upper, elbow, wrist = self.arm_widths
+        return Limb.through(self.arms[side], [0, 0.2, 0.5, 0.62, 1], [upper, upper, elbow, elbow * 1.04, wrist])
+
+    def leg(self, side: int) -> Limb:
+        thigh, knee, calf, ankle = self.leg_widths
+        return Limb.through(self.legs[side], [0, 0.25, 0.5, 0.68, 0.95, 1], [thigh, thigh * 0.92, knee, calf, ankle, ankle])
+
+    def on_mannequin(self, arm_angle: float) -> "Body":
+        """The same measures, standing straight: what a flat product picture is laid out on."""
+        arms = np.stack([_arm(self, side, arm_angle, arm_angle * 0.9) for side in (0, 1)])
+        legs = np.stack([_leg(self, side, 0.012, 0.012) for side in (0, 1)])
+        return replace(self, frame=TorsoFrame(), yaw=0.0, arms=arms, legs=legs, light=-0.25, flat=True)
+
+    def keypoints(self) -> np.ndarray:
+        """OpenPose's 18 points in figure coordinates: float64 (18, 2)."""
+        hx, hy = self.head
+        face = self.face_yaw * 6
+        ears = np.array([(hx - 11.5, hy + 1), (hx + 11.5, hy + 1)])
+        eyes = np.array([(hx - 4.8 + face, hy - 0.5), (hx + 4.8 + face, hy - 0.5)])
+        nose = np.array([hx + face * 1.2, hy + 5])
+        neck = self.frame.to_world(np.array([0.0, 4.0]))
+        right, left = 0, 1
+        return np.stack(
+            [nose, neck, *self.arms[right], *self.arms[left], *self.legs[right], *self.legs[left]]
+            + [eyes[right], eyes[left], ears[right], ears[left]]
+        )
+
+
+def draw_body_parameters(rng: np.random.Generator) -> Body:
+    """A person's proportions and pose, drawn at random."""
+    femininity = float(rng.uniform(0, 1))
+    build = float(np.clip(rng.normal(1.0, 0.1), 0.84, 1.28))
+    body = Body(
+        skin=pick(rng, SKIN, 4),
+        femininity=femininity,
+        build=build,
+        chest=(21.0 - 2.0 * femininity) * build * rng.uniform(0.97, 1.03),
+        waist=(18.6 - 3.6 * femininity) * build**1.25 * rng.uniform(0.96, 1.04),
+        hip=(20.0 + 2.2 * femininity) * build * rng.uniform(0.97, 1.03),
+        shoulder=(26.5 - 2.6 * femininity) * build**0.6 * rng.uniform(0.97, 1.04),
+        neck=(6.6 - 1.3 * femininity) * build**0.5,
+        arm_widths=tuple(np.array([6.4, 4.8, 3.5]) * build * (1.08 - 0.14 * femininity)),
+        leg_widths=tuple(np.array([10.4, 6.8, 6.9, 3.9]) * build**0.8),
+        frame=TorsoFrame(
+            lean=float(rng.normal(0, 0.035)),
+            curve=float(rng.normal(0, 0.03)),
+            sway=float(rng.normal(0, 0.02)),
+            shoulder_tilt=float(np.clip(rng.normal(0, 0.05), -0.11, 0.11)),
+            hip_tilt=float(np.clip(rng.normal(0, 0.045), -0.1, 0.1)),
+        ),
+        yaw=float(np.clip(rng.normal(0, 0.17), -0.36, 0.36)),
+        arms=np.zeros((2, 3, 2)),
+        legs=np.zeros((2, 3, 2)),
+        arm_poses=("hang", "hang"),
+        head=np.zeros(2),
+        face_yaw=0.0,
+        head_tilt=float(rng.normal(0, 0.05)),
+        light=float(rng.choice([-1, 1]) * rng.uniform(0.25, 0.9)),
+    )
+    body.face_yaw = float(np.clip(body.yaw * 1.2 + rng.normal(0, 0.12), -0.45, 0.45))
+    body.arm_poses, body.arms = _draw_arms(body, rng)
+    body.legs = _draw_legs(body, rng)
+    top = body.frame.to_world(np.array([body.yaw * 4, -26.0]))
+    body.head = top + (body.head_tilt * 18, 0)
+    return body
+
+
+def _draw_arms(body: Body, rng: np.random.Generator) -> tuple[tuple[str, str], np.ndarray]:
+    degrees = np.pi / 180
+    poses, arms = [], []
+    for side in (0, 1):
+        pose = str(rng.choice(ARM_POSES, p=[0.34, 0.1, 0.17, 0.15, 0.12, 0.09, 0.03]))
+        a, b = rng.uniform(0, 1, 2)
+        if "across" in poses and pose == "across":
+            pose = "hang"
+        upper, fore, reach = {
+            "hang": (5 + 11 * a, 3 + 12 * b, 1.0),
+            "loose": (14 + 14 * a, 6 + 18 * b, 1.0),
+            "hip": (34 + 16 * a, -(44 + 22 * b), 1.0),
+            "across": (2 + 10 * a, -(66 + 40 * b), 0.98),
+            "pocket": (14 + 12 * a, -(6 + 16 * b), 1.0),
+            "behind": (12 + 10 * a, -(24 + 26 * b), 0.92),
+            "up": (112 + 24 * a, -(108 + 14 * b), 0.95),
+        }[pose]
+        poses.append(pose)
+        arms.append(_arm(body, side, upper * degrees, fore * degrees, reach))
+    return (poses[0], poses[1]), np.stack(arms)
+
+
+def _arm(body: Body, side: int, upper: float, fore: float, reach: float = 1.0) -> np.ndarray:
+    """Shoulder, elbow, wrist for angles outward from straight down, in radians."""
+    out = (-1, 1)[side]
+    shoulder = body.frame.to_world(np.array([out * (body.shoulder - 4.0), 8.0]))
+    elbow = shoulder + 33 * np.array([out * np.sin(upper), np.cos(upper)])
+    wrist = elbow + 30 * reach * np.array([out * np.sin(fore), np.cos(fore)])
+    return np.stack([shoulder, elbow, wrist])
+
+
+def _draw_legs(body: Body, rng: np.random.Generator) -> np.ndarray:
+    stance = rng.choice(["straight", "relaxed", "wide", "crossed"], p=[0.4, 0.32, 0.18, 0.1])
+    thighs, shins = rng.uniform(-0.01, 0.035, 2), rng.uniform(-0.02, 0.02, 2)
+    loose = int(rng.integers(2))
+    if stance == "relaxed":
+        thighs[loose] += rng.uniform(0.04, 0.1)
+        shins[loose] += rng.uniform(-0.02, 0.09)
+    elif stance == "wide":
+        thighs += rng.uniform(0.04, 0.09)
+        shins += rng.uniform(0.02, 0.06)
+    elif stance == "crossed":
+        thighs[loose] -= rng.uniform(0.04, 0.08)
+        shins[loose] -= rng.uniform(0.06, 0.12)
+    return np.stack([_leg(body, side, thighs[side], shins[side]) for side in (0, 1)])
+
+
+def _leg(body: Body, side: int, thigh: float, shin: float) -> np.ndarray:
+    out = (-1, 1)[side]
+    hip = body.frame.to_world(np.array([out * (body.hip - body.leg_widths[0] + 0.5), HIPS + 4]))
+    knee = hip + (KNEE - HIPS - 4) * np.array([out * np.sin(thigh), np.cos(thigh)])
+    ankle = knee + (ANKLE - KNEE) * np.array([out * np.sin(shin), np.cos(shin)])
+    return np.stack([hip, knee, ankle])
+
+
+def limb_skin(body: Body, limb: Limb, color: np.ndarray):
+    """The colour function of a bare limb: lit from the body's side, darker at its edges."""
+
+    def paint(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        across, _, half = limb.project(x, y)
+        u = np.clip(-across / np.maximum(half, 0.5), -1, 1)
+        return color * (1.0 + 0.07 * body.light * u - 0.13 * u**4)[:, None]
+
+    return paint
+
+
+def draw_torso(canvas: Canvas, body: Body) -> None:
+    """Neck, chest and hips in bare skin."""
+    s, c, w, h = body.shoulder, body.chest, body.waist, body.hip
+    half = [(body.neck, 0.5), (body.neck + 4, 3.2), (s - 3, 6.5), (s - 1, 12), (c, 24), (w, WAIST), (h, HIPS), (h - 4, 86)]
+    right = spline(half, closed=False)
+    outline = np.concatenate([right, right[::-1] * (-1, 1)])
+    neck = np.stack([body.frame.to_world(np.array([0.0, 5.0])), body.head + (0, 6)])
+    tube = Limb.through(np.stack([neck[0], neck.mean(0), neck[1]]), [0, 0.4, 1], [body.neck * 1.12, body.neck, body.neck])
+
+    def paint(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        local_x, local_y = body.frame.to_local(x, y)
+        u = np.clip(local_x / body.half_width(local_y), -1, 1)
+        return body.skin * (1.0 + 0.05 * body.light * u - 0.1 * u**4)[:, None]
+
+    canvas.paint([body.frame.to_world(outline)], paint, FACE_LABEL)
+    canvas.paint(tube.shape(), limb_skin(body, tube, body.skin * 0.97), FACE_LABEL)
+    chin = spline([body.head + p for p in ((-9, 8), (0, 15), (9, 8), (6, 20), (-6, 20))])
+    canvas.paint([chin], shade(body.skin, 0.6), opacity=0.42, only=[FACE_LABEL], blur=1.4)
+
+
+def draw_arm(canvas: Canvas, body: Body, side: int) -> None:
+    """A bare arm with its hand."""
+    arm = body.arm(side)
+    canvas.paint(arm.shape() + [_joint(arm)], limb_skin(body, arm, body.skin), ARM_LABELS[side])
+    draw_hand(canvas, body, side)
+
+
+def draw_hand(canvas: Canvas, body: Body, side: int) -> None:
+    elbow, wrist = body.arms[side][1:]
+    ahead = (wrist - elbow) / np.linalg.norm(wrist - elbow)
+    out = (-1, 1)[side]
+    across = np.array([-ahead[1], ahead[0]])
+    size = 0.92 * body.build**0.4
+    palm = [(-1.5, -3.0), (3.5, -4.0), (8.5, -3.2), (12.0, -1.2), (11.5, 1.2), (8.0, 3.4), (3.0, 3.8), (-1.5, 3.0)]
+    thumb = [(1.0, 2.0), (4.0, 5.4), (7.5, 5.4), (7.0, 3.4), (4.0, 1.5)]
+
+    def place(points: list[tuple[float, float]]) -> np.ndarray:
+        return spline([wrist + size * (a * ahead + out * b * across) for a, b in points])
+
+    canvas.paint([place(thumb)], shade(body.skin, 0.93), ARM_LABELS[side])
+    canvas.paint([place(palm)], shade(body.skin, 1.0), ARM_LABELS[side])
+    for b in (-1.4, 0.6):
+        finger = [wrist + size * (a * ahead + out * b * across) for a in (7.0, 11.0)]
+        canvas.paint([np.array([*finger, finger[1] + 0.5 * across, finger[0] + 0.5 * across])], shade(body.skin, 0.7), opacity=0.6)
+
+
+def draw_leg(canvas: Canvas, body: Body, side: int, color: np.ndarray) -> None:
+    """A leg in skin or tights."""
+    leg = body.leg(side)
+    canvas.paint(leg.shape(), limb_skin(body, leg, color), LEG_LABELS[side])
+
+
+def _joint(arm: Limb) -> np.ndarray:
+    angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    return arm.spine[0] + arm.half_width[0] * np.stack([np.cos(angle), np.sin(angle)], axis=1)

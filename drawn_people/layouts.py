@@ -1,0 +1,217 @@
+"""Writes drawn people as the DressCode and VITON-HD folders, so that every dataset script runs on them unchanged.
+
+The truth that those layouts have no place for lies in `<root>/truth/`: per category and phase (VITON-HD: per phase) a
+caption file `<phase>_<category>.json`, `{item id: [caption]}`, and `<phase>_<category>.jsonl` with attributes, pattern
+and colour of each item.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from drawn_people.attributes import CATEGORIES
+from drawn_people.person import DrawnPerson, draw_person, label_map_to_lip
+
+TEST_SEEDS = 1 << 40  # test people start here, beyond any number of training people
+PHASES = ("train", "test")
+Progress = Callable[[Iterable], Iterable]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One person to be written: `number` shows in the file names, `seed` draws it."""
+
+    phase: str
+    category: str
+    number: int
+    seed: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.number:06d}"
+
+
+def write_dresscode(
+    root: str | Path,
+    train: int,
+    test: int,
+    seed: int = 0,
+    width: int = 192,
+    height: int = 256,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> None:
+    """Writes `train` and `test` people for each category in DressCode's layout.
+
+    Finished people are skipped, so an interrupted run goes on where it stopped.
+
+    Args:
+        workers: Processes that draw.
+        progress: Wraps the iteration over finished people, as tqdm does.
+
+    Raises:
+        ValueError: Negative counts, no people at all, or an impossible size.
+    """
+    root = Path(root)
+    for category in CATEGORIES:
+        for folder in ("images", "label_maps", "keypoints"):
+            (root / category / folder).mkdir(parents=True, exist_ok=True)
+    items = _items(train, test, seed, CATEGORIES)
+    _write(root, items, partial(_write_dresscode_item, root, width, height), workers, progress)
+    for category in CATEGORIES:
+        of = {phase: [i for i in items if (i.phase, i.category) == (phase, category)] for phase in PHASES}
+        names = {phase: [(f"{i.id}_0.jpg", f"{i.id}_1.jpg") for i in of[phase]] for phase in PHASES}
+        _write_text(root / category / "train_pairs.txt", _lines(names["train"]))
+        _write_text(root / category / "test_pairs_paired.txt", _lines(names["test"]))
+        _write_text(root / category / "test_pairs_unpaired.txt", _lines(_deranged(names["test"], seed)))
+
+
+def write_vitonhd(
+    root: str | Path,
+    train: int,
+    test: int,
+    seed: int = 0,
+    width: int = 192,
+    height: int = 256,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> None:
+    """Writes `train` and `test` people with upper-body garments in VITON-HD's layout; as `write_dresscode`."""
+    root = Path(root)
+    for phase in PHASES:
+        for folder in ("image", "cloth", "cloth-mask", "image-parse-v3"):
+            (root / phase / folder).mkdir(parents=True, exist_ok=True)
+    items = _items(train, test, seed, ("upper_body",))
+    _write(root, items, partial(_write_vitonhd_item, root, width, height), workers, progress)
+    names = {phase: [(f"{i.id}_00.jpg", f"{i.id}_00.jpg") for i in items if i.phase == phase] for phase in PHASES}
+    _write_text(root / "train_pairs.txt", _lines(names["train"]))
+    _write_text(root / "test_pairs.txt", _lines(_deranged(names["test"], seed)))
+
+
+def _items(train: int, test: int, seed: int, categories: Iterable[str]) -> list[Item]:
+    if train < 0 or test < 0 or train + test == 0:
+        raise ValueError(f"{train} training and {test} test people can't be written; give at least one in all.")
+    if seed < 0:
+        raise ValueError(f"seed {seed} is negative; give 0 or more.")
+    items = []
+    for category in categories:
+        # The test people's numbers follow the training people's; their seeds never meet, whatever the counts.
+        items += [Item("train", category, n, (seed << 20) + n) for n in range(train)]
+        items += [Item("test", category, train + n, TEST_SEEDS + (seed << 20) + n) for n in range(test)]
+    return items
+
+
+def _write(
+    root: Path, items: list[Item], write_item: Callable[[Item], dict], workers: int, progress: Progress | None
+) -> None:
+    """Draws and writes the items, then the truth about them."""
+    truth: dict[tuple[str, str], list[dict]] = {}
+    for item, facts in zip(items, _watched(_map(write_item, items, workers), progress), strict=True):
+        truth.setdefault((item.phase, item.category), []).append(facts)
+    folder = root / "truth"
+    folder.mkdir(exist_ok=True)
+    for (phase, category), rows in truth.items():
+        captions = {row["id"]: [row["caption"]] for row in rows}
+        _write_text(folder / f"{phase}_{category}.json", json.dumps(captions, indent=1) + "\n")
+        _write_text(folder / f"{phase}_{category}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _map(write_item: Callable[[Item], dict], items: list[Item], workers: int) -> Iterator[dict]:
+    if workers <= 1:
+        yield from map(write_item, items)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(write_item, items, chunksize=8)
+
+
+def _watched(results: Iterator[dict], progress: Progress | None) -> Iterable[dict]:
+    return results if progress is None else progress(results)
+
+
+def _write_dresscode_item(root: Path, width: int, height: int, item: Item) -> dict:
+    folder = root / item.category
+    facts = folder / "keypoints" / f"{item.id}_2.json"
+
+    def write(person: DrawnPerson) -> None:
+        _save(person.photo, folder / "images" / f"{item.id}_0.jpg")
+        _save(person.garments[item.category].product, folder / "images" / f"{item.id}_1.jpg")
+        _save(person.label_map, folder / "label_maps" / f"{item.id}_4.png")
+        points = [
+            [-1.0, -1.0, 0.0, -1] if np.isnan(x) else [round(float(x), 2), round(float(y), 2), 1.0, number]
+            for number, (x, y) in enumerate(person.keypoints)
+        ]
+        _write_text(facts, json.dumps({"keypoints": points}))
+
+    return _once(root, item, width, height, write)
+
+
+def _write_vitonhd_item(root: Path, width: int, height: int, item: Item) -> dict:
+    folder, name = root / item.phase, f"{item.id}_00"
+
+    def write(person: DrawnPerson) -> None:
+        garment = person.garments["upper_body"]
+        _save(person.photo, folder / "image" / f"{name}.jpg")
+        _save(garment.product, folder / "cloth" / f"{name}.jpg")
+        _save(garment.silhouette, folder / "cloth-mask" / f"{name}.jpg")
+        _save(label_map_to_lip(person.label_map), folder / "image-parse-v3" / f"{name}.png")
+
+    return _once(root, item, width, height, write)
+
+
+def _once(root: Path, item: Item, width: int, height: int, write: Callable[[DrawnPerson], None]) -> dict:
+    """Draws and writes an item unless the record of it, written last, is there already; returns the record."""
+    record = root / "truth" / "items" / f"{item.phase}_{item.category}_{item.id}.json"
+    if record.exists():
+        facts = json.loads(record.read_text(encoding="utf-8"))
+        if (facts["seed"], facts["size"]) == (item.seed, [width, height]):
+            return facts
+    person = draw_person(item.seed, item.category, width, height)
+    write(person)
+    garment = person.garments[item.category]
+    facts = {
+        "id": item.id,
+        "seed": item.seed,
+        "size": [width, height],
+        "caption": garment.caption,
+        "attributes": garment.attributes,
+        "pattern": garment.pattern,
+        "color": list(garment.color),
+    }
+    record.parent.mkdir(parents=True, exist_ok=True)
+    _write_text(record, json.dumps(facts))
+    return facts
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    if path.suffix == ".jpg":
+        picture.save(temporary, quality=95, subsampling=0)
+    else:
+        picture.save(temporary, compress_level=3)
+    temporary.replace(path)
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _lines(pairs: list[tuple[str, str]]) -> str:
+    return "".join(f"{person} {garment}\n" for person, garment in pairs)
+
+
+def _deranged(pairs: list[tuple[str, str]], seed: int) -> list[tuple[str, str]]:
+    """The pairs with the garments permuted so that nobody keeps theirs; a single pair stays as it is."""
+    order = np.random.default_rng([seed, len(pairs)]).permutation(len(pairs))
+    garments: list[str] = [""] * len(pairs)
+    for place, following in zip(order, np.roll(order, -1), strict=True):  # one cycle through all
+        garments[place] = pairs[following][1]
+    return [(person, garment) for (person, _), garment in zip(pairs, garments, strict=True)]

@@ -1,0 +1,119 @@
+"""Puts a person together: background, body, garments and what hides them, painted from back to front."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from drawn_people.attributes import CATEGORIES
+from drawn_people.body import ARM_LABELS, Body, draw_arm, draw_body_parameters, draw_leg, draw_torso
+from drawn_people.canvas import Canvas
+from drawn_people.garments import DrawnGarment, draw_design, draw_product
+
+_LIP_OF_ATR = {0: 0, 1: 1, 2: 2, 3: 4, 4: 5, 5: 12, 6: 9, 7: 6, 9: 18, 10: 19, 11: 13, 12: 16, 13: 17, 14: 14, 15: 15, 16: 0, 17: 11}
+_BELT = 8
+
+
+@dataclass
+class DrawnPerson:
+    """A dressed person and the truth about it.
+
+    Attributes:
+        photo: RGB.
+        label_map: L, ATR ids (0 background to 17 scarf; 14 and 15 are the person's left and right arm).
+        keypoints: float32 (18, 2), OpenPose order, pixels; NaN outside the picture.
+        garments: By category.
+    """
+
+    photo: Image.Image
+    label_map: Image.Image
+    keypoints: np.ndarray
+    garments: dict[str, DrawnGarment]
+
+
+def draw_person(seed: int, category: str | None = None, width: int = 192, height: int = 256) -> DrawnPerson:
+    """Draws a person from a seed; seed and category determine everything, the size only the resolution.
+
+    Args:
+        category: One of CATEGORIES, surely worn; None: any.
+        width, height: In the proportion 3:4.
+
+    Raises:
+        ValueError: Unknown category, or a size that is not 3:4 or too small.
+    """
+    if category is not None and category not in CATEGORIES:
+        raise ValueError(f"category {category!r} is unknown; give one of {', '.join(CATEGORIES)}.")
+    if width < 96 or width * 4 != height * 3:
+        raise ValueError(f"size {width}x{height} is not possible; give 3:4 and at least 96x128, such as 192x256.")
+    key = [seed, 0 if category is None else 1 + CATEGORIES.index(category)]
+    streams = {name: np.random.default_rng([*key, i]) for i, name in enumerate(("body", "clothes", "scene", "head", "extras"))}
+    rng = streams["clothes"]
+    if category is None:
+        category = str(rng.choice(CATEGORIES))
+    body = draw_body_parameters(streams["body"])
+    zoom, offset = _framing(streams["scene"], category)
+    designs = {}
+    if category == "dresses":
+        designs["dresses"] = draw_design(rng, "dresses", 1 / zoom)
+    else:
+        designs["upper_body"] = draw_design(rng, "upper_body", 1 / zoom)
+        designs["lower_body"] = draw_design(rng, "lower_body", 1 / zoom, designs["upper_body"].texture.colors[0])
+    scale = height / 256
+    canvas = Canvas(width, height, (226, 224, 220))
+    canvas.place(scale * zoom, (scale * offset[0], scale * offset[1]))
+    worn = {name: design.on(body, 1 / (scale * zoom)) for name, design in designs.items()}
+    _paint(canvas, body, worn)
+    garments = {}
+    for name, design in designs.items():
+        product, silhouette = draw_product(design, body, width, height)
+        color = tuple(int(round(float(c))) for c in design.texture.colors[0])
+        garments[name] = DrawnGarment(product, silhouette, design.cut.attributes(), design.texture.pattern, color)
+    keypoints = (body.keypoints() * zoom + offset) * scale
+    outside = (keypoints < 0).any(1) | (keypoints >= (width, height)).any(1)
+    keypoints[outside] = np.nan
+    return DrawnPerson(canvas.image(), canvas.label_image(), keypoints.astype(np.float32), garments)
+
+
+def label_map_to_lip(label_map: Image.Image) -> Image.Image:
+    """ATR ids -> LIP ids, as VITON-HD's parses have them; bags become background, belts the garment they hold."""
+    labels = np.asarray(label_map)
+    table = np.zeros(256, np.uint8)
+    for atr, lip in _LIP_OF_ATR.items():
+        table[atr] = lip
+    for garment in (7, 6, 5):
+        if (labels == garment).any():
+            table[_BELT] = table[garment]
+            break
+    return Image.fromarray(table[labels])
+
+
+def _framing(rng: np.random.Generator, category: str) -> tuple[float, np.ndarray]:
+    """Zoom and offset: figure coordinates times zoom plus offset are pixels of the 192x256 photo."""
+    a, b = rng.uniform(0, 1, 2)
+    if category == "upper_body":
+        top, bottom = -44 - 8 * a, 100 + 45 * b if rng.random() < 0.8 else 190 + 4 * b
+    elif category == "lower_body":
+        top, bottom = -46 + 46 * a, 188 + 8 * b
+    else:
+        top, bottom = -48 + 24 * a, 188 + 8 * b
+    zoom = 256 / (bottom - top)
+    return zoom, np.array([96 + rng.normal(0, 5), -top * zoom])
+
+
+def _paint(canvas: Canvas, body: Body, worn: dict) -> None:
+    top = worn.get("upper_body") or worn["dresses"]
+    behind = [side for side in (0, 1) if body.arm_poses[side] == "behind"]
+    for side in behind:
+        draw_arm(canvas, body, side)
+        top.paint_sleeve(canvas, side)
+    top.paint_back(canvas)
+    for side in (0, 1):
+        draw_leg(canvas, body, side, body.skin)
+    draw_torso(canvas, body)
+    if "lower_body" in worn:
+        worn["lower_body"].paint(canvas)
+    top.paint_front(canvas)
+    for side in (0, 1):
+        if side not in behind:
+            draw_arm(canvas, body, side)
+            top.paint_sleeve(canvas, side)
