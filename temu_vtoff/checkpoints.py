@@ -96,7 +96,7 @@ def explain_loading(name_or_path: str | Path, what: str, flag: str | None = None
             return any(isinstance(e, kinds) for e in chain)
 
         text = " ".join(str(e) for e in chain)
-        if caused_by(GatedRepoError) or status in (401, 403) or "gated repo" in text:
+        if caused_by(GatedRepoError) or status in (401, 403):
             raise CheckpointError(
                 f"{what} {name_or_path} is gated or private{hint}: accept its licence on its hub page, then log in "
                 "with `hf auth login` or set HF_TOKEN."

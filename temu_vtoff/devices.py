@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import DiffusionPipeline
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}  # by the names of `--mixed_precision`
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ def read_working_size(base: str, tryoff: str, revision: str | None = None) -> Wo
         CheckpointError: As for `load_components`.
     """
     base, tryoff = resolve(base, "tryoff"), resolve(tryoff, "tryoff")
-    _check_folders({"vae": (base, "vae")} | {name: (tryoff, name) for name in _TRYOFF}, {})
+    _check_folders({"vae": (base, "vae")} | {name: (tryoff, name) for name in _TRYOFF})
     with explain_loading(tryoff, "the try-off model"):
         of_base = {"revision": revision} if tryoff == base else {}
         transformer = TryOffTransformer.load_config(tryoff, subfolder="transformer", **of_base)
@@ -118,18 +117,18 @@ def load_components(
     sources: dict[str, tuple[str, str | None]] = {}  # component -> where, subfolder
     if tryoff == base:
         index = _read_index(base, revision)
-        sources = {name: (base, name) for name in _listed(base, index)}
+        sources = {name: (base, name) for name in {*_listed(base, index), *_REQUIRED}}
         given = {name: index[name] for name in _CONFIG if name in index} | given
     else:
         sources |= {name: (base, name) for name in _BASE}
         sources |= {name: (tryoff, name) for name in _TRYOFF}
         sources |= {name: (where, None) for name, where in IMAGE_ENCODERS.items()}
-    _check_folders(sources, given)
+    sources = {name: place for name, place in sources.items() if name not in given}
+    _check_folders(sources)
 
     for name, (where, subfolder) in sources.items():
-        if name not in given:
-            of_base = {"revision": revision, "variant": variant} if where == base else {}
-            given[name] = _load(name, where, subfolder, torch_dtype, **of_base)
+        of_base = {"revision": revision, "variant": variant} if where == base else {}
+        given[name] = _load(name, where, subfolder, torch_dtype, **of_base)
     return given
 
 
@@ -184,21 +183,12 @@ def _listed(where: str, index: dict[str, Any]) -> list[str]:
     return [name for name in names if (Path(where) / name).is_dir()]
 
 
-def _check_folders(sources: dict[str, tuple[str, str | None]], given: dict[str, Any]) -> None:
-    """Before anything is loaded: every part must be there; all that are missing are named at once."""
-    missing = [name for name in _REQUIRED if name not in sources and name not in given]
+def _check_folders(sources: dict[str, tuple[str, str | None]]) -> None:
+    """Before anything is loaded: every part of a local source must be there; all that are missing are named at once."""
     absent: dict[str, list[str]] = {}
-    for name, (where, subfolder) in sources.items():
-        if name in given or subfolder is None or not Path(where).is_dir():
-            continue
-        if not (Path(where) / subfolder).is_dir():
-            absent.setdefault(where, []).append(subfolder)
-    if missing:
-        where = next(iter(sources.values()), (None, None))[0]
-        absent.setdefault(where or "the folder given", []).extend(missing)
+    for where, subfolder in sources.values():
+        if subfolder is not None and Path(where).is_dir() and not (Path(where) / subfolder).is_dir():
+            absent.setdefault(where, []).append(f"{subfolder}/")
     if absent:
-        raise CheckpointError("; ".join(_lacks(where, parts) for where, parts in absent.items()))
-
-
-def _lacks(where: str, parts: Iterable[str]) -> str:
-    return f"{where} lacks {', '.join(f'{part}/' for part in sorted(parts))}: it is not a complete checkpoint"
+        lacks = "; ".join(f"{where} lacks {', '.join(sorted(parts))}" for where, parts in absent.items())
+        raise CheckpointError(f"Not a complete checkpoint: {lacks}.")

@@ -38,9 +38,13 @@ def open_picture(source: str | Path | Image.Image) -> Image.Image:
 
 
 def list_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
-    """The picture files of a folder, sorted by path, by suffix (`PICTURE_SUFFIXES`)."""
+    """The picture files of a folder, by suffix (`PICTURE_SUFFIXES`), sorted by path, without hidden ones."""
     found = Path(folder).rglob("*") if recursive else Path(folder).iterdir()
-    return sorted(path for path in found if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    return sorted(
+        path
+        for path in found
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
 
 
 def find_pictures(paths: Sequence[str | Path]) -> list[Path]:
@@ -60,12 +64,15 @@ def find_pictures(paths: Sequence[str | Path]) -> list[Path]:
 
 def unique_stems(paths: Sequence[Path]) -> list[str]:
     """A name for what is made of each picture: its stem, with the suffix and a number where others share it."""
-    shared, seen, stems = Counter(path.stem for path in paths), Counter(), []
+    shared = Counter(path.stem for path in paths)
+    stems: dict[str, None] = {}  # ordered
     for path in paths:
-        stem = path.stem if shared[path.stem] == 1 else f"{path.stem}_{path.suffix[1:]}"
-        seen[stem] += 1
-        stems.append(stem if seen[stem] == 1 else f"{stem}_{seen[stem]}")
-    return stems
+        stem = name = path.stem if shared[path.stem] == 1 else f"{path.stem}_{path.suffix[1:]}"
+        number = 2
+        while name in stems:
+            name, number = f"{stem}_{number}", number + 1
+        stems[name] = None
+    return list(stems)
 
 
 def fit_picture(

@@ -1,0 +1,41 @@
+"""What all tests share: no network, few threads, and tiny real models."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(min(2, torch.get_num_threads()))
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict[str, torch.Tensor]:
+    """Inputs and outputs of the published computation on the tiny checkpoint of `GOLDEN`; see its README."""
+    from safetensors.torch import load_file
+
+    return load_file(GOLDEN / "golden.safetensors")
+
+
+@pytest.fixture(scope="session")
+def golden_inputs(golden: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What the pipeline is called with for the values in `golden`."""
+    inputs = {name.removeprefix("pipeline.in."): x for name, x in golden.items() if name.startswith("pipeline.in.")}
+    inputs["masked_image"] = (inputs.pop("fine_mask_image") + 1) / 2
+    return inputs | {"image_embeds": golden["pipeline.mid.clip_image_embeds"]}
+
+
+@pytest.fixture
+def golden_pipeline():
+    """A fresh pipeline of the tiny checkpoint: tests may change it."""
+    from temu_vtoff import TryOffPipeline
+
+    pipe = TryOffPipeline.from_pretrained(GOLDEN)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

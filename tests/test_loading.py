@@ -1,0 +1,162 @@
+"""Where models come from, and what is said when they can't be had: against a real HTTP server where the hub answers."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from conftest import GOLDEN
+
+from temu_vtoff import TryOffPipeline
+from temu_vtoff.builtin import resolve
+from temu_vtoff.checkpoints import CheckpointError, HubUnreachableError
+from temu_vtoff.loading import PUBLISHED_BASE, PUBLISHED_TRYOFF, complete_sources, read_working_size
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def two_sources(tmp_path) -> tuple[Path, Path]:
+    """The tiny checkpoint split as the published one is: base and try-off."""
+    base, tryoff = tmp_path / "base", tmp_path / "tryoff"
+    for folder, parts in ((base, ("vae", "scheduler")), (tryoff, ("transformer", "transformer_vton"))):
+        for part in parts:
+            shutil.copytree(GOLDEN / part, folder / part)
+    return base, tryoff
+
+
+NO_TEXT = dict.fromkeys(("text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "tokenizer_2", "tokenizer_3"))
+
+
+def test_base_and_tryoff_are_two_folders(two_sources):
+    encoders = {name: GOLDEN / name for name in ("image_encoder_large", "image_encoder_bigG")}
+    pipe = TryOffPipeline.from_pretrained(*two_sources, **encoders, **NO_TEXT)
+    assert pipe.config.rescale_clip_input_twice is True
+    assert pipe.image_encoder_bigG.config.projection_dim == 40 and pipe.text_encoder_3 is None
+
+
+def test_a_folder_named_twice_is_one_source():
+    assert TryOffPipeline.from_pretrained(GOLDEN, GOLDEN).image_encoder_large is not None
+
+
+def test_missing_parts_are_named_together(two_sources):
+    base, tryoff = two_sources
+    shutil.rmtree(tryoff / "transformer_vton")
+    with pytest.raises(CheckpointError, match=r"base lacks text_encoder/.*tryoff lacks transformer_vton/"):
+        TryOffPipeline.from_pretrained(base, tryoff)
+    with pytest.raises(CheckpointError, match="tryoff lacks scheduler/, vae/"):
+        TryOffPipeline.from_pretrained(tryoff, transformer_vton=object())
+    with pytest.raises(CheckpointError, match="lacks transformer_vton/"):
+        read_working_size(str(base), str(tryoff))
+
+
+def test_missing_weights_of_a_text_or_image_encoder_are_no_silent_noise(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(GOLDEN, tmp_path / "whole")
+    path = tmp_path / "whole" / "image_encoder_large" / "model.safetensors"
+    weights = load_file(path)
+    weights.pop("visual_projection.weight")
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"image_encoder_large.*lacks 1 weights \(visual_projection\.weight\)"):
+        TryOffPipeline.from_pretrained(tmp_path / "whole")
+
+
+def test_unknown_components_are_refused():
+    with pytest.raises(TypeError, match="no component unet"):
+        TryOffPipeline.from_pretrained(GOLDEN, unet=None)
+
+
+def test_one_named_source_brings_the_other():
+    assert complete_sources() == ("builtin", "builtin")
+    assert complete_sources(tryoff=PUBLISHED_TRYOFF) == (PUBLISHED_BASE, PUBLISHED_TRYOFF)
+    assert complete_sources(base=PUBLISHED_BASE) == (PUBLISHED_BASE, PUBLISHED_TRYOFF)
+    assert complete_sources(base=str(GOLDEN)) == complete_sources(tryoff=str(GOLDEN)) == (str(GOLDEN), str(GOLDEN))
+    assert complete_sources("mine", "yours") == ("mine", "yours")
+
+
+def test_working_size_comes_from_the_configurations():
+    size = read_working_size(str(GOLDEN), str(GOLDEN))
+    assert (size.width, size.height, size.multiple) == (64, 96, 16)
+    from temu_vtoff.inputs import WorkingSize
+
+    published = WorkingSize.of({"sample_size": 128, "patch_size": 2}, {"block_out_channels": (128, 256, 512, 512)})
+    assert (published.width, published.height, published.multiple) == (768, 1024, 16)
+
+
+def test_offline_and_not_cached_is_said():
+    with pytest.raises(HubUnreachableError, match=r"nobody/nothing.*can't be reached"):
+        TryOffPipeline.from_pretrained("nobody/nothing")
+    with pytest.raises(CheckpointError, match="no/such/folder"):
+        TryOffPipeline.from_pretrained("no/such/folder")
+
+
+def test_there_is_no_other_builtin_part():
+    with pytest.raises(ValueError, match="no built-in 'vocoder'"):
+        resolve("builtin", "vocoder")
+
+
+HUB_ANSWERS = {  # the hub's status and error code -> what we say
+    "401-GatedRepo": "is gated or private.*accept its licence.*hf auth login",
+    "403-GatedRepo": "is gated or private.*accept its licence.*hf auth login",
+    "404-RepoNotFound": "neither a folder here nor a model on the hub.*check the spelling",
+    "404-RevisionNotFound": "no such revision",
+    "500-": "the hub",
+}
+
+
+def load_in_a_process(sources: list[str], endpoint: str, home: Path) -> list[str]:
+    """What is said of try-off sources when the hub is at `endpoint`, which is read at import."""
+    script = (
+        "import json, sys\n"
+        "from temu_vtoff.checkpoints import CheckpointError\n"
+        "from temu_vtoff.loading import read_working_size\n"
+        "for source in sys.argv[1:]:\n"
+        "    try:\n        read_working_size('stabilityai/base', source)\n"
+        "    except CheckpointError as error:\n        print(json.dumps(str(error)))\n"
+    )
+    environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(home)}
+    environment |= {"PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
+    command = [sys.executable, "-c", script, *sources]
+    answer = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
+    assert answer.returncode == 0, answer.stderr
+    return [json.loads(line) for line in answer.stdout.splitlines()]
+
+
+def test_what_the_hub_answers_becomes_one_sentence(tmp_path):
+    class Hub(BaseHTTPRequestHandler):
+        def do_GET(self):
+            status, code = self.path.split("/")[2].split("-")
+            self.send_response(int(status))
+            self.send_header("X-Error-Code", code)
+            self.send_header("X-Error-Message", "no")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sources = [f"hub/{answer}" for answer in HUB_ANSWERS]
+    sentences = load_in_a_process(sources, f"http://127.0.0.1:{server.server_port}", tmp_path)
+    server.shutdown()
+    for source, sentence, expected in zip(sources, sentences, HUB_ANSWERS.values(), strict=True):
+        assert source in sentence and "\n" not in sentence and re.search(expected, sentence), sentence
+
+
+def test_an_unreachable_hub_is_said(tmp_path):
+    with socket.socket() as free:  # nobody listens on a port just given back
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (sentence,) = load_in_a_process(["somebody/tryoff"], f"http://127.0.0.1:{port}", tmp_path)
+    assert "somebody/tryoff" in sentence and "the hub can't be reached" in sentence and "\n" not in sentence
