@@ -31,8 +31,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from command_line import writable_folder
     from drawn_people.layouts import write_dresscode, write_vitonhd
+    from temu_vtoff.files import writable_folder
 
     if args.workers < 1:
         raise ValueError(f"--workers {args.workers} is not possible; give 1 or more.")

@@ -6,7 +6,6 @@ and colour of each item.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from PIL import Image
 
 from drawn_people.attributes import CATEGORIES
 from drawn_people.person import DrawnPerson, draw_person, label_map_to_lip
+from temu_vtoff.files import write_text
+from temu_vtoff.pictures import save_picture
 
 TEST_SEEDS = 1 << 40  # test people start here, beyond any number of training people
 PHASES = ("train", "test")
@@ -68,9 +69,9 @@ def write_dresscode(
     for category in CATEGORIES:
         of = {phase: [i for i in items if (i.phase, i.category) == (phase, category)] for phase in PHASES}
         names = {phase: [(f"{i.id}_0.jpg", f"{i.id}_1.jpg") for i in of[phase]] for phase in PHASES}
-        _write_text(root / category / "train_pairs.txt", _lines(names["train"]))
-        _write_text(root / category / "test_pairs_paired.txt", _lines(names["test"]))
-        _write_text(root / category / "test_pairs_unpaired.txt", _lines(_deranged(names["test"], seed)))
+        write_text(root / category / "train_pairs.txt", _lines(names["train"]))
+        write_text(root / category / "test_pairs_paired.txt", _lines(names["test"]))
+        write_text(root / category / "test_pairs_unpaired.txt", _lines(_deranged(names["test"], seed)))
 
 
 def write_vitonhd(
@@ -91,8 +92,8 @@ def write_vitonhd(
     items = _items(train, test, seed, ("upper_body",))
     _write(root, items, partial(_write_vitonhd_item, root, width, height), workers, progress)
     names = {phase: [(f"{i.id}_00.jpg", f"{i.id}_00.jpg") for i in items if i.phase == phase] for phase in PHASES}
-    _write_text(root / "train_pairs.txt", _lines(names["train"]))
-    _write_text(root / "test_pairs.txt", _lines(_deranged(names["test"], seed)))
+    write_text(root / "train_pairs.txt", _lines(names["train"]))
+    write_text(root / "test_pairs.txt", _lines(_deranged(names["test"], seed)))
 
 
 def _items(train: int, test: int, seed: int, categories: Iterable[str]) -> list[Item]:
@@ -119,8 +120,8 @@ def _write(
     folder.mkdir(exist_ok=True)
     for (phase, category), rows in truth.items():
         captions = {row["id"]: [row["caption"]] for row in rows}
-        _write_text(folder / f"{phase}_{category}.json", json.dumps(captions, indent=1) + "\n")
-        _write_text(folder / f"{phase}_{category}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        write_text(folder / f"{phase}_{category}.json", json.dumps(captions, indent=1) + "\n")
+        write_text(folder / f"{phase}_{category}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _map(write_item: Callable[[Item], dict], items: list[Item], workers: int) -> Iterator[dict]:
@@ -147,7 +148,7 @@ def _write_dresscode_item(root: Path, width: int, height: int, item: Item) -> di
             [-1.0, -1.0, 0.0, -1] if np.isnan(x) else [round(float(x), 2), round(float(y), 2), 1.0, number]
             for number, (x, y) in enumerate(person.keypoints)
         ]
-        _write_text(facts, json.dumps({"keypoints": points}))
+        write_text(facts, json.dumps({"keypoints": points}))
 
     return _once(root, item, width, height, write)
 
@@ -185,23 +186,12 @@ def _once(root: Path, item: Item, width: int, height: int, write: Callable[[Draw
         "color": list(garment.color),
     }
     record.parent.mkdir(parents=True, exist_ok=True)
-    _write_text(record, json.dumps(facts))
+    write_text(record, json.dumps(facts))
     return facts
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    if path.suffix == ".jpg":
-        picture.save(temporary, quality=95, subsampling=0)
-    else:
-        picture.save(temporary, compress_level=3)
-    temporary.replace(path)
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    save_picture(picture, path, **({"quality": 95, "subsampling": 0} if path.suffix == ".jpg" else {"compress_level": 3}))
 
 
 def _lines(pairs: list[tuple[str, str]]) -> str:
