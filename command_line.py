@@ -28,6 +28,9 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
     """Which models to use: what `temu_vtoff.loading.complete_sources` and the stages' loaders take."""
+    from temu_vtoff.captioning import PUBLISHED_CAPTIONER
+    from temu_vtoff.segmentation import PUBLISHED_SEGMENTER
+
     group = parser.add_argument_group(
         "models", 'hub ids, folders or "builtin"; naming one of the two published sources fills in the other'
     )
@@ -39,8 +42,8 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         help="generator and feature extractor; builtin when absent",
     )
     beside = "when absent, the built-in one beside the built-in try-off model, else"
-    add("--segmentation_model", help=f"SegFormer; {beside} mattmdjaga/segformer_b2_clothes")
-    add("--caption_model", help=f"Qwen2.5-VL; {beside} Qwen/Qwen2.5-VL-3B-Instruct")
+    add("--segmentation_model", help=f"SegFormer; {beside} {PUBLISHED_SEGMENTER}")
+    add("--caption_model", help=f"Qwen2.5-VL; {beside} {PUBLISHED_CAPTIONER}")
     own = "when absent, the pipeline's own, else"
     add("--image_encoder_large", help=f"CLIP-L vision encoder; {own} openai/clip-vit-large-patch14")
     add("--image_encoder_bigG", help=f"bigG vision encoder; {own} laion/CLIP-ViT-bigG-14-laion2B-39B-b160k")

@@ -21,10 +21,12 @@ import numpy as np
 
 import command_line
 from temu_vtoff.builtin import BUILTIN, NOTICE
+from temu_vtoff.captioning import PUBLISHED_CAPTIONER
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.masks import CATEGORIES
 from temu_vtoff.pictures import RESIZE_MODES
 from temu_vtoff.run_record import write_run_record
+from temu_vtoff.segmentation import PUBLISHED_SEGMENTER
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,9 +34,7 @@ if TYPE_CHECKING:
     from temu_vtoff import TryOffPipeline
 
 EXAMPLE = Path(__file__).parent / "examples" / "example1.jpg"
-PUBLISHED_SEGMENTER = "mattmdjaga/segformer_b2_clothes"
 IMAGE_ENCODERS = ("image_encoder_large", "image_encoder_bigG")
-PUBLISHED_CAPTIONER = "Qwen/Qwen2.5-VL-3B-Instruct"
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -107,7 +107,7 @@ class TryOff:
     def segment(self) -> list[Garment]:
         from PIL import Image
 
-        from temu_vtoff.masks import fine_mask, garment_mask, garments_present
+        from temu_vtoff.masks import fine_mask, garment_mask, garments_present, mask_picture
         from temu_vtoff.pictures import open_mask, open_picture, save_picture, unique_stems
         from temu_vtoff.segmentation import ClothSegmenter
 
@@ -132,7 +132,7 @@ class TryOff:
                 for category, mask in masks.items():
                     name = f"{stems[photo]}_{category}" if args.category == "all" else stems[photo]
                     garment = Garment(photo, category, self.output_dir / name)
-                    save_picture(Image.fromarray(mask), garment.file("binary_mask.png"))
+                    save_picture(mask_picture(mask), garment.file("binary_mask.png"))
                     save_picture(fine_mask(picture, mask), garment.file("fine_mask.png"))
                     garments.append(garment)
         return garments
