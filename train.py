@@ -52,6 +52,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--pretrained_extractor_name_or_path", help="of stage generator: where the trained extractor is")
     add("--image_encoder_large", help="hub id or folder; needed when the base doesn't hold it")
     add("--image_encoder_bigG", help="likewise")
+    add(
+        "--correct_clip_input",
+        action="store_true",
+        help="feed the image encoders correctly scaled pictures, unlike the published model",
+    )
     add("--from_scratch", action="store_true", help="start from fresh weights, of the shape below")
     add("--num_layers", type=int, default=6, help="blocks of each transformer")
     add("--num_attention_heads", type=int, default=3, help="heads of 64 channels: 3 make a width of 192")
@@ -161,6 +166,8 @@ def load_pipeline(args: argparse.Namespace) -> TryOffPipeline:
         extractor = kind.from_pretrained(args.pretrained_extractor_name_or_path, subfolder="transformer_vton")
     if args.lora_rank is not None:
         add_lora(generator, args.lora_rank)
+    if args.correct_clip_input:
+        parts["rescale_clip_input_twice"] = False
     if args.shift is not None:
         parts["scheduler"].register_to_config(shift=args.shift)
     return TryOffPipeline(**parts | {"transformer": generator, "transformer_vton": extractor})

@@ -1,0 +1,380 @@
+"""The pieces of training: flow matching, data order, dropped conditions, objectives, averages, export, run folder."""
+
+import errno
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import SD3Transformer2DModel
+
+from temu_vtoff import FeatureExtractor, TryOffPipeline, TryOffTransformer
+from temu_vtoff.loading import load_components
+from temu_vtoff.training.condition_dropout import ConditionDropout
+from temu_vtoff.training.encoding import EncodedBatch
+from temu_vtoff.training.export import Exporter, export_model
+from temu_vtoff.training.flow_matching import flow_matching_loss, interpolate, sample_times
+from temu_vtoff.training.initialization import (
+    TransformerShape,
+    add_lora,
+    extractor_from_sd3,
+    initialize_weights,
+    new_transformers,
+)
+from temu_vtoff.training.objectives import ExtractorObjective, FlowSettings, GeneratorObjective
+from temu_vtoff.training.optimization import WeightAverage, make_optimizer
+from temu_vtoff.training.person_denoiser import PersonDenoiser
+from temu_vtoff.training.run_folder import RunFolder, write_folder
+from temu_vtoff.training.step_sampler import StepSampler, step_generator
+from tests.tiny_training import save_tiny_base
+
+C, H, W, T, P = 4, 8, 6, 5, 16  # latent channels, latent size, text tokens, pooled width
+SHAPE = {"sample_size": 8, "patch_size": 2, "num_layers": 2, "attention_head_dim": 8, "num_attention_heads": 2}
+SHAPE |= {"pooled_projection_dim": P, "pos_embed_max_size": 8}
+
+
+def make_extractor(kind: type[FeatureExtractor] = FeatureExtractor) -> FeatureExtractor:
+    torch.manual_seed(0)
+    return kind(in_channels=2 * C + 1, **SHAPE)
+
+
+def make_generator() -> TryOffTransformer:
+    torch.manual_seed(1)
+    return TryOffTransformer(in_channels=C, out_channels=C, joint_attention_dim=12, caption_projection_dim=16, **SHAPE)
+
+
+def make_batch(count: int = 2) -> EncodedBatch:
+    g = step_generator(5)
+    randn = lambda *shape: torch.randn(count, *shape, generator=g)
+    return EncodedBatch(
+        person_mean=randn(C, H, W),
+        person_std=randn(C, H, W).abs() * 0.01,
+        masked_mean=randn(C, H, W),
+        masked_std=randn(C, H, W).abs() * 0.01,
+        mask=(randn(1, H, W) > 0).float(),
+        garment_latents=randn(C, H, W),
+        image_embeds=randn(P),
+        prompt_embeds=randn(T, 12),
+        pooled_prompt_embeds=randn(P),
+    )
+
+
+# Flow matching
+
+
+def test_interpolation_runs_from_latents_to_noise_and_the_true_velocity_costs_nothing():
+    latents, noise = torch.randn(2, 3, C, H, W)
+    times = torch.tensor([0.0, 1.0, 0.25])
+    noisy = interpolate(latents, noise, times)
+    torch.testing.assert_close(noisy[0], latents[0])
+    torch.testing.assert_close(noisy[1], noise[1])
+    torch.testing.assert_close(noisy[2], 0.75 * latents[2] + 0.25 * noise[2])
+    assert flow_matching_loss(noise - latents, latents, noise, times).tolist() == [0, 0, 0]
+    torch.testing.assert_close(flow_matching_loss(noise - latents + 2, latents, noise, times), torch.full((3,), 4.0))
+
+
+@pytest.mark.parametrize("scheme", ["logit_normal", "uniform", "mode"])
+def test_times_are_drawn_from_the_generator_and_moved_towards_noise_by_the_shift(scheme):
+    plain = sample_times(1000, step_generator(0), scheme)
+    shifted = sample_times(1000, step_generator(0), scheme, shift=2.0)
+    assert 0 <= plain.min() and plain.max() <= 1
+    torch.testing.assert_close(shifted, 2 * plain / (1 + plain))  # the sampler's formula
+    assert plain.mean() == pytest.approx(0.5, abs=0.04)
+
+
+def test_logit_normal_has_its_median_at_the_sigmoid_of_its_mean():
+    times = sample_times(4001, step_generator(0), "logit_normal", logit_mean=1.0, logit_std=0.5)
+    assert times.median() == pytest.approx(torch.tensor(1.0).sigmoid().item(), abs=0.01)
+
+
+# Data order
+
+
+def test_every_epoch_sees_every_item_once_in_another_order():
+    batches = list(StepSampler(num_items=12, batch_size=4, start=0, stop=6, seed=3))
+    first, second = (list(itertools.chain(*part)) for part in (batches[:3], batches[3:]))
+    assert sorted(first) == sorted(second) == list(range(12))
+    assert first != second
+
+
+def test_a_resumed_sampler_goes_on_as_the_uninterrupted_one():
+    whole = list(StepSampler(num_items=10, batch_size=4, start=0, stop=9, seed=3))
+    assert list(StepSampler(num_items=10, batch_size=4, start=5, stop=9, seed=3)) == whole[5:]
+
+
+def test_processes_share_out_one_stream():
+    alone = list(StepSampler(num_items=10, batch_size=4, start=0, stop=5, seed=3))
+    both = [list(StepSampler(10, 2, 0, 5, seed=3, rank=rank, num_processes=2)) for rank in (0, 1)]
+    assert [a + b for a, b in zip(*both, strict=True)] == alone
+
+
+def test_neighbouring_steps_and_ranks_have_unrelated_noise():
+    draws = [torch.randn(4, generator=step_generator(*where)) for where in [(0, 1, 0), (0, 0, 1), (1, 0, 0), (0, 1)]]
+    assert all(not torch.allclose(a, b) for a, b in itertools.combinations(draws, 2))
+
+
+# Dropped conditions
+
+
+def test_dropout_rates_are_as_asked_and_everything_means_both():
+    no_caption, no_image = ConditionDropout(everything=0.1, caption=0.25).draw(20000, step_generator(0))
+    assert no_image.float().mean() == pytest.approx(0.1, abs=0.01)
+    assert no_caption.float().mean() == pytest.approx(1 - 0.9 * 0.75, abs=0.01)
+    assert no_caption[no_image].all()
+
+
+def test_withheld_conditions_are_the_empty_prompt_and_zeros():
+    batch, empty = make_batch(), (torch.full((1, T, 12), 7.0), torch.full((1, P), 8.0))
+    out = batch.withhold(torch.tensor([True, False]), torch.tensor([False, True]), empty)
+    assert (out.prompt_embeds[0] == 7).all() and (out.pooled_prompt_embeds[0] == 8).all()
+    assert torch.equal(out.prompt_embeds[1], batch.prompt_embeds[1])
+    assert torch.equal(out.image_embeds[0], batch.image_embeds[0]) and (out.image_embeds[1] == 0).all()
+    assert torch.equal(out.person_mean, batch.person_mean)
+
+
+def test_a_probability_out_of_range_is_refused():
+    with pytest.raises(ValueError, match=r"1\.5"):
+        ConditionDropout(caption=1.5)
+
+
+# Objectives: only what should train trains, and it can learn
+
+
+LAST_TEXT_QUERY = "transformer_blocks.1.attn.add_q_proj"  # SD3 has it, and nothing reads what it asks for
+
+
+def gradients(module: torch.nn.Module) -> set[bool]:
+    """Whether the parameters have gradients: {True}, {False}, or both."""
+    named = [(name, p.grad) for name, p in module.named_parameters() if not name.startswith(LAST_TEXT_QUERY)]
+    return {grad is not None and bool(grad.abs().sum() > 0) for _, grad in named}
+
+
+def test_both_transformers_train_together():
+    extractor, generator = make_extractor(), make_generator()
+    GeneratorObjective(extractor, generator, FlowSettings())(make_batch(), step_generator(0))["loss"].backward()
+    assert gradients(extractor) == {True}
+    assert gradients(generator) == {True}
+
+
+def test_a_frozen_extractor_stays_frozen_but_is_read():
+    extractor, generator = make_extractor().requires_grad_(False), make_generator()
+    objective = GeneratorObjective(extractor, generator, FlowSettings())
+    loss = objective(make_batch(), step_generator(0))["loss"]
+    loss.backward()
+    assert gradients(extractor) == {False} and gradients(generator) == {True}
+    with torch.no_grad():
+        extractor.pos_embed.proj.weight *= -1
+    assert objective(make_batch(), step_generator(0))["loss"] != loss
+
+
+def test_lora_trains_its_adapters_alone():
+    extractor, generator = make_extractor().requires_grad_(False), make_generator()
+    add_lora(generator, rank=2)
+    GeneratorObjective(extractor, generator, FlowSettings())(make_batch(), step_generator(0))["loss"].backward()
+    trained = {name for name, p in generator.named_parameters() if p.grad is not None}
+    assert trained and all("lora_" in name for name in trained)
+    assert all(p.requires_grad == ("lora_" in name) for name, p in generator.named_parameters())
+
+
+def test_stage_one_trains_the_whole_denoiser():
+    denoiser = make_extractor(PersonDenoiser)
+    ExtractorObjective(denoiser, FlowSettings())(make_batch(), step_generator(0))["loss"].backward()
+    assert gradients(denoiser) == {True}
+
+
+@pytest.mark.parametrize("stage", ["extractor", "joint"])
+def test_one_batch_is_learned_by_heart(stage):
+    if stage == "extractor":
+        objective = ExtractorObjective(make_extractor(PersonDenoiser), FlowSettings())
+        initialize_weights(objective.extractor)
+    else:
+        objective = GeneratorObjective(make_extractor(), make_generator(), FlowSettings())
+        initialize_weights(objective.extractor)
+        initialize_weights(objective.generator)
+    optimizer = make_optimizer(objective.parameters(), learning_rate=3e-3, weight_decay=0.0)
+    batch, losses = make_batch(), []
+    for _ in range(250):
+        loss = objective(batch, step_generator(0))["loss"]  # the same noise and times at every step
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[0] > 1.5
+    assert losses[-1] < 0.02
+
+
+def test_gradient_checkpointing_changes_no_gradient():
+    def gradient(checkpointing: bool) -> torch.Tensor:
+        extractor, generator = make_extractor(), make_generator()
+        if checkpointing:
+            extractor.enable_gradient_checkpointing()
+            generator.enable_gradient_checkpointing()
+        GeneratorObjective(extractor, generator, FlowSettings())(make_batch(), step_generator(0))["loss"].backward()
+        return torch.cat([p.grad.flatten() for p in [*extractor.parameters(), *generator.parameters()]])
+
+    torch.testing.assert_close(gradient(True), gradient(False))
+
+
+# Where weights start
+
+
+def test_fresh_transformers_predict_zero_and_fit_the_frozen_models(tmp_path):
+    components = load_components(save_tiny_base(tmp_path), given={"transformer": None, "transformer_vton": None})
+    shape = TransformerShape(sample_size=8, num_layers=2, num_attention_heads=1, attention_head_dim=16)
+    extractor, generator = new_transformers(shape, components, FeatureExtractor)
+    assert extractor.config.in_channels == 9 and extractor.config.pooled_projection_dim == 16
+    assert generator.config.joint_attention_dim == 32 and generator.config.pooled_projection_dim == 16
+    reference = extractor(torch.randn(1, 9, 8, 6), torch.randn(1, 16))
+    velocity = generator(torch.randn(1, 4, 8, 6), torch.randn(1, 5, 32), torch.randn(1, 16), torch.ones(1), reference)
+    assert not velocity.sample.any()
+
+
+@pytest.mark.parametrize("kind", [FeatureExtractor, PersonDenoiser])
+def test_sd3_becomes_an_extractor_that_does_not_see_the_new_channels_yet(tmp_path, kind):
+    sd3 = SD3Transformer2DModel(
+        in_channels=C, out_channels=C, joint_attention_dim=12, caption_projection_dim=16, **SHAPE
+    )
+    sd3.save_pretrained(tmp_path / "transformer")
+    extractor = extractor_from_sd3(kind, tmp_path)
+    latents, others, pooled = torch.randn(1, C, H, W), torch.randn(2, 1, C + 1, H, W), torch.randn(1, P)
+    seen = [extractor(torch.cat([latents, other], dim=1), pooled) for other in others]
+    torch.testing.assert_close(list(seen[0].keys), list(seen[1].keys))
+    block = sd3.transformer_blocks[0]
+    temb = sd3.time_text_embed(torch.zeros(1), pooled)
+    expected = block.attn.to_k(block.norm1(sd3.pos_embed(latents), emb=temb)[0])
+    torch.testing.assert_close(seen[0].keys[0], expected)
+
+
+def test_stage_ones_weights_load_as_the_published_extractor_does(tmp_path):
+    denoiser = make_extractor(PersonDenoiser)
+    export_model(denoiser, tmp_path / "transformer_vton")
+    extractor = FeatureExtractor.from_pretrained(tmp_path, subfolder="transformer_vton")
+    person, pooled = torch.randn(1, 2 * C + 1, H, W), torch.randn(1, P)
+    torch.testing.assert_close(list(extractor(person, pooled).keys), list(denoiser(person, pooled).keys))
+    again = PersonDenoiser.from_pretrained(tmp_path, subfolder="transformer_vton")
+    times = torch.full((1,), 500.0)
+    torch.testing.assert_close(again.denoise(person, pooled, times), denoiser.denoise(person, pooled, times))
+
+
+# Averages, export, folder
+
+
+def test_the_average_follows_its_recurrence_and_gives_the_weights_back():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    average, expected = WeightAverage([weight], decay=0.9), 0.0
+    for step in range(1, 40):
+        weight.data.fill_(float(step))
+        average.step()
+        decay = 0.0 if step == 1 else min(step / (9 + step), 0.9)
+        expected = decay * expected + (1 - decay) * step
+    with average.applied():
+        assert weight.item() == pytest.approx(expected, rel=1e-5)
+    assert weight.item() == 39
+
+    restored = WeightAverage([weight], decay=0.9)
+    restored.load_state_dict(average.state_dict())
+    with restored.applied():
+        assert weight.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_no_decay_is_no_average():
+    weight = torch.nn.Parameter(torch.ones(1))
+    average = WeightAverage([weight], decay=0.0)
+    average.step()
+    with average.applied():
+        assert weight.item() == 1
+
+
+def test_exported_weights_open_as_a_pipeline(tmp_path):
+    base = save_tiny_base(tmp_path / "base")
+    components = load_components(base, given={"transformer": None, "transformer_vton": None})
+    shape = TransformerShape(sample_size=8, num_layers=2, num_attention_heads=1, attention_head_dim=16)
+    extractor, generator = new_transformers(shape, components, FeatureExtractor)
+    export = Exporter({"transformer": generator, "transformer_vton": extractor}, components["scheduler"], torch.float16)
+    export(tmp_path / "run")
+    pipe = TryOffPipeline.from_pretrained(
+        base,
+        tmp_path / "run",
+        image_encoder_large=base,
+        image_encoder_bigG=base,
+        feature_extractor=components["feature_extractor"],
+    )
+    pipe.set_progress_bar_config(disable=True)
+    picture, mask = torch.rand(1, 3, 64, 48), torch.zeros(1, 1, 64, 48)
+    assert pipe(picture, mask, prompt="a shirt", num_inference_steps=2, output_type="pt").images.shape == (1, 3, 64, 48)
+
+
+def test_lora_is_saved_as_the_pipeline_loads_it(tmp_path):
+    base = save_tiny_base(tmp_path / "base")
+    components = load_components(base, given={"transformer": None, "transformer_vton": None})
+    shape = TransformerShape(sample_size=8, num_layers=2, num_attention_heads=1, attention_head_dim=16)
+    extractor, generator = new_transformers(shape, components, FeatureExtractor)
+    torch.nn.init.normal_(generator.proj_out.weight)
+    torch.nn.init.normal_(generator.transformer_blocks[0].norm1.linear.weight)
+    export_model(generator, tmp_path / "plain")
+    inputs = (torch.randn(1, 4, 8, 6), torch.randn(1, 5, 32), torch.randn(1, 16), torch.ones(1))
+    before = generator(*inputs).sample
+    add_lora(generator, rank=2)
+    for name, weight in generator.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight)
+    Exporter({"transformer": generator}, components["scheduler"])(tmp_path / "run")
+
+    plain = TryOffTransformer.from_pretrained(tmp_path / "plain")
+    pipe = TryOffPipeline(**components | {"transformer": plain, "transformer_vton": extractor})
+    torch.testing.assert_close(pipe.transformer(*inputs).sample, before)
+    pipe.load_lora_weights(tmp_path / "run" / "transformer_lora")
+    torch.testing.assert_close(pipe.transformer(*inputs).sample, generator(*inputs).sample)
+    assert not torch.allclose(pipe.transformer(*inputs).sample, before)
+
+
+def save(run: RunFolder, step: int, best_step: int | None = None) -> Path:
+    return run.save_checkpoint(
+        step, lambda folder: (folder / "weights").write_text(str(step)), {"best_step": best_step}
+    )
+
+
+def test_the_last_checkpoints_and_the_best_are_kept(tmp_path):
+    run = RunFolder(tmp_path, keep_last=2)
+    for step in (10, 20, 30, 40):
+        save(run, step, best_step=10)
+    assert [p.name for p in run.checkpoints()] == ["step-000010", "step-000030", "step-000040"]
+    assert run.find_checkpoint("latest").name == "step-000040"
+    assert run.find_checkpoint("step-000010").name == "step-000010"
+    with pytest.raises(FileNotFoundError, match=r"step-000020.*step-000040"):
+        run.find_checkpoint("step-000020")
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("file write failed")])
+def test_a_full_disk_costs_the_new_checkpoint_only(tmp_path, error):
+    run = RunFolder(tmp_path)
+    save(run, 10)
+
+    def write(folder: Path) -> None:
+        (folder / "weights").write_text("half")
+        raise error
+
+    with pytest.raises(OSError) as caught:
+        run.save_checkpoint(20, write, {})
+    assert caught.value.errno == errno.ENOSPC
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-000010"]
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    for text in ("one", "two"):
+        write_folder(tmp_path / "x", lambda folder, text=text: (folder / text).write_text(text))
+    assert [p.name for p in (tmp_path / "x").iterdir()] == ["two"]
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_rows_after_the_checkpoint_are_forgotten_and_half_rows_too(tmp_path):
+    run = RunFolder(tmp_path)
+    for step in (1, 2, 3):
+        run.log(step=step, loss=0.5)
+    with run.metrics_path.open("a") as file:
+        file.write('{"step": 4, "lo')
+    run.rewind_log(2)
+    assert [line for line in run.metrics_path.read_text().splitlines()] == [
+        '{"step": 1, "loss": 0.5}',
+        '{"step": 2, "loss": 0.5}',
+    ]
