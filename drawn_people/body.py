@@ -181,7 +181,7 @@ def _draw_arms(body: Body, rng: np.random.Generator) -> tuple[tuple[str, str], n
 def _arm(body: Body, side: int, upper: float, fore: float, reach: float = 1.0) -> np.ndarray:
     """Shoulder, elbow, wrist for angles outward from straight down, in radians."""
     out = (-1, 1)[side]
-    shoulder = body.frame.to_world(np.array([out * (body.shoulder - 4.0), 8.0]))
+    shoulder = body.frame.to_world(np.array([out * (body.shoulder - 5.0), 11.5]))
     elbow = shoulder + 33 * np.array([out * np.sin(upper), np.cos(upper)])
     wrist = elbow + 30 * reach * np.array([out * np.sin(fore), np.cos(fore)])
     return np.stack([shoulder, elbow, wrist])
@@ -245,7 +245,9 @@ def draw_torso(canvas: Canvas, body: Body) -> None:
 def draw_arm(canvas: Canvas, body: Body, side: int) -> None:
     """A bare arm with its hand."""
     arm = body.arm(side)
-    canvas.paint(arm.shape() + [_joint(arm)], limb_skin(body, arm, body.skin), ARM_LABELS[side])
+    shape = arm.shape() + [_joint(arm)]
+    canvas.paint([p + (-0.7 * np.sign(body.light), 1.2) for p in shape], (30, 24, 40), opacity=0.22, only=[4, 5, 6, 7], blur=1.5)
+    canvas.paint(shape, limb_skin(body, arm, body.skin), ARM_LABELS[side])
     draw_hand(canvas, body, side)
 
 

@@ -48,8 +48,15 @@ class Tube:
     drape_from: float = 60.0
     waves: tuple[float, float] = (5.0, 0.0)
     pleats: int = 0
+    tucked: bool = False
 
-    def half_width(self, y):
+    def tuck(self, half_width: float) -> None:
+        """Gathers the lower end to a half width, as a waistband does."""
+        near = np.clip((self.heights - self.heights[-1] + 9) / 7, 0, 1) ** 2
+        self.half_widths = self.half_widths + near * (np.minimum(self.half_widths, half_width) - self.half_widths)
+        self.tucked = True
+
+    def half_width(self, y: np.ndarray | float) -> np.ndarray:
         return np.interp(y, self.heights, self.half_widths)
 
     def turned(self, points: np.ndarray) -> np.ndarray:

@@ -6,9 +6,14 @@ import numpy as np
 from PIL import Image
 
 from drawn_people.attributes import CATEGORIES
-from drawn_people.body import ARM_LABELS, Body, draw_arm, draw_body_parameters, draw_leg, draw_torso
+from drawn_people.backgrounds import paint_background
+from drawn_people.body import Body, draw_arm, draw_body_parameters, draw_leg, draw_torso
+from drawn_people.bottoms import Bottom
 from drawn_people.canvas import Canvas
-from drawn_people.garments import DrawnGarment, draw_design, draw_product
+from drawn_people.extras import Extras, draw_extras
+from drawn_people.garments import Design, DrawnGarment, draw_design, draw_product
+from drawn_people.head import Head, draw_head
+from drawn_people.tops import Top
 
 _LIP_OF_ATR = {0: 0, 1: 1, 2: 2, 3: 4, 4: 5, 5: 12, 6: 9, 7: 6, 9: 18, 10: 19, 11: 13, 12: 16, 13: 17, 14: 14, 15: 15, 16: 0, 17: 11}
 _BELT = 8
@@ -51,18 +56,21 @@ def draw_person(seed: int, category: str | None = None, width: int = 192, height
     if category is None:
         category = str(rng.choice(CATEGORIES))
     body = draw_body_parameters(streams["body"])
-    zoom, offset = _framing(streams["scene"], category)
-    designs = {}
-    if category == "dresses":
-        designs["dresses"] = draw_design(rng, "dresses", 1 / zoom)
-    else:
-        designs["upper_body"] = draw_design(rng, "upper_body", 1 / zoom)
-        designs["lower_body"] = draw_design(rng, "lower_body", 1 / zoom, designs["upper_body"].texture.colors[0])
+    scene = streams["scene"]
+    zoom, offset = _framing(scene, category)
+    designs = _draw_clothes(rng, category, 1 / zoom)
+    legs_show = "dresses" in designs or designs["lower_body"].cut.skirt
+    extras = draw_extras(streams["extras"], body, legs_show)
+    head = draw_head(streams["head"], body)
+
     scale = height / 256
-    canvas = Canvas(width, height, (226, 224, 220))
+    canvas = Canvas(width, height)
+    canvas.place(scale, (0.0, 0.0))
+    paint_background(canvas, scene, 187 * zoom + offset[1])
     canvas.place(scale * zoom, (scale * offset[0], scale * offset[1]))
-    worn = {name: design.on(body, 1 / (scale * zoom)) for name, design in designs.items()}
-    _paint(canvas, body, worn)
+    worn = _dress(body, designs, 1 / (scale * zoom), category)
+    _paint(canvas, body, head, extras, worn)
+
     garments = {}
     for name, design in designs.items():
         product, silhouette = draw_product(design, body, width, height)
@@ -91,29 +99,71 @@ def _framing(rng: np.random.Generator, category: str) -> tuple[float, np.ndarray
     """Zoom and offset: figure coordinates times zoom plus offset are pixels of the 192x256 photo."""
     a, b = rng.uniform(0, 1, 2)
     if category == "upper_body":
-        top, bottom = -44 - 8 * a, 100 + 45 * b if rng.random() < 0.8 else 190 + 4 * b
+        top, bottom = -46 - 8 * a, 104 + 45 * b if rng.random() < 0.8 else 190 + 4 * b
     elif category == "lower_body":
-        top, bottom = -46 + 46 * a, 188 + 8 * b
+        top, bottom = -46 + 46 * a, 189 + 7 * b
     else:
-        top, bottom = -48 + 24 * a, 188 + 8 * b
+        top, bottom = -48 + 22 * a, 189 + 7 * b
     zoom = 256 / (bottom - top)
     return zoom, np.array([96 + rng.normal(0, 5), -top * zoom])
 
 
-def _paint(canvas: Canvas, body: Body, worn: dict) -> None:
-    top = worn.get("upper_body") or worn["dresses"]
+def _draw_clothes(rng: np.random.Generator, category: str, unit: float) -> dict[str, Design]:
+    if category == "dresses":
+        return {"dresses": draw_design(rng, "dresses", unit)}
+    top = draw_design(rng, "upper_body", unit)
+    bottom = draw_design(rng, "lower_body", unit, avoid=top.texture.colors[0])
+    if category == "upper_body":  # its hem must show, and no bare skin under it
+        bottom.cut.rise = min(bottom.cut.rise, top.cut.length - top.cut.hem_curve - 3.0)
+    return {"upper_body": top, "lower_body": bottom}
+
+
+def _dress(body: Body, designs: dict[str, Design], pixel: float, category: str) -> dict[str, Top | Bottom]:
+    """The garments on the body; with the lower body asked for, the top is tucked in, so that the waistband shows."""
+    worn = {}
+    for name, design in reversed(designs.items()):
+        if name == "upper_body" and category == "lower_body":
+            bottom = worn["lower_body"]
+            cut = replace(design.cut, length=bottom.cut.rise + 4.0, hem="straight", hem_curve=0.0)
+            worn[name] = replace(design, cut=cut).on(body, pixel)
+            worn[name].tube.tuck(bottom.waist)
+        else:
+            worn[name] = design.on(body, pixel)
+    return worn
+
+
+def _paint(canvas: Canvas, body: Body, head: Head, extras: Extras, worn: dict[str, Top | Bottom]) -> None:
+    top, bottom = worn.get("upper_body", worn.get("dresses")), worn.get("lower_body")
+    tucked = bottom is not None and top.tube.tucked
     behind = [side for side in (0, 1) if body.arm_poses[side] == "behind"]
+    extras.ground_shadow(canvas)
+    head.paint_behind(canvas)
     for side in behind:
         draw_arm(canvas, body, side)
         top.paint_sleeve(canvas, side)
     top.paint_back(canvas)
     for side in (0, 1):
-        draw_leg(canvas, body, side, body.skin)
+        draw_leg(canvas, body, side, body.skin if extras.tights is None else extras.tights)
+        extras.paint_shoe(canvas, side)
     draw_torso(canvas, body)
-    if "lower_body" in worn:
-        worn["lower_body"].paint(canvas)
-    top.paint_front(canvas)
+    if tucked:
+        top.paint_front(canvas)
+    if bottom is not None:
+        bottom.paint(canvas)
+    if extras.belt and tucked and bottom.cut.kind != "leggings":
+        extras.paint_belt(canvas, bottom.tube, bottom.cut.rise + 2.1)
+    if not tucked:
+        if bottom is not None:
+            top.cast_shadow(canvas)
+        top.paint_front(canvas)
+    if extras.belt and top.cut.dress and top.cut.taper > 0.4 and 44 < top.cut.waist_at < 54:
+        extras.paint_belt(canvas, top.tube, top.cut.waist_at)
+    extras.paint_cross_bag(canvas, top.tube)
     for side in (0, 1):
         if side not in behind:
             draw_arm(canvas, body, side)
             top.paint_sleeve(canvas, side)
+    extras.paint_scarf(canvas)
+    head.paint(canvas)
+    head.paint_locks(canvas)
+    extras.paint_outer_bag(canvas)

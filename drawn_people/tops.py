@@ -61,7 +61,7 @@ class Top:
         cut, body = self.cut, self.body
         upper, elbow, wrist = body.arm_widths
         ease = 0.4 + 2.2 * cut.sleeve_ease + 1.2 * cut.ease
-        start = upper + 0.9 + 1.8 * cut.ease
+        start = upper + 0.6 + 0.9 * cut.ease
         full = Limb.through(
             body.arms[side],
             [0, 0.22, 0.5, 0.8, 1],
@@ -161,6 +161,11 @@ class Top:
         self._paint_neckline(canvas)
         self._paint_closure(canvas)
         self._paint_pockets(canvas)
+
+    def cast_shadow(self, canvas: Canvas) -> None:
+        """Below the hem, on what is worn under it."""
+        hem = self.body.frame.to_world(self.tube.hem(self.cut.hem_curve) + (0, 1.2))
+        canvas.paint(ribbon(hem, 2.0), (20, 16, 30), opacity=0.4, only=[5, 6], blur=1.5)
 
     def paint_sleeve(self, canvas: Canvas, side: int) -> None:
         if not self.sleeves:
