@@ -1,0 +1,16 @@
+"""What shape is the garment? One sentence on its cut, never on its colours.
+
+python examples/caption.py examples/example1.jpg upper_body
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from temu_vtoff.captioning import Captioner
+from temu_vtoff.pictures import open_picture
+
+photo, category = sys.argv[1:] if len(sys.argv) == 3 else ("examples/example1.jpg", "upper_body")
+captioner = Captioner.from_pretrained("builtin")
+print(captioner(open_picture(photo), category)[0])

@@ -1,0 +1,20 @@
+"""Where is the garment? Its mask, and the photo with it greyed out.
+
+python examples/segment.py examples/example1.jpg upper_body
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from SegCloth import segment_clothing
+
+photo, category = sys.argv[1:] if len(sys.argv) == 3 else ("examples/example1.jpg", "upper_body")
+mask, fine_mask = segment_clothing(photo, category=category, model="builtin")
+
+folder = Path("outputs")
+folder.mkdir(exist_ok=True)
+mask.save(folder / "segment_mask.png")
+fine_mask.save(folder / "segment_fine_mask.png")
+print(f"The garment covers {sum(mask.histogram()[1:]) / (mask.width * mask.height):.0%} of the photo; see {folder}/.")
