@@ -60,7 +60,9 @@ class GarmentNotFoundError(ValueError):
 
 
 def garment_mask(label_map: np.ndarray, category: str, clothes: Sequence[str] | None = None) -> np.ndarray:
-    """The mask of one garment: its labels, or its neighbour's when it is absent, without specks and small holes.
+    """The mask of one garment, without specks and small holes.
+
+    When the garment is absent its neighbour serves, with a warning: a dress as upper body; top, skirt, pants as dress.
 
     Args:
         label_map: (H, W), integer ids of `LABELS`.
@@ -74,13 +76,18 @@ def garment_mask(label_map: np.ndarray, category: str, clothes: Sequence[str] | 
         GarmentNotFoundError: Neither the garment nor a neighbour is there.
         ValueError: Unknown category or name, or a label map with other ids.
     """
-    return clean_mask(np.isin(label_map, choose_labels(label_map, category, clothes)))
+    labels, wanted = choose_labels(label_map, category, clothes), label_ids(category, clothes)
+    if labels != wanted:
+        message = f"No {_names(wanted)} in the picture: {_names(labels)} serves as the {category} garment."
+        logger.info(message)
+        warnings.warn(message, stacklevel=2)
+    return clean_mask(np.isin(label_map, labels))
 
 
 def choose_labels(label_map: np.ndarray, category: str, clothes: Sequence[str] | None = None) -> tuple[int, ...]:
-    """The label ids that make up the garment in this picture; arguments and errors as of `garment_mask`.
+    """The label ids that make up the garment in this picture, its neighbour's when it is absent.
 
-    An upper body or a dress that is absent is taken from its neighbour (a dress; top, skirt and pants), with a warning.
+    Arguments and errors as of `garment_mask`.
     """
     wanted = label_ids(category, clothes)
     counts = _count_labels(label_map)
@@ -88,11 +95,7 @@ def choose_labels(label_map: np.ndarray, category: str, clothes: Sequence[str] |
         return wanted
     neighbour = _NEIGHBOURS.get(category, ()) if clothes is None else ()
     if _is_there(counts, neighbour, LEAST_SHARE):
-        present = ", ".join(LABELS[i] for i in neighbour if counts[i])
-        message = f"No {_names(wanted)} in the picture: {present} is taken as the {category} garment."
-        logger.info(message)
-        warnings.warn(message, stacklevel=2)
-        return neighbour
+        return tuple(i for i in neighbour if counts[i])
     order = np.argsort(-counts[1:], kind="stable") + 1
     found = [LABELS[i] for i in order if i not in wanted and _is_there(counts, (i,), LEAST_SHARE)]
     raise GarmentNotFoundError(f"{category} garment ({_names(wanted)})" if clothes is None else _names(wanted), found)
@@ -151,6 +154,11 @@ def clean_mask(mask: np.ndarray) -> np.ndarray:
         filled[edge] = False  # open to the outside: no hole
     filled[0] = True  # the mask itself
     return filled[gaps]
+
+
+def mask_picture(mask: np.ndarray) -> Image.Image:
+    """A (H, W) bool mask as an L picture, 255 where it is true."""
+    return Image.fromarray(mask.astype(np.uint8) * 255)
 
 
 def fine_mask(image: Image.Image, mask: np.ndarray | Image.Image) -> Image.Image:

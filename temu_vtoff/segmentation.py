@@ -24,6 +24,7 @@ from temu_vtoff.masks import (
     garment_mask,
     garments_present,
     label_ids,
+    mask_picture,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "garment_mask",
     "garments_present",
     "label_ids",
+    "mask_picture",
 ]
 
 PUBLISHED_SEGMENTER = "mattmdjaga/segformer_b2_clothes"
@@ -107,11 +109,15 @@ class ClothSegmenter:
         if not images:
             return []
         with torch.inference_mode():
-            inputs = self.processor(list(images), return_tensors="pt")
+            inputs = self.processor([self._reduced(image) for image in images], return_tensors="pt")
             pixel_values = inputs["pixel_values"].to(self.model.device, self.model.dtype)
             logits = self.model(pixel_values).logits.float()  # (B, labels, h, w)
             maps = [_label_map(scores, image.height, image.width) for scores, image in zip(logits, images, strict=True)]
         return [label_map.cpu().numpy() for label_map in maps]
+
+    def _reduced(self, image: Image.Image) -> Image.Image:
+        """A huge photo at four times the model's size or more: the processor's resize takes 60 bytes for each pixel."""
+        return image.reduce(max(1, min(image.size) // (4 * self.processor.size["height"])))
 
 
 def _label_map(logits: "torch.Tensor", height: int, width: int) -> "torch.Tensor":
@@ -135,8 +141,8 @@ def _label_map(logits: "torch.Tensor", height: int, width: int) -> "torch.Tensor
     above = rows.long()
     below = (above + 1).clamp(max=h - 1)
     weight = rows - above
-    stripes = [
-        torch.lerp(across[:, above[part]], across[:, below[part]], weight[part, None]).argmax(0).to(torch.uint8)
-        for part in torch.arange(height, device=logits.device).split(max(1, _PIXELS_AT_ONCE // width))
-    ]
-    return torch.cat(stripes)
+    labels = torch.empty(height, width, dtype=torch.uint8, device=logits.device)
+    for stripe in torch.arange(height, device=logits.device).split(max(1, _PIXELS_AT_ONCE // width)):
+        scores = torch.lerp(across[:, above[stripe]], across[:, below[stripe]], weight[stripe, None])
+        labels[stripe] = scores.argmax(0).to(torch.uint8)
+    return labels

@@ -1,0 +1,181 @@
+"""Masks for every photo of a folder: decoding and writing beside the model, and going on where a stopped run was."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+from tqdm import tqdm
+
+from temu_vtoff.builtin import BUILTIN
+from temu_vtoff.checkpoints import HubUnreachableError
+from temu_vtoff.files import writable_folder
+from temu_vtoff.masks import LABELS, choose_labels, clean_mask, fine_mask, label_ids, mask_picture
+from temu_vtoff.pictures import list_pictures, open_picture, save_picture, unique_stems
+from temu_vtoff.segmentation import PUBLISHED_SEGMENTER, ClothSegmenter
+
+MASK_ENDINGS = ("_binary_mask.png", "_fine_mask.png")
+Item = TypeVar("Item")
+
+
+@dataclass
+class BatchReport:
+    """What became of the photos of a folder."""
+
+    written: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)  # finished earlier
+    substituted: dict[Path, str] = field(default_factory=dict)  # the garment was absent: which labels served instead
+    failed: dict[Path, str] = field(default_factory=dict)  # unreadable, or without the garment: what was wrong
+
+
+@dataclass(eq=False)
+class _Job:
+    photo: Path
+    stem: Path  # output path up to `MASK_ENDINGS`
+    settings: str  # model and labels, kept in the mask's file
+
+    @cached_property
+    def finished(self) -> bool:
+        """Whether an earlier run with the same settings made both files.
+
+        Raises:
+            ValueError: A run with others did.
+        """
+        mask_file, fine_file = self._files()
+        try:
+            with Image.open(mask_file) as picture:
+                found = picture.info.get("Settings", "unknown settings")
+        except (FileNotFoundError, UnidentifiedImageError):
+            return False
+        if found != self.settings:
+            raise ValueError(
+                f"{mask_file} is there already, made with {found}, not {self.settings}: choose another out_dir, or "
+                "overwrite."
+            )
+        return fine_file.is_file()
+
+    def write(self, photo: Image.Image, mask: np.ndarray) -> None:
+        mask_file, fine_file = self._files()
+        mask_file.parent.mkdir(parents=True, exist_ok=True)
+        settings = PngInfo()
+        settings.add_text("Settings", self.settings)
+        save_picture(fine_mask(photo, mask), fine_file, compress_level=1)
+        save_picture(mask_picture(mask), mask_file, pnginfo=settings)
+
+    def _files(self) -> list[Path]:
+        return [self.stem.with_name(self.stem.name + ending) for ending in MASK_ENDINGS]
+
+
+def batch_segment_clothing(
+    img_dir: str | Path,
+    out_dir: str | Path,
+    category: str = "upper_body",
+    clothes: Sequence[str] | None = None,
+    model: str | Path = PUBLISHED_SEGMENTER,
+    device: str | None = None,
+    batch_size: int = 8,
+    num_workers: int = 4,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> BatchReport:
+    """Segments every picture of a folder and its subfolders into the same subfolders of `out_dir`.
+
+    Arguments not listed here are those of `segment_clothing`; the built-in model never stands in for another.
+
+    Args:
+        batch_size: Photos that go through the model together. The batches are cut from the whole folder, so that a run
+            that goes on meets the same ones and writes the same bytes.
+        num_workers: Threads that decode and write.
+        overwrite: Make finished files anew.
+        progress: Show a progress bar on standard error.
+
+    Raises:
+        FileNotFoundError: No such folder.
+        ValueError: Nothing to do, wrong arguments, masks made with other settings in the way, a folder that can't be
+            written, or a model that can't be loaded. Single photos' troubles are in the report.
+    """
+    from temu_vtoff.devices import choose_device
+
+    if batch_size < 1 or num_workers < 1:
+        raise ValueError(f"batch_size is {batch_size}, num_workers {num_workers}; give at least 1.")
+    wanted_labels = label_ids(category, clothes)
+    jobs = _list_jobs(Path(img_dir), writable_folder(out_dir), f"{model} for {_names(wanted_labels)}")
+    todo = {job for job in jobs if overwrite or not job.finished}
+    report = BatchReport(skipped=[job.photo for job in jobs if job not in todo])
+    if not todo:
+        return report
+    batches = [jobs[i : i + batch_size] for i in range(0, len(jobs), batch_size)]
+    batches = [batch for batch in batches if not todo.isdisjoint(batch)]
+    try:
+        segmenter = ClothSegmenter.from_pretrained(model, choose_device(device))
+    except HubUnreachableError as error:
+        raise HubUnreachableError(f"{error} For drawn people the model {BUILTIN} will do.") from error
+
+    def write(job: _Job, photo: Image.Image, label_map: np.ndarray) -> tuple[int, ...]:
+        labels = choose_labels(label_map, category, clothes)
+        job.write(photo, clean_mask(np.isin(label_map, labels)))
+        return labels
+
+    def outcomes() -> Iterator[tuple[_Job, Future]]:
+        for batch in batches:
+            photos = {}
+            for job, opening in zip(batch, opened, strict=False):
+                if opening.exception() is None:
+                    photos[job] = opening.result()
+                else:
+                    yield job, opening
+            label_maps = segmenter.label_maps(list(photos.values()))
+            for job, label_map in zip(photos, label_maps, strict=True):
+                if job in todo:
+                    yield job, pool.submit(write, job, photos[job], label_map)
+
+    with tqdm(total=len(todo), desc="segment", disable=not progress) as bar, ThreadPoolExecutor(num_workers) as pool:
+        opened = _delayed((pool.submit(open_picture, job.photo) for job in chain(*batches)), 2 * batch_size)
+        for job, outcome in _delayed(outcomes(), batch_size):  # a batch is written while the next is segmented
+            bar.update()
+            try:
+                labels = outcome.result()
+            except (ValueError, FileNotFoundError) as error:
+                report.failed[job.photo] = str(error)
+                continue
+            report.written.append(job.photo)
+            if labels != wanted_labels:
+                report.substituted[job.photo] = _names(labels)
+    return report
+
+
+def _list_jobs(img_dir: Path, out_dir: Path, settings: str) -> list[_Job]:
+    if not img_dir.is_dir():
+        raise FileNotFoundError(f"There is no folder {img_dir}.")
+    folders: dict[Path, list[Path]] = {}
+    for photo in list_pictures(img_dir, recursive=True):
+        if not photo.name.endswith(MASK_ENDINGS):  # of an earlier run, when out_dir lies in img_dir
+            folders.setdefault(photo.parent, []).append(photo)
+    if not folders:
+        raise ValueError(f"There are no pictures in the folder {img_dir}.")
+    return [
+        _Job(photo, out_dir / folder.relative_to(img_dir) / stem, settings)
+        for folder, photos in folders.items()
+        for photo, stem in zip(photos, unique_stems(photos), strict=True)
+    ]
+
+
+def _delayed(items: Iterable[Item], by: int) -> Iterator[Item]:
+    """The items, each handed on when `by` more have been made: what they started runs meanwhile."""
+    waiting: deque[Item] = deque()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > by:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _names(labels: Sequence[int]) -> str:
+    return ", ".join(LABELS[i] for i in labels)
