@@ -34,10 +34,7 @@ def checkout(tmp_path_factory) -> Path:
 
 
 def run(command: list[str], cwd: Path) -> None:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    answer = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=600, env=os.environ | {"PATH": path}
-    )
+    answer = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600)
     assert answer.returncode == 0, answer.stderr[-2000:]
 
 
