@@ -99,7 +99,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--train_batch_size", type=int, default=16, help="items a step, process and accumulation")
     add("--gradient_accumulation_steps", type=int, default=1, help="batches summed for one optimizer step")
     add("--learning_rate", type=float, default=1e-3, help="after warm-up; 1e-3 suits the small model, 1e-5 SD3")
-    add("--lr_scheduler", choices=("cosine", "constant_with_warmup", "linear"), default="cosine", help="of the rate")
+    add("--lr_scheduler", choices=("cosine", "linear", "constant"), default="cosine", help="of the rate")
     add("--lr_warmup_steps", type=int, default=100, help="steps until the full rate")
     add("--adam_beta1", type=float, default=0.9, help="AdamW")
     add("--adam_beta2", type=float, default=0.98, help="AdamW")
@@ -138,6 +138,8 @@ def load_pipeline(args: argparse.Namespace) -> TryOffPipeline:
     from temu_vtoff.training.initialization import TransformerShape, add_lora, extractor_from_sd3, new_transformers
     from temu_vtoff.training.person_denoiser import PersonDenoiser
 
+    if args.from_scratch and args.lora_rank is not None:
+        raise ValueError("--lora_rank adapts trained weights: it can't go with --from_scratch.")
     base, tryoff = args.pretrained_model_name_or_path, args.pretrained_model_name_or_path_sd3_tryoff
     wanted = {name: getattr(args, name) for name in IMAGE_ENCODERS}
     held = [name for name in IMAGE_ENCODERS if (Path(resolve(base, "tryoff")) / name).is_dir()]
@@ -257,7 +259,6 @@ def load_data(
 def main(args: argparse.Namespace) -> int:
     import torch
     from accelerate import Accelerator
-    from diffusers.optimization import get_scheduler
     from torch.utils.data import DataLoader
     from tqdm.auto import tqdm
 
@@ -266,7 +267,7 @@ def main(args: argparse.Namespace) -> int:
     from temu_vtoff.run_record import write_run_record
     from temu_vtoff.training.condition_dropout import ConditionDropout
     from temu_vtoff.training.export import Exporter
-    from temu_vtoff.training.optimization import WeightAverage, make_optimizer
+    from temu_vtoff.training.optimization import WeightAverage, learning_rate_at, make_optimizer, set_learning_rate
     from temu_vtoff.training.run_folder import RunFolder
     from temu_vtoff.training.session import Session
     from temu_vtoff.training.step_sampler import StepSampler, step_generator
@@ -300,15 +301,9 @@ def main(args: argparse.Namespace) -> int:
         epsilon=args.adam_epsilon,
         use_8bit=args.use_8bit_adam,
     )
-    schedule = get_scheduler(
-        args.lr_scheduler,
-        optimizer,
-        num_warmup_steps=args.lr_warmup_steps,
-        num_training_steps=args.max_train_steps,
-    )
     average = WeightAverage(trained, args.ema_decay)
     model, optimizer = accelerator.prepare(objective, optimizer)
-    accelerator.register_for_checkpointing(schedule, average)
+    accelerator.register_for_checkpointing(average)
     validation = Validation(
         objective,
         batches,
@@ -343,6 +338,10 @@ def main(args: argparse.Namespace) -> int:
                 losses = model(batch, generator)
             accelerator.backward(losses["loss"])
             if accelerator.sync_gradients:
+                rate = learning_rate_at(
+                    step, args.learning_rate, args.max_train_steps, args.lr_warmup_steps, args.lr_scheduler
+                )
+                set_learning_rate(optimizer, rate)
                 norm = accelerator.clip_grad_norm_(trained, args.max_grad_norm)
                 session.skip_if_not_finite(norm, optimizer)
             optimizer.step()
@@ -350,13 +349,12 @@ def main(args: argparse.Namespace) -> int:
         session.add(losses)
         if not accelerator.sync_gradients:
             continue
-        schedule.step()
         average.step()
         step += 1
         progress.update()
         last = step == args.max_train_steps or session.asked_to_stop()
         if step % args.logging_steps == 0 or last:
-            progress.set_postfix(session.log(step, lr=schedule.get_last_lr()[0], grad_norm=float(norm)))
+            progress.set_postfix(session.log(step, lr=rate, grad_norm=float(norm)))
         if last or (args.validation_steps and step % args.validation_steps == 0):
             session.validate(step)
         if last or step % args.checkpointing_steps == 0:

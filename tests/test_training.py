@@ -22,7 +22,7 @@ from temu_vtoff.training.initialization import (
     new_transformers,
 )
 from temu_vtoff.training.objectives import ExtractorObjective, FlowSettings, GeneratorObjective
-from temu_vtoff.training.optimization import WeightAverage, make_optimizer
+from temu_vtoff.training.optimization import WeightAverage, learning_rate_at, make_optimizer
 from temu_vtoff.training.person_denoiser import PersonDenoiser
 from temu_vtoff.training.run_folder import RunFolder, write_folder
 from temu_vtoff.training.step_sampler import StepSampler, step_generator
@@ -77,7 +77,7 @@ def test_interpolation_runs_from_latents_to_noise_and_the_true_velocity_costs_no
 def test_times_are_drawn_from_the_generator_and_moved_towards_noise_by_the_shift(scheme):
     plain = sample_times(1000, step_generator(0), scheme)
     shifted = sample_times(1000, step_generator(0), scheme, shift=2.0)
-    assert 0 <= plain.min() and plain.max() <= 1
+    assert plain.min() >= 0 and plain.max() <= 1
     torch.testing.assert_close(shifted, 2 * plain / (1 + plain))  # the sampler's formula
     assert plain.mean() == pytest.approx(0.5, abs=0.04)
 
@@ -256,7 +256,16 @@ def test_stage_ones_weights_load_as_the_published_extractor_does(tmp_path):
     torch.testing.assert_close(again.denoise(person, pooled, times), denoiser.denoise(person, pooled, times))
 
 
-# Averages, export, folder
+# Rates, averages, export, folder
+
+
+def test_the_rate_rises_then_falls():
+    rates = [learning_rate_at(step, 1.0, 110, warmup=10) for step in range(110)]
+    assert rates[:2] == [0.1, 0.2] and rates[9] == rates[10] == 1.0
+    assert rates[60] == pytest.approx(0.5) and 0 < rates[-1] < 1e-3
+    assert sorted(rates[10:], reverse=True) == rates[10:]
+    assert learning_rate_at(60, 1.0, 110, 10, "linear") == pytest.approx(0.5)
+    assert learning_rate_at(109, 1.0, 110, 10, "constant") == 1.0
 
 
 def test_the_average_follows_its_recurrence_and_gives_the_weights_back():
@@ -374,7 +383,7 @@ def test_rows_after_the_checkpoint_are_forgotten_and_half_rows_too(tmp_path):
     with run.metrics_path.open("a") as file:
         file.write('{"step": 4, "lo')
     run.rewind_log(2)
-    assert [line for line in run.metrics_path.read_text().splitlines()] == [
+    assert run.metrics_path.read_text().splitlines() == [
         '{"step": 1, "loss": 0.5}',
         '{"step": 2, "loss": 0.5}',
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import torch
 from diffusers.training_utils import EMAModel
 from torch import nn
+
+SCHEDULES = ("cosine", "linear", "constant")
 
 
 def make_optimizer(
@@ -32,6 +35,24 @@ def make_optimizer(
     except ImportError as error:
         raise ValueError("--use_8bit_adam needs bitsandbytes: pip install bitsandbytes.") from error
     return AdamW8bit(parameters, **settings)
+
+
+def learning_rate_at(step: int, peak: float, steps: int, warmup: int = 0, schedule: str = "cosine") -> float:
+    """The learning rate of a step, counted from 0: a linear rise over `warmup` steps, then the schedule's way to 0.
+
+    Args:
+        schedule: One of `SCHEDULES`; "constant" stays at the peak.
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    done = (step - warmup) / max(steps - warmup, 1)
+    return peak * {"cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done, "constant": 1.0}[schedule]
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """For the optimizer's next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 class WeightAverage:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -77,7 +76,7 @@ class Session:
         else:
             self.accelerator.load_state(checkpoint)
             state = self.run.read_state(checkpoint)
-            self.sums, self.batches, self.skipped = state["sums"], state["batches"], state["skipped"]
+            self.sums, self.batches = state["sums"], state["batches"]
             self.best_loss, self.best_step = state["best_loss"] or float("inf"), state["best_step"]
             step = state["step"]
             logger.info("Resumed %s", checkpoint)
@@ -129,7 +128,7 @@ class Session:
 
     def validate(self, step: int) -> None:
         """Scores the averaged weights, shows pictures, and exports them if they are the best yet."""
-        if self.validation is None:
+        if self.validation is None or self.skipped:
             return
         if self.accelerator.is_main_process:
             with self.average.applied():
@@ -140,26 +139,28 @@ class Session:
             self._write(step, scores)
         self.accelerator.wait_for_everyone()
 
-    def save(self, step: int) -> Path:
+    def save(self, step: int) -> None:
         """Writes a checkpoint, and the averaged weights as the pipeline opens them.
+
+        While updates are being skipped nothing is written: the weights may be spoilt already.
 
         Raises:
             OSError: The disk is full; the last checkpoint is whole.
         """
+        if self.skipped:
+            return
         state = {
             "sums": self.sums,
             "batches": self.batches,
-            "skipped": self.skipped,
             "best_loss": self.best_loss if self.best_step is not None else None,
             "best_step": self.best_step,
         }
         main, barrier = self.accelerator.is_main_process, self.accelerator.wait_for_everyone
-        checkpoint = self.run.save_checkpoint(step, self.accelerator.save_state, state, main, barrier)
+        self.run.save_checkpoint(step, self.accelerator.save_state, state, main, barrier)
         if main:
             with self.average.applied():
                 self.export(self.run.path)
         barrier()
-        return checkpoint
 
     def _write(self, step: int, row: dict[str, float]) -> None:
         if self.accelerator.is_main_process:

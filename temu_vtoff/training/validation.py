@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torchmetrics.functional.image import structural_similarity_index_measure
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
+from temu_vtoff.metrics.color_error import color_error
+from temu_vtoff.metrics.silhouette import silhouette_iou
+from temu_vtoff.metrics.ssim import ssim
 from temu_vtoff.pictures import save_picture
 from temu_vtoff.training.encoding import EncodedBatch
 from temu_vtoff.training.step_sampler import step_generator
@@ -23,8 +25,6 @@ from temu_vtoff.training.step_sampler import step_generator
 if TYPE_CHECKING:
     from temu_vtoff.datasets import SampleBatch
     from temu_vtoff.pipeline import TryOffPipeline
-
-_WHITE = 0.94  # a product picture's background: every channel above this
 
 
 class Validation:
@@ -100,20 +100,6 @@ class Validation:
 
 
 def picture_scores(made: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:
-    """Silhouette IoU, mean-colour error (Delta E, CIE76) and SSIM, averaged over pictures (B, 3, H, W) in [0, 1]."""
-    from skimage.color import rgb2lab
-
-    ious, errors = [], []
-    for one, other in zip(made, truth, strict=True):
-        a, b = (silhouette(picture) for picture in (one, other))
-        ious.append(((a & b).sum() / (a | b).sum().clamp(min=1)).item())
-        if a.any() and b.any():
-            lab = [rgb2lab(p.permute(1, 2, 0).numpy())[m.numpy()].mean(0) for p, m in ((one, a), (other, b))]
-            errors.append(float(((lab[0] - lab[1]) ** 2).sum() ** 0.5))
-    ssim = structural_similarity_index_measure(made, truth, data_range=1.0).item()
-    return {"iou": sum(ious) / len(ious), "colour": sum(errors) / max(len(errors), 1), "ssim": ssim}
-
-
-def silhouette(picture: torch.Tensor) -> torch.Tensor:
-    """Where a product picture (3, H, W) in [0, 1] is not its white background: (H, W), bool."""
-    return picture.amin(dim=0) < _WHITE
+    """Mean silhouette IoU, colour error and SSIM of pictures (B, 3, H, W) in [0, 1]."""
+    scores = {"silhouette_iou": silhouette_iou, "color_error": color_error, "ssim": ssim}
+    return {name: score(made, truth).mean().item() for name, score in scores.items()}

@@ -1,0 +1,207 @@
+"""train.py from start to end on tiny models: every stage, exact resume, kills, and the messages for mistakes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+
+import command_line
+import train
+from temu_vtoff import TryOffPipeline
+from tests.tiny_training import save_tiny_base, save_tiny_dresscode
+
+ROOT = Path(__file__).parent.parent
+SMALL = "--from_scratch --num_layers 2 --num_attention_heads 1 --width 48 --height 64 --train_batch_size 4"
+QUICK = "--max_train_steps 8 --checkpointing_steps 4 --validation_steps 4 --logging_steps 1 --lr_warmup_steps 2"
+SPARE = "--num_inference_steps 2 --num_validation_items 4 --num_validation_images 2 --report_to none"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    return save_tiny_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return save_tiny_dresscode(tmp_path_factory.mktemp("data") / "dresscode")
+
+
+@pytest.fixture
+def arguments(base, data, tmp_path):
+    """The command line of a quick run into tmp_path/run, with more arguments at the end."""
+
+    def build(more: str = "", stage: str = "joint") -> list[str]:
+        where = f"--pretrained_model_name_or_path {base} --dataset_root {data} --output_dir {tmp_path / 'run'}"
+        return f"--stage {stage} {where} {SMALL} {QUICK} {SPARE} {more}".split()
+
+    return build
+
+
+@pytest.fixture(autouse=True)
+def own_process():
+    """What a process of its own would have: its signals, and an accelerator that nobody has set up yet."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def run(arguments: list[str]) -> int:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return train.main(train.parse_args(arguments))
+
+
+def start(arguments: list[str]) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "train.py", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def rows(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
+
+
+def test_joint_training_writes_what_the_pipeline_opens(arguments, base, data, tmp_path):
+    more = f"--cache_dir {tmp_path / 'cache'} --caption_file {data / 'captions.json'}"
+    assert run(arguments(more)) == 0
+    folder = tmp_path / "run"
+    pipe = TryOffPipeline.from_pretrained(
+        base,
+        folder,
+        image_encoder_large=base,
+        image_encoder_bigG=base,
+    )
+    assert pipe.transformer.config.num_layers == 2
+    losses = [row["loss"] for row in rows(folder) if "loss" in row]
+    assert len(losses) == 8
+    scored = [row for row in rows(folder) if "validation_loss" in row]
+    assert [row["step"] for row in scored] == [4, 8]
+    assert {"validation_silhouette_iou", "validation_color_error", "validation_ssim"} <= set(scored[0])
+    assert (folder / "validation" / "step-000008.png").is_file()
+    assert (folder / "best" / "transformer").is_dir()
+    assert json.loads((folder / "run.json").read_text())["steps"] == 8
+
+
+def test_an_encoded_cache_and_encoding_on_the_fly_train_alike(arguments, data, tmp_path):
+    captions = f"--caption_file {data / 'captions.json'}"
+    run(arguments(captions))
+    live = rows(tmp_path / "run")
+    run(arguments(f"{captions} --cache_dir {tmp_path / 'cache'} --output_dir {tmp_path / 'cached'}"))
+    for a, b in zip(live, rows(tmp_path / "cached"), strict=True):
+        assert a.get("loss", 0) == pytest.approx(b.get("loss", 0), rel=2e-3)  # the cache holds half precision
+
+
+@pytest.mark.parametrize("more", ["", "--gradient_accumulation_steps 2", "--mixed_precision bf16"])
+def test_a_killed_run_resumes_to_the_same_losses_and_weights(arguments, tmp_path, more):
+    cache = f"--cache_dir {tmp_path / 'cache'} {more}"
+    run(arguments(f"{cache} --output_dir {tmp_path / 'whole'}"))
+    process = start(arguments(f"{cache} --checkpointing_steps 3 --max_train_steps 8"))
+    checkpoint = tmp_path / "run" / "checkpoints" / "step-000003" / "training_state.json"
+    deadline = time.time() + 120
+    while not checkpoint.is_file() and process.poll() is None and time.time() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert checkpoint.is_file()
+    run(arguments(f"{cache} --checkpointing_steps 3 --resume_from_checkpoint step-000003"))
+    assert rows(tmp_path / "run") == rows(tmp_path / "whole")
+    for name, weight in weights(tmp_path / "whole").items():
+        assert torch.equal(weight, weights(tmp_path / "run")[name]), name
+
+
+def test_sigterm_ends_with_a_checkpoint_at_the_step_it_had_reached(arguments, tmp_path):
+    process = start(arguments("--max_train_steps 100000 --checkpointing_steps 100000 --validation_steps 0"))
+    log = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.time() + 120
+    while not log.is_file() and process.poll() is None and time.time() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    last = rows(tmp_path / "run")[-1]["step"]
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == [f"step-{last:06d}"]
+
+
+def test_both_stages_one_after_the_other(arguments, base, tmp_path):
+    assert run(arguments(f"--output_dir {tmp_path / 'one'}", stage="extractor")) == 0
+    extractor = f"--pretrained_extractor_name_or_path {tmp_path / 'one'}"
+    align = f"--align_weight 0.5 --align_block 1 --align_model {base / 'image_encoder_large'}"
+    assert run(arguments(f"{extractor} {align}", stage="generator")) == 0
+    assert {"loss", "flow", "align"} <= set(rows(tmp_path / "run")[0])
+    first, second = (
+        load_file(tmp_path / part / "transformer_vton" / "diffusion_pytorch_model.safetensors")
+        for part in ("one", "run")
+    )
+    assert second and all(torch.equal(first[name], weight) for name, weight in second.items())  # frozen in stage 2
+
+
+def test_lora_on_trained_weights(arguments, tmp_path):
+    run(arguments())
+    start_from = f"--pretrained_model_name_or_path_sd3_tryoff {tmp_path / 'run'} --output_dir {tmp_path / 'lora'}"
+    more = [a for a in arguments(f"{start_from} --lora_rank 2", stage="generator") if a != "--from_scratch"]
+    assert run(more) == 0
+    layers = load_file(tmp_path / "lora" / "transformer_lora" / "pytorch_lora_weights.safetensors")
+    assert layers and not (tmp_path / "lora" / "transformer").exists()
+
+
+def test_a_corrupt_picture_is_passed_over_and_named(arguments, base, tmp_path, caplog):
+    broken = save_tiny_dresscode(tmp_path / "broken")
+    (broken / "dresses" / "images" / "020001_0.jpg").write_bytes(b"no picture")
+    assert run(arguments(f"--dataset_root {broken}")) == 0
+    assert any("020001_0.jpg" in message for message in caplog.messages)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_checkpoint(arguments, tmp_path):
+    run(arguments("--max_train_steps 4"))
+    with pytest.raises(ValueError, match=r"not finite.*step-000004.*--learning_rate"):
+        run(
+            arguments("--max_train_steps 100 --learning_rate 1e30 --resume_from_checkpoint latest --max_grad_norm 1e30")
+        )
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("--width 50", "multiple of"),
+        ("--dataset_root nowhere", "nowhere"),
+        ("--caption_file nowhere.json", "nowhere.json"),
+        ("--resume_from_checkpoint step-9", "no finished checkpoint"),
+        ("--caption_dropout 2", "0 to 1"),
+        ("--ema_decay 1", "below 1"),
+        ("--align_weight 1 --align_model nowhere", "--align_model"),
+        ("--align_weight 1 --align_block 9 --align_model BASE/image_encoder_large", "blocks 1 to 2"),
+        ("--lora_rank 2", "--from_scratch"),
+        ("--pretrained_model_name_or_path no/where --image_encoder_large BASE --image_encoder_bigG BASE", "no/where"),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(arguments, base, more, message):
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        run(arguments(more.replace("BASE", str(base))))
+    assert message in str(caught.value)
+    assert command_line.explain(caught.value) is not None
+
+
+def test_a_folder_with_a_run_is_not_overwritten(arguments):
+    run(arguments("--max_train_steps 4 --validation_steps 0"))
+    with pytest.raises(FileExistsError, match="--resume_from_checkpoint latest"):
+        run(arguments())
+
+
+def test_help_is_quick():
+    started = time.time()
+    subprocess.run([sys.executable, "train.py", "--help"], cwd=ROOT, check=True, capture_output=True)
+    assert time.time() - started < 1.5
