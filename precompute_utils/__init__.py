@@ -1,0 +1,1 @@
+"""What is worked out about a dataset before generation: captions, text features, image features."""
