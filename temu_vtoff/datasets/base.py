@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -81,14 +82,13 @@ class TryOffDataset(Dataset[Sample]):
         self.resize_mode = resize_mode
 
         chosen = self.categories if category == "all" else (category,)
-        self.items = [item for one in chosen for item in self._read_items(one)]
-        self.items = [Item(index, *fields) for index, fields in enumerate(self.items)]
-        _check_unique(self.items, self.root)
+        listed = (fields for one in chosen for fields in self._read_items(one))
+        self.items = [Item(index, *fields) for index, fields in enumerate(listed)]
+        if twice := _repeated(item.key for item in self.items):
+            raise ValueError(f"The pairs files of {self.root} name {twice[0]} twice.")
         self.captions = read_captions(captions) if isinstance(captions, (str, Path)) else captions
-        if self.captions is not None and self.without_caption:
-            ids = [item.id for item in self.without_caption]
-            some = ", ".join([*ids[:5], "…"] if len(ids) > 5 else ids)
-            logger.warning("%d of %d items have no caption: %s", len(ids), len(self), some)
+        if self.captions is not None:
+            self._check_captions()
 
     @abstractmethod
     def _read_items(self, category: str) -> Iterator[tuple]:
@@ -147,6 +147,16 @@ class TryOffDataset(Dataset[Sample]):
                 pass  # made for some items only, say
         return self._garment_from_label_map(item)
 
+    def _check_captions(self) -> None:
+        if shared := _repeated(item_id for item_id, _ in {(item.id, item.category) for item in self.items}):
+            raise ValueError(
+                f"Item {shared[0]} of {self.root} is in several categories, and captions go by item: name one category."
+            )
+        if self.without_caption:
+            ids = [item.id for item in self.without_caption]
+            some = ", ".join([*ids[:5], "…"] if len(ids) > 5 else ids)
+            logger.warning("%d of %d items have no caption: %s", len(ids), len(self), some)
+
     def _fit(self, picture: Image.Image) -> Image.Image:
         return picture if self.size is None else fit_picture(picture, *self.size, self.resize_mode)
 
@@ -187,9 +197,5 @@ def _choose(what: str, value: str, choices: Collection[str]) -> None:
         raise ValueError(f"The {what} is {value!r}; choose one of {', '.join(choices)}.")
 
 
-def _check_unique(items: list[Item], root: Path) -> None:
-    seen: set[str] = set()
-    for item in items:
-        if item.key in seen:
-            raise ValueError(f"The pairs files of {root} name {item.key} twice.")
-        seen.add(item.key)
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]

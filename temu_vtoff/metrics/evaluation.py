@@ -1,0 +1,219 @@
+"""Running the metrics over matched pictures: every picture is read and resized once, by one rule, for all of them.
+
+The rule: upright, RGB, then `fit_picture` to the evaluation's width and height, predictions and truths alike.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms.functional import to_tensor
+
+from temu_vtoff.checkpoints import CheckpointError
+from temu_vtoff.metrics import CLIP_MODEL, DINO_MODEL, METRICS
+from temu_vtoff.metrics.backbones import BackboneUnavailableError
+from temu_vtoff.metrics.clip_i import clip_i, load_clip
+from temu_vtoff.metrics.color_error import color_error
+from temu_vtoff.metrics.dino import dino, load_dino
+from temu_vtoff.metrics.dists import dists, load_dists_network
+from temu_vtoff.metrics.fid import fid
+from temu_vtoff.metrics.inception import inception_features, inception_input, load_inception
+from temu_vtoff.metrics.kid import kid
+from temu_vtoff.metrics.lpips import load_lpips_network, lpips
+from temu_vtoff.metrics.matching import PicturePair
+from temu_vtoff.metrics.ms_ssim import LEAST_SIDE, ms_ssim
+from temu_vtoff.metrics.psnr import psnr
+from temu_vtoff.metrics.silhouette import silhouette_iou
+from temu_vtoff.metrics.ssim import ssim
+from temu_vtoff.pictures import fit_picture, open_picture
+
+logger = logging.getLogger(__name__)
+
+PairMetric = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (B, 3, H, W) in [0, 1] twice -> (B,)
+_PLAIN: dict[str, PairMetric] = {
+    "ssim": ssim,
+    "ms_ssim": ms_ssim,
+    "psnr": psnr,
+    "silhouette_iou": silhouette_iou,
+    "color_error": color_error,
+}  # that need no network
+OVERALL = "overall"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What came out.
+
+    Attributes:
+        pairs: N of them.
+        per_item: (N,) values of each metric of pairs.
+        of_sets: Values of each metric of sets, by group.
+        skipped: Why a metric was left out.
+    """
+
+    pairs: Sequence[PicturePair]
+    per_item: dict[str, np.ndarray] = field(default_factory=dict)
+    of_sets: dict[str, dict[str, float]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def groups(self) -> dict[str, np.ndarray]:
+        """Rows of all pairs, then of each category where there are several."""
+        return _groups(self.pairs)
+
+    def summary(self) -> dict[str, dict[str, dict[str, float]]]:
+        """By group and metric: mean, median and standard deviation over items, or the sets' value."""
+        result: dict[str, dict[str, dict[str, float]]] = {}
+        for group, rows in self.groups().items():
+            result[group] = {}
+            for name in METRICS:
+                if name in self.per_item:
+                    values = self.per_item[name][rows]
+                    with np.errstate(invalid="ignore"):  # PSNR of equal pictures is infinite
+                        spread = float(values.std())
+                    result[group][name] = {
+                        "mean": float(values.mean()),
+                        "median": float(np.median(values)),
+                        "std": spread,
+                    }
+                elif name in self.of_sets.get(group, {}):
+                    result[group][name] = {"value": self.of_sets[group][name]}
+        return result
+
+
+class Evaluator:
+    """Loads what the metrics need; those that can't be had are noted in `skipped` and left out.
+
+    Args:
+        metrics: Names from `METRICS`.
+        width: Pictures are compared at width x height.
+        height: Likewise.
+        resize_mode: For pictures of other aspect ratios: "pad" (white), "crop" or "stretch".
+        device: Where the networks run.
+        seed: Of KID's subsets.
+        clip_model: Hub id or folder for "clip_i".
+        dino_model: Hub id or folder for "dino".
+    """
+
+    def __init__(
+        self,
+        metrics: Iterable[str],
+        width: int,
+        height: int,
+        resize_mode: str = "pad",
+        device: torch.device | str = "cpu",
+        seed: int = 0,
+        clip_model: str = CLIP_MODEL,
+        dino_model: str = DINO_MODEL,
+    ) -> None:
+        self.width, self.height, self.resize_mode = width, height, resize_mode
+        self.device, self.seed = torch.device(device), seed
+        self.models = {"clip_i": clip_model, "dino": dino_model}
+        self.skipped: dict[str, str] = {}
+        wanted = [name for name in METRICS if name in set(metrics)]
+        of_pairs = [name for name in wanted if not METRICS[name].of_sets]
+        self.set_metrics = [name for name in wanted if METRICS[name].of_sets]
+        loaded = {name: self._load(name, partial(self._load_pair_metric, name)) for name in of_pairs}
+        self.pair_metrics: dict[str, PairMetric] = {name: m for name, m in loaded.items() if m is not None}
+        self.inception = None
+        if self.set_metrics:
+            self.inception = self._load(self.set_metrics, partial(load_inception, self.device))
+
+    def __call__(
+        self,
+        pairs: Sequence[PicturePair],
+        batch_size: int = 8,
+        num_workers: int = 0,
+        progress: Callable[[Iterable], Iterable] = iter,
+    ) -> Scores:
+        """
+        Args:
+            pairs: At least one.
+            batch_size: Pairs compared at once.
+            num_workers: Processes that read pictures.
+            progress: Wraps the batches; a progress bar, say.
+
+        Raises:
+            FileNotFoundError: A picture is missing.
+            ValueError: A picture is unreadable.
+        """
+        batches = DataLoader(_Pictures(pairs, self), batch_size=batch_size, num_workers=num_workers)
+        values: dict[str, list[torch.Tensor]] = {name: [] for name in self.pair_metrics}
+        features: dict[str, list[np.ndarray]] = {"prediction": [], "truth": []}
+        for batch in progress(batches):
+            prediction, truth = batch["prediction"].to(self.device), batch["truth"].to(self.device)
+            for name, metric in self.pair_metrics.items():
+                values[name].append(metric(prediction, truth).double().cpu())
+            if self.inception is not None:
+                for which, found in features.items():
+                    found.append(inception_features(batch[f"{which}_299"].to(self.device), self.inception))
+        per_item = {name: torch.cat(found).numpy() for name, found in values.items()}
+        of_sets = {}
+        if self.inception is not None:
+            of_sets = self._compare_sets(_groups(pairs), *(np.concatenate(found) for found in features.values()))
+        return Scores(pairs, per_item, of_sets, dict(self.skipped))
+
+    def _compare_sets(
+        self, groups: dict[str, np.ndarray], predictions: np.ndarray, truths: np.ndarray
+    ) -> dict[str, dict[str, float]]:
+        distances = {"fid": fid, "kid": partial(kid, seed=self.seed)}
+        return {
+            group: {name: distances[name](predictions[rows], truths[rows]) for name in self.set_metrics}
+            for group, rows in groups.items()
+            if len(rows) >= 2
+        }
+
+    def _load(self, names: str | list[str], load: Callable) -> object | None:
+        try:
+            return load()
+        except (BackboneUnavailableError, CheckpointError, ValueError) as error:
+            for name in [names] if isinstance(names, str) else names:
+                self.skipped[name] = str(error)
+                logger.warning("%s is skipped: %s", METRICS[name].title, error)
+            return None
+
+    def _load_pair_metric(self, name: str) -> PairMetric:
+        if name == "lpips":
+            return partial(lpips, network=load_lpips_network(self.device))
+        if name == "dists":
+            return partial(dists, network=load_dists_network(self.device))
+        if name == "clip_i":
+            return partial(clip_i, clip=load_clip(self.models[name], self.device))
+        if name == "dino":
+            return partial(dino, model=load_dino(self.models[name], self.device))
+        if name == "ms_ssim" and min(self.width, self.height) < LEAST_SIDE:
+            raise ValueError(f"MS-SSIM needs at least {LEAST_SIDE} pixels on each side; give --width and --height.")
+        return _PLAIN[name]
+
+
+class _Pictures(Dataset):
+    """Both pictures of each pair as the metrics take them."""
+
+    def __init__(self, pairs: Sequence[PicturePair], evaluator: Evaluator) -> None:
+        self.pairs = pairs
+        self.fit = partial(fit_picture, width=evaluator.width, height=evaluator.height, mode=evaluator.resize_mode)
+        self.for_inception = evaluator.inception is not None
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        tensors = {}
+        for which in ("prediction", "truth"):
+            picture = self.fit(open_picture(getattr(self.pairs[index], which)))
+            tensors[which] = to_tensor(picture)  # (3, H, W) in [0, 1]
+            if self.for_inception:
+                tensors[f"{which}_299"] = inception_input(picture)
+        return tensors
+
+
+def _groups(pairs: Sequence[PicturePair]) -> dict[str, np.ndarray]:
+    categories = np.array([pair.category for pair in pairs])
+    names = list(dict.fromkeys(categories.tolist()))
+    groups = {OVERALL: np.arange(len(pairs))}
+    return groups | ({name: np.flatnonzero(categories == name) for name in names} if len(names) > 1 else {})

@@ -1,0 +1,117 @@
+"""Which prediction belongs to which truth: by id in a dataset, by relative path in two folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from temu_vtoff.pictures import list_pictures
+
+if TYPE_CHECKING:
+    from temu_vtoff.datasets import Item
+
+SHOWN = 20  # names that a message lists
+
+
+@dataclass(frozen=True)
+class PicturePair:
+    """A prediction and its truth.
+
+    Attributes:
+        key: `<category>/<stem>`, unique.
+        category: A group of its own in the results.
+        photo: Only shown in the report.
+    """
+
+    key: str
+    category: str
+    prediction: Path
+    truth: Path
+    photo: Path | None = None
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Pairs in the order of the truths, and what has no partner."""
+
+    pairs: list[PicturePair]
+    missing: list[str]  # keys of truths without prediction
+    extra: list[str]  # keys of predictions without truth
+
+    def require_complete(self, remedy: str) -> None:
+        """
+        Raises:
+            ValueError: Something has no partner; lists it, and ends with the remedy.
+        """
+        problems = [
+            f"{len(keys)} {what}: {', '.join(keys[:SHOWN])}{', …' if len(keys) > SHOWN else ''}"
+            for keys, what in ((self.missing, "missing"), (self.extra, "without truth"))
+            if keys
+        ]
+        if problems:
+            raise ValueError(f"The predictions are not those of the truths; {'; '.join(problems)}. {remedy}")
+
+
+def match_dataset(items: Sequence[Item], pred_dir: str | Path) -> Matching:
+    """Predictions at `<pred_dir>/<category>/<stem>.png` (or another picture suffix) with the items' garments.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: Two predictions of one item.
+    """
+    predictions: dict[str, Path] = {}
+    _require_folder(pred_dir)
+    for category in dict.fromkeys(item.category for item in items):
+        folder = Path(pred_dir) / category
+        found = list_pictures(folder) if folder.is_dir() else []
+        predictions |= _by_key(found, Path(pred_dir))
+    truths = {item.key: item for item in items}
+    pairs = [
+        PicturePair(key, item.category, predictions[key], item.garment, item.person)
+        for key, item in truths.items()
+        if key in predictions
+    ]
+    return _matching(pairs, truths, predictions)
+
+
+def match_folders(pred_dir: str | Path, truth_dir: str | Path, photo_dir: str | Path | None = None) -> Matching:
+    """Pictures of the same relative path, whatever their suffixes; first-level subfolders are the categories.
+
+    Raises:
+        FileNotFoundError: A folder is missing.
+        ValueError: Two pictures of one name in a folder, or no pictures at all.
+    """
+    folders = [folder for folder in (pred_dir, truth_dir, photo_dir) if folder is not None]
+    for folder in folders:
+        _require_folder(folder)
+    predictions, truths, *rest = (_by_key(list_pictures(f, recursive=True), Path(f)) for f in folders)
+    photos = rest[0] if rest else {}
+    if not truths:
+        raise ValueError(f"There are no pictures in {truth_dir}.")
+    pairs = [
+        PicturePair(key, key.split("/")[0] if "/" in key else "all", predictions[key], truth, photos.get(key))
+        for key, truth in truths.items()
+        if key in predictions
+    ]
+    return _matching(pairs, truths, predictions)
+
+
+def _matching(pairs: list[PicturePair], truths: dict, predictions: dict) -> Matching:
+    return Matching(pairs, [k for k in truths if k not in predictions], [k for k in predictions if k not in truths])
+
+
+def _by_key(paths: Sequence[Path], root: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        key = path.relative_to(root).with_suffix("").as_posix()
+        if key in found:
+            raise ValueError(f"{found[key]} and {path} go by the same name: which one counts?")
+        found[key] = path
+    return found
+
+
+def _require_folder(folder: str | Path) -> None:
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}.")

@@ -1,0 +1,182 @@
+"""report.html: one page without outside files, with tables, distributions and the best, median and worst items."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from temu_vtoff.metrics import METRICS
+from temu_vtoff.metrics.evaluation import OVERALL, Scores
+from temu_vtoff.metrics.published import COLUMNS, ITEMS, PUBLISHED, SIZE
+from temu_vtoff.pictures import open_picture
+
+RANKED_BY = ("dists", "lpips", "ssim", "ms_ssim", "clip_i", "dino", "psnr")  # the first that there is
+SHOWN = 4  # items of each kind
+SHOWN_HEIGHT = 384  # pixels, at most
+BINS = 24
+_PLOT_WIDTH, _PLOT_HEIGHT = 240, 80
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the page tells about the evaluation besides its scores."""
+
+    title: str
+    command: str
+    rule: str
+    width: int
+    height: int
+    dataset_name: str | None = None  # None in folder mode: then there are no published numbers
+    order: str = "paired"
+    missing: Sequence[str] = ()
+    extra: Sequence[str] = ()
+
+
+def render_report(scores: Scores, setting: Setting) -> str:
+    """The page."""
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    summary, groups = scores.summary(), scores.groups()
+    shown = [name for name in METRICS if name in summary[OVERALL]]
+    return environment.get_template("report.html.jinja").render(
+        title=setting.title,
+        command=setting.command,
+        rule=setting.rule,
+        width=setting.width,
+        height=setting.height,
+        count=len(scores.pairs),
+        metrics=[METRICS[name] for name in shown],
+        rows=[
+            {"group": group, "cells": [_cell(summary[group].get(name), name) for name in shown], "count": len(rows)}
+            for group, rows in groups.items()
+        ],
+        scale_note=_scale_note(shown),
+        few_for_fid="fid" in shown and len(scores.pairs) < 2048,
+        skipped=[(METRICS[name].title, reason) for name, reason in scores.skipped.items()],
+        missing=setting.missing,
+        extra=setting.extra,
+        published=_published_rows(summary[OVERALL], setting),
+        published_metrics=[METRICS[name] for name in COLUMNS],
+        comparable=_comparable(scores, setting),
+        plots=[_histogram(name, values) for name, values in scores.per_item.items() if np.isfinite(values).any()],
+        sections=_sections(scores),
+    )
+
+
+def scaled(value: float, name: str) -> str:
+    """A value as tables show it."""
+    return f"{value * METRICS[name].scale:.2f}"
+
+
+def headline(entry: Mapping[str, float]) -> float:
+    """The number that stands for a group: the mean over items, or the sets' value."""
+    return entry["mean"] if "mean" in entry else entry["value"]
+
+
+def _cell(entry: Mapping[str, float] | None, name: str) -> str:
+    return "–" if entry is None else scaled(headline(entry), name)
+
+
+def _scale_note(names: Sequence[str]) -> str:
+    by_scale: dict[float, list[str]] = {}
+    for name in names:
+        if METRICS[name].scale != 1:
+            by_scale.setdefault(METRICS[name].scale, []).append(METRICS[name].title)
+    return " ".join(f"{', '.join(titles)} times {scale:g}." for scale, titles in by_scale.items())
+
+
+def _published_rows(overall: Mapping[str, Mapping[str, float]], setting: Setting) -> list[dict[str, Any]]:
+    if setting.dataset_name is None or setting.order != "paired":
+        return []
+    rows = [
+        {"name": name, "own": False, "cells": ["–" if value is None else f"{value:.2f}" for value in values]}
+        for name, values in PUBLISHED[setting.dataset_name].items()
+    ]
+    own = {"name": "This run", "own": True, "cells": [_cell(overall.get(name), name) for name in COLUMNS]}
+    return [*rows, own]
+
+
+def _comparable(scores: Scores, setting: Setting) -> str:
+    if setting.dataset_name is None:
+        return ""
+    reasons = []
+    if (setting.width, setting.height) != SIZE:
+        reasons.append(f"pictures of {setting.width}×{setting.height} instead of {SIZE[0]}×{SIZE[1]}")
+    if len(scores.pairs) != ITEMS[setting.dataset_name]:
+        reasons.append(f"{len(scores.pairs)} items instead of the {ITEMS[setting.dataset_name]} of the test split")
+    of_papers = f"Published: the whole test split at {SIZE[0]}×{SIZE[1]}, from the papers."
+    return of_papers if not reasons else f"{of_papers} Not comparable with this run: {'; '.join(reasons)}."
+
+
+def _histogram(name: str, values: np.ndarray) -> dict[str, Any]:
+    finite = values[np.isfinite(values)]  # PSNR of equal pictures is not
+    low, high = float(finite.min()), float(finite.max())
+    if low == high:
+        low, high = low - 0.5 / METRICS[name].scale, high + 0.5 / METRICS[name].scale
+    counts, edges = np.histogram(finite, bins=BINS, range=(low, high))
+    step = _PLOT_WIDTH / BINS
+    heights = counts / counts.max() * _PLOT_HEIGHT
+    median = float(np.median(finite))
+    return {
+        "title": METRICS[name].title,
+        "median": scaled(median, name),
+        "median_x": round((median - low) / (high - low) * _PLOT_WIDTH, 1),
+        "low": scaled(low, name),
+        "high": scaled(high, name),
+        "bars": [
+            {
+                "x": round(i * step + 0.5, 1),
+                "y": round(_PLOT_HEIGHT - heights[i], 1),
+                "width": round(step - 1, 1),
+                "height": round(heights[i], 1),
+                "label": f"{scaled(edges[i], name)} to {scaled(edges[i + 1], name)}: {counts[i]}",
+            }
+            for i in range(BINS)
+        ],
+    }
+
+
+def _sections(scores: Scores) -> list[dict[str, Any]]:
+    name = next((name for name in RANKED_BY if name in scores.per_item), None)
+    if name is None:
+        return []
+    values, total = scores.per_item[name], len(scores.pairs)
+    order = np.argsort(-values if METRICS[name].higher_is_better else values, kind="stable")  # the best first
+    best = order[:SHOWN]
+    worst = order[max(SHOWN, total - SHOWN) :][::-1]
+    middle = order[SHOWN : max(SHOWN, total - SHOWN)]
+    start = max(0, (len(middle) - SHOWN) // 2)
+    by = f"by {METRICS[name].title}"
+    chosen = {f"Best {by}": best, f"Around the median {by}": middle[start : start + SHOWN], f"Worst {by}": worst}
+    return [
+        {"title": title, "examples": [_shown_item(scores, int(row), name) for row in rows]}
+        for title, rows in chosen.items()
+        if len(rows)
+    ]
+
+
+def _shown_item(scores: Scores, row: int, name: str) -> dict[str, Any]:
+    pair = scores.pairs[row]
+    paths = [("photo", pair.photo), ("prediction", pair.prediction), ("truth", pair.truth)]
+    return {
+        "key": pair.key,
+        "score": scaled(scores.per_item[name][row], name),
+        "pictures": [(what, _inline(path)) for what, path in paths if path is not None],
+    }
+
+
+def _inline(path: Path) -> str:
+    picture = open_picture(path)
+    picture.thumbnail((2 * SHOWN_HEIGHT, SHOWN_HEIGHT))
+    data = io.BytesIO()
+    picture.save(data, "JPEG", quality=88)
+    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"

@@ -1,0 +1,224 @@
+"""evaluate.py on tiny datasets and folders: what it writes, what it refuses, and that nothing goes stale."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+import evaluate
+from temu_vtoff.metrics.ssim import ssim
+from tests.metrics.conftest import backbones  # noqa: F401
+from tests.tiny_datasets import write_dresscode, write_vitonhd
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def dresscode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dresscode(tmp_path_factory.mktemp("dresscode"))
+
+
+@pytest.fixture
+def predictions(dresscode: Path, tmp_path: Path) -> Path:
+    """Blurred true pictures, each item more than the one before it; as inference_dataset.py names them."""
+    folder = tmp_path / "predictions"
+    for number, truth in enumerate(sorted(dresscode.rglob("*_1.jpg"))):
+        if truth.name[1:6] < "00004":  # the test items
+            path = folder / truth.parent.parent.name / f"{truth.stem}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.open(truth).filter(ImageFilter.GaussianBlur(number / 8)).save(path)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_downloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def unreachable(*args: object, **kwargs: object) -> None:
+        raise OSError("no network in tests")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
+    monkeypatch.setattr("torch.hub.download_url_to_file", unreachable)
+
+
+def run(*flags: object) -> None:
+    evaluate.main(evaluate.parse_args([str(flag) for flag in (*flags, "--device", "cpu")]))
+
+
+def of_dresscode(root: Path, predictions: Path, *flags: object) -> Path:
+    run("--dataset_name", "dresscode", "--dataset_root", root, "--pred_dir", predictions, *flags)
+    return Path(f"{predictions}_evaluation")
+
+
+def test_scores_by_item_category_and_overall(dresscode: Path, predictions: Path) -> None:
+    output = of_dresscode(dresscode, predictions, "--metrics", "ssim", "psnr", "--batch_size", "5")
+    results = json.loads((output / "metrics.json").read_text())
+    with (output / "per_item.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert results["items"] == 12 and (results["width"], results["height"]) == (48, 64)
+    assert [row["key"] for row in rows][:5] == [*(f"upper_body/00000{n}_1" for n in range(4)), "lower_body/100000_1"]
+    by_hand = []
+    for row in rows:
+        pictures = [np.asarray(Image.open(row[name]).convert("RGB")) / 255 for name in ("prediction", "truth")]
+        a, b = (evaluate_tensor(picture) for picture in pictures)
+        by_hand.append(ssim(a, b).item())
+    assert [float(row["ssim"]) for row in rows] == pytest.approx(by_hand, abs=1e-6)
+    assert results["metrics"]["overall"]["ssim"]["mean"] == pytest.approx(np.mean(by_hand))
+    assert results["metrics"]["lower_body"]["ssim"]["mean"] == pytest.approx(np.mean(by_hand[4:8]))
+    assert set(results["metrics"]) == {"overall", "upper_body", "lower_body", "dresses"}
+    assert json.loads((output / "run.json").read_text())["arguments"]["metrics"] == ["ssim", "psnr"]
+
+
+def evaluate_tensor(picture: np.ndarray):
+    import torch
+
+    return torch.tensor(picture).float().permute(2, 0, 1)[None]
+
+
+def test_sets_and_networks(dresscode: Path, predictions: Path, backbones: Path, monkeypatch) -> None:  # noqa: F811
+    monkeypatch.setenv("TORCH_HOME", str(backbones))
+    flags = ("--metrics", "lpips", "dists", "fid", "kid")
+    output = of_dresscode(dresscode, predictions, *flags)
+    results = json.loads((output / "metrics.json").read_text())
+    assert results["skipped"] == {}
+    assert results["metrics"]["dresses"]["lpips"]["mean"] > 0
+    assert {"fid", "kid", "lpips", "dists"} <= set(results["metrics"]["upper_body"])
+    of_dresscode(dresscode, predictions, *flags, "--num_workers", 2)
+    assert json.loads((output / "metrics.json").read_text())["metrics"] == results["metrics"]
+    of_dresscode(dresscode, predictions, "--metrics", "kid", "--order", "paired", "--seed", 1)
+
+
+def test_metrics_without_their_networks_are_skipped_with_reason_and_place(
+    dresscode: Path, predictions: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    output = of_dresscode(dresscode, predictions)
+    results = json.loads((output / "metrics.json").read_text())
+    assert set(results["skipped"]) == {"ms_ssim", "lpips", "dists", "fid", "kid"}
+    place = tmp_path / "torch_home" / "hub" / "checkpoints" / "inception-2015-12-05.pt"
+    assert "no network in tests" in results["skipped"]["kid"] and str(place) in results["skipped"]["fid"]
+    assert "161 pixels" in results["skipped"]["ms_ssim"]
+    assert str(place) in capsys.readouterr().err
+    assert str(place) in (output / "report.html").read_text()
+
+
+def test_report_is_one_page_that_shows_everything(dresscode: Path, predictions: Path) -> None:
+    output = of_dresscode(dresscode, predictions, "--metrics", "ssim", "psnr")
+    page = (output / "report.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    for words in ("TEMU-VTOFF", "75.95", "This run", "Not comparable", "12 items instead of the 5400", "48×64"):
+        assert words in page, words
+    for title in ("Best by SSIM", "Around the median by SSIM", "Worst by SSIM"):
+        assert title in page
+    assert page.count("<img") == 12 * 3 and page.count("<svg") == 2
+    with (output / "per_item.csv").open() as file:
+        ranked = [row["key"] for row in sorted(csv.DictReader(file), key=lambda row: -float(row["ssim"]))]
+    shown = re.findall(r"<figcaption>(\w+/\w+) ", page)
+    assert shown == [*ranked[:8], *reversed(ranked[8:])]  # four best, four in the middle, four worst, worst first
+
+
+def test_vitonhd_and_unpaired_lists(tmp_path: Path, backbones: Path, monkeypatch) -> None:  # noqa: F811
+    monkeypatch.setenv("TORCH_HOME", str(backbones))
+    root = write_vitonhd(tmp_path / "vitonhd")
+    folder = tmp_path / "predictions" / "upper_body"
+    folder.mkdir(parents=True)
+    for n in range(4):
+        Image.open(root / "test" / "cloth" / f"0000{n}_00.jpg").save(folder / f"0000{n}_00_0000{(n + 1) % 4}_00.png")
+    flags = ("--dataset_name", "vitonhd", "--dataset_root", root, "--pred_dir", folder.parent, "--order", "unpaired")
+    run(*flags)
+    results = json.loads((tmp_path / "predictions_evaluation" / "metrics.json").read_text())
+    assert set(results["metrics"]["overall"]) == {"fid", "kid"}
+    assert results["metrics"]["overall"]["fid"]["value"] == pytest.approx(0, abs=1e-3)  # the same set
+    run(*flags, "--metrics", "psnr")
+    results = json.loads((tmp_path / "predictions_evaluation" / "metrics.json").read_text())
+    assert results["metrics"]["overall"]["psnr"]["mean"] < 30  # the list's garment is not the one worn
+
+
+def test_folders(tmp_path: Path) -> None:
+    for name in ("a/x/1.png", "a/x/2.png", "a/y/1.png", "b/x/1.jpg", "b/x/2.jpg", "b/y/1.jpg", "c/x/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 40), (10, 200, 100)).save(tmp_path / name, quality=95)
+    Image.new("RGB", (64, 80), (10, 200, 100)).save(tmp_path / "b/x/1.jpg", quality=95)  # the truth may be larger
+    a, b, c = (tmp_path / name for name in "abc")
+    run(
+        "--pred_dir",
+        a,
+        "--truth_dir",
+        b,
+        "--photo_dir",
+        c,
+        "--metrics",
+        "psnr",
+        "ssim",
+        "--output_dir",
+        tmp_path / "out",
+    )
+    results = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert set(results["metrics"]) == {"overall", "x", "y"}
+    assert results["metrics"]["overall"]["ssim"]["mean"] > 0.99
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "TEMU-VTOFF" not in page and page.count("<img") == 7
+
+    for name in ("x/1.png", "x/2.png", "y/1.png"):
+        Image.open(a / name).save(tmp_path / "b" / name)
+    for path in b.rglob("*.jpg"):
+        path.unlink()
+    run("--pred_dir", a, "--truth_dir", b, "--metrics", "psnr", "--output_dir", tmp_path / "out")
+    text = (tmp_path / "out" / "metrics.json").read_text()
+    assert json.loads(text)["metrics"]["overall"]["psnr"] == {"mean": "inf", "median": "inf", "std": None}
+    assert "Infinity" not in text and "NaN" not in text
+
+
+def test_no_stale_results(dresscode: Path, predictions: Path) -> None:
+    first = of_dresscode(dresscode, predictions, "--metrics", "ssim") / "metrics.json"
+    before = json.loads(first.read_text())["metrics"]["overall"]["ssim"]["mean"]
+    for path in predictions.rglob("*.png"):
+        Image.open(path).filter(ImageFilter.GaussianBlur(3)).save(path)
+    of_dresscode(dresscode, predictions, "--metrics", "ssim")
+    assert json.loads(first.read_text())["metrics"]["overall"]["ssim"]["mean"] < before - 0.01
+
+
+def test_missing_and_extra_predictions(dresscode: Path, predictions: Path) -> None:
+    (predictions / "dresses" / "200001_1.png").rename(predictions / "dresses" / "stray.png")
+    (predictions / "upper_body" / "000002_1.png").unlink()
+    with pytest.raises(ValueError) as caught:
+        of_dresscode(dresscode, predictions)
+    message = str(caught.value)
+    assert "2 missing: upper_body/000002_1, dresses/200001_1" in message
+    assert "1 without truth: dresses/stray" in message and "--allow_missing" in message
+    output = of_dresscode(dresscode, predictions, "--allow_missing", "--metrics", "ssim")
+    results = json.loads((output / "metrics.json").read_text())
+    assert results["items"] == 10 and results["extra"] == ["dresses/stray"]
+    assert results["missing"] == ["upper_body/000002_1", "dresses/200001_1"]
+    assert "upper_body/000002_1" in (output / "report.html").read_text()
+    of_dresscode(dresscode, predictions, "--category", "lower_body", "--metrics", "ssim")  # complete
+    Image.open(predictions / "lower_body" / "100000_1.png").save(predictions / "lower_body" / "100000_1.jpg")
+    with pytest.raises(ValueError, match="which one counts"):
+        of_dresscode(dresscode, predictions, "--category", "lower_body")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--pred_dir", "nowhere", "--truth_dir", "."], "There is no folder nowhere"),
+        (["--pred_dir", "."], "Give --dataset_name and --dataset_root, or --truth_dir"),
+        (["--pred_dir", ".", "--dataset_name", "dresscode"], "go together"),
+        (["--pred_dir", ".", "--dataset_name", "dresscode", "--dataset_root", "nowhere"], "There is no folder nowhere"),
+        (["--pred_dir", "empty", "--truth_dir", "empty"], "no pictures in empty"),
+    ],
+)
+def test_mistakes_end_with_one_sentence(tmp_path: Path, flags: list[str], words: str) -> None:
+    (tmp_path / "empty").mkdir()
+    answer = subprocess.run(
+        [sys.executable, ROOT / "evaluate.py", *flags], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 2
+    assert words in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_help_answers_at_once() -> None:
+    answer = subprocess.run([sys.executable, ROOT / "evaluate.py", "--help"], capture_output=True, text=True, timeout=5)
+    assert answer.returncode == 0 and "--allow_missing" in answer.stdout
