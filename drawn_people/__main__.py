@@ -16,7 +16,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m drawn_people", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--layout", choices=("dresscode", "vitonhd"), default="dresscode", help="folder layout to write")
+    parser.add_argument(
+        "--layout", choices=("dresscode", "vitonhd"), default="dresscode", help="folder layout to write"
+    )
     parser.add_argument("--train", type=int, default=1000, help="training people per category")
     parser.add_argument("--test", type=int, default=100, help="test people per category; never the training people")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")

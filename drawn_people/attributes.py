@@ -9,7 +9,19 @@ CATEGORIES = ("upper_body", "lower_body", "dresses")
 
 _FITS = ("slim", "regular", "loose")
 _HEMS = ("straight", "curved", "ribbed", "flared")
-_NECKLINES = ("crew", "v", "scoop", "boat", "square", "high", "shirt collar", "lapel", "hooded", "off-shoulder", "strap")
+_NECKLINES = (
+    "crew",
+    "v",
+    "scoop",
+    "boat",
+    "square",
+    "high",
+    "shirt collar",
+    "lapel",
+    "hooded",
+    "off-shoulder",
+    "strap",
+)
 _SLEEVES = ("no", "short", "elbow", "three-quarter", "long")
 
 VOCABULARY: dict[str, dict[str, tuple[str, ...]]] = {

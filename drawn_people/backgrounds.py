@@ -29,7 +29,13 @@ def _gradient(canvas: Canvas, top: np.ndarray, bottom: np.ndarray, glow: float =
 
 def _studio(canvas, rng, floor):
     color = pick(rng, WALLS)
-    _gradient(canvas, shade(color, rng.uniform(0.96, 1.05)), shade(color, rng.uniform(0.86, 1.02)), rng.uniform(0, 0.22), rng.uniform(0.3, 0.7))
+    _gradient(
+        canvas,
+        shade(color, rng.uniform(0.96, 1.05)),
+        shade(color, rng.uniform(0.86, 1.02)),
+        rng.uniform(0, 0.22),
+        rng.uniform(0.3, 0.7),
+    )
 
 
 def _seamless(canvas, rng, floor):
@@ -45,7 +51,13 @@ def _seamless(canvas, rng, floor):
 def _wall_and_floor(canvas, rng, floor) -> float:
     """A wall, and a floor when it is in the frame; the height at which they meet."""
     wall = pick(rng, WALLS)
-    _gradient(canvas, shade(wall, rng.uniform(0.92, 1.02)), shade(wall, rng.uniform(0.9, 1.0)), rng.uniform(0.0, 0.2), rng.uniform(0.1, 0.9))
+    _gradient(
+        canvas,
+        shade(wall, rng.uniform(0.92, 1.02)),
+        shade(wall, rng.uniform(0.9, 1.0)),
+        rng.uniform(0.0, 0.2),
+        rng.uniform(0.1, 0.9),
+    )
     style = rng.random()
     if style < 0.22:
         gap = rng.uniform(9, 22)
@@ -65,7 +77,9 @@ def _wall_and_floor(canvas, rng, floor) -> float:
         canvas.paint([box(-2, horizon, 194, 260)], lambda x, y: ground * (1.02 - 0.1 * (y - horizon) / 60)[:, None])
         if rng.random() < 0.5:
             vanishing = rng.uniform(40, 150)
-            boards = [np.array([(vanishing + (x - vanishing) * 0.5, horizon), (x, 262)]) for x in np.arange(-160, 360, 26)]
+            boards = [
+                np.array([(vanishing + (x - vanishing) * 0.5, horizon), (x, 262)]) for x in np.arange(-160, 360, 26)
+            ]
             for board in boards:
                 canvas.paint(ribbon(board, 0.35), shade(ground, 0.82), opacity=0.7)
         canvas.paint([box(-2, horizon - 4, 194, horizon + 0.3)], shade(wall, rng.choice([0.8, 1.08])))
@@ -103,11 +117,15 @@ def _window(canvas, rng, x, horizon):
 def _picture(canvas, rng, x, horizon):
     w, h, y = rng.uniform(10, 22), rng.uniform(12, 26), rng.uniform(30, 90)
     canvas.paint([box(x - w, y - h + 2, x + w + 1.5, y + h + 3)], (30, 26, 24), opacity=0.3, blur=1.5)
-    canvas.paint([box(x - w, y - h, x + w, y + h)], pick(rng, [(60, 46, 38), (228, 224, 216), (30, 30, 34), (170, 130, 84)]))
+    canvas.paint(
+        [box(x - w, y - h, x + w, y + h)], pick(rng, [(60, 46, 38), (228, 224, 216), (30, 30, 34), (170, 130, 84)])
+    )
     canvas.paint([box(x - w + 2, y - h + 2, x + w - 2, y + h - 2)], (240, 236, 228))
     for _ in range(int(rng.integers(2, 5))):
         px, py = x + rng.uniform(-0.5, 0.5) * w, y + rng.uniform(-0.5, 0.5) * h
-        canvas.paint([ellipse(px, py, rng.uniform(2, 0.4 * w), rng.uniform(2, 0.4 * h), rng.uniform(0, 3))], pick(rng, CLOTH))
+        canvas.paint(
+            [ellipse(px, py, rng.uniform(2, 0.4 * w), rng.uniform(2, 0.4 * h), rng.uniform(0, 3))], pick(rng, CLOTH)
+        )
 
 
 def _plant(canvas, rng, x, horizon):
@@ -122,22 +140,46 @@ def _plant(canvas, rng, x, horizon):
         curve = spline([base, middle, tip], closed=False)
         width = 3.6 * np.sin(np.linspace(0.15, np.pi, len(curve))) + 0.3
         canvas.paint(ribbon(curve, width), shade(green, rng.uniform(0.75, 1.2)))
-    canvas.paint([np.array([(x - 11, ground - 22), (x + 11, ground - 22), (x + 8, ground), (x - 8, ground)])], lambda px, py: pot * (1.05 - 0.02 * np.abs(px - x + 4))[:, None])
+    canvas.paint(
+        [np.array([(x - 11, ground - 22), (x + 11, ground - 22), (x + 8, ground), (x - 8, ground)])],
+        lambda px, py: pot * (1.05 - 0.02 * np.abs(px - x + 4))[:, None],
+    )
 
 
 def _lamp(canvas, rng, x, horizon):
     top, ground = rng.uniform(30, 70), horizon + rng.uniform(0, 8)
     canvas.paint([box(x - 0.8, top, x + 0.8, ground), ellipse(x, ground, 9, 2)], (70, 64, 60))
     canvas.paint([ellipse(x, top + 6, 34, 30)], (255, 240, 205), opacity=0.35, blur=9)
-    canvas.paint([np.array([(x - 8, top - 12), (x + 8, top - 12), (x + 14, top + 10), (x - 14, top + 10)])], (250, 232, 196))
+    canvas.paint(
+        [np.array([(x - 8, top - 12), (x + 8, top - 12), (x + 14, top + 10), (x - 14, top + 10)])], (250, 232, 196)
+    )
 
 
 def _sofa(canvas, rng, x, horizon):
     color, ground = pick(rng, CLOTH), horizon + rng.uniform(4, 14)
     color = 0.75 * color + 40
-    canvas.paint([spline([(x - 44, ground - 44), (x + 44, ground - 44), (x + 46, ground - 6), (x - 46, ground - 6)], steps=5)], color)
-    canvas.paint([spline([(x - 42, ground - 24), (x, ground - 26), (x + 42, ground - 24), (x + 44, ground - 8), (x - 44, ground - 8)], steps=4)], shade(color, 1.1))
-    canvas.paint([box(x - 52, ground - 32, x - 42, ground - 3), box(x + 42, ground - 32, x + 52, ground - 3)], shade(color, 0.9))
+    canvas.paint(
+        [spline([(x - 44, ground - 44), (x + 44, ground - 44), (x + 46, ground - 6), (x - 46, ground - 6)], steps=5)],
+        color,
+    )
+    canvas.paint(
+        [
+            spline(
+                [
+                    (x - 42, ground - 24),
+                    (x, ground - 26),
+                    (x + 42, ground - 24),
+                    (x + 44, ground - 8),
+                    (x - 44, ground - 8),
+                ],
+                steps=4,
+            )
+        ],
+        shade(color, 1.1),
+    )
+    canvas.paint(
+        [box(x - 52, ground - 32, x - 42, ground - 3), box(x + 42, ground - 32, x + 52, ground - 3)], shade(color, 0.9)
+    )
     canvas.paint([ellipse(x + rng.uniform(-25, 25), ground - 30, 11, 9, 0.3)], pick(rng, CLOTH))
     canvas.paint([box(x - 50, ground - 4, x + 50, ground)], (40, 30, 28), opacity=0.35, blur=2)
 
@@ -157,10 +199,20 @@ def _shelf(canvas, rng, x, horizon):
 def _rail(canvas, rng, x, horizon):
     """A clothes rail."""
     top, ground = horizon - rng.uniform(95, 120), horizon + 6
-    canvas.paint([box(x - 34, top, x + 34, top + 1.6), box(x - 34, top, x - 32.6, ground), box(x + 32.6, top, x + 34, ground)], (80, 80, 84))
+    canvas.paint(
+        [box(x - 34, top, x + 34, top + 1.6), box(x - 34, top, x - 32.6, ground), box(x + 32.6, top, x + 34, ground)],
+        (80, 80, 84),
+    )
     for px in np.arange(x - 26, x + 28, 7.5):
         color, long = pick(rng, CLOTH), rng.uniform(40, 76)
-        canvas.paint([np.array([(px, top + 4), (px + 4, top + 9), (px + 5, top + long), (px - 5, top + long), (px - 4, top + 9)])], lambda a, b, c=color, p=px: c * (0.96 + 0.03 * (a - p))[:, None])
+        canvas.paint(
+            [
+                np.array(
+                    [(px, top + 4), (px + 4, top + 9), (px + 5, top + long), (px - 5, top + long), (px - 4, top + 9)]
+                )
+            ],
+            lambda a, b, c=color, p=px: c * (0.96 + 0.03 * (a - p))[:, None],
+        )
 
 
 def _bokeh(canvas, rng, floor):
@@ -191,7 +243,11 @@ def _outdoors(canvas, rng, floor):
             canvas.paint(panes, shade(color, 0.72), opacity=0.8, blur=0.5)
         else:
             green = pick(rng, GREENS)
-            canvas.paint([ellipse(x + rng.normal(0, 4), horizon - rng.uniform(10, 60), w * 0.8, rng.uniform(22, 46))], green, blur=1.5)
+            canvas.paint(
+                [ellipse(x + rng.normal(0, 4), horizon - rng.uniform(10, 60), w * 0.8, rng.uniform(22, 46))],
+                green,
+                blur=1.5,
+            )
         x += w * (1.0 if city else 0.7)
     ground = pick(rng, FLOORS if city else GREENS)
     canvas.paint([box(-4, horizon, 196, 262)], lambda px, py: ground * (0.92 + 0.12 * (py - horizon) / 60)[:, None])

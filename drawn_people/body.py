@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from drawn_people.canvas import Canvas, spline
+from drawn_people.canvas import Canvas, moved, spline
 from drawn_people.limbs import Limb
 from drawn_people.palettes import SKIN, pick, shade
 
@@ -94,13 +94,37 @@ class Body:
 
     def leg(self, side: int) -> Limb:
         thigh, knee, calf, ankle = self.leg_widths
-        return Limb.through(self.legs[side], [0, 0.25, 0.5, 0.68, 0.95, 1], [thigh, thigh * 0.92, knee, calf, ankle, ankle])
+        return Limb.through(
+            self.legs[side], [0, 0.25, 0.5, 0.68, 0.95, 1], [thigh, thigh * 0.92, knee, calf, ankle, ankle]
+        )
 
     def on_mannequin(self, arm_angle: float) -> "Body":
         """The same measures, standing straight: what a flat product picture is laid out on."""
         arms = np.stack([_arm(self, side, arm_angle, arm_angle * 0.9) for side in (0, 1)])
-        legs = np.stack([_leg(self, side, 0.012, 0.012) for side in (0, 1)])
+        legs = np.stack([_leg(self, side, 0.07, 0.05) for side in (0, 1)])
         return replace(self, frame=TorsoFrame(), yaw=0.0, arms=arms, legs=legs, light=-0.25, flat=True)
+
+    def keep_legs_within(self, half_width, bottom: float) -> None:
+        """Moves the legs together until a skirt hides them, down to its hem.
+
+        Args:
+            half_width: Of the skirt, as a function of height. bottom: Height of its hem.
+        """
+        leg_width = self.leg_widths[1] + 1.2
+        for side, out in ((0, -1), (1, 1)):
+            hip, knee, ankle = self.legs[side]
+            for height in np.linspace(min(100.0, bottom), min(bottom, ANKLE), 4):
+                joint = (
+                    hip + (knee - hip) * (height - hip[1]) / (knee[1] - hip[1])
+                    if height < knee[1]
+                    else (knee + (ankle - knee) * (height - knee[1]) / (ankle[1] - knee[1]))
+                )
+                middle = self.frame.to_world(np.array([0.0, height]))[0]
+                excess = out * (joint[0] - middle) + leg_width - float(half_width(height))
+                if excess > 0:
+                    share = min((height - hip[1]) / (knee[1] - hip[1]), 1.0)
+                    knee[0] -= out * min(excess / share, 9.0)
+                    ankle[0] -= out * min(excess / share, 9.0)
 
     def keypoints(self) -> np.ndarray:
         """OpenPose's 18 points in figure coordinates: float64 (18, 2)."""
@@ -112,8 +136,7 @@ class Body:
         neck = self.frame.to_world(np.array([0.0, 4.0]))
         right, left = 0, 1
         return np.stack(
-            [nose, neck, *self.arms[right], *self.arms[left], *self.legs[right], *self.legs[left]]
-            + [eyes[right], eyes[left], ears[right], ears[left]]
+            [nose, neck, *self.arms[right], *self.arms[left], *self.legs[right], *self.legs[left], *eyes, *ears]
         )
 
 
@@ -151,8 +174,8 @@ def draw_body_parameters(rng: np.random.Generator) -> Body:
     body.face_yaw = float(np.clip(body.yaw * 1.2 + rng.normal(0, 0.12), -0.45, 0.45))
     body.arm_poses, body.arms = _draw_arms(body, rng)
     body.legs = _draw_legs(body, rng)
-    top = body.frame.to_world(np.array([body.yaw * 4, -26.0]))
-    body.head = top + (body.head_tilt * 18, 0)
+    top = body.frame.to_world(np.array([body.yaw * 4, -24.5]))
+    body.head = moved(top, body.head_tilt * 18, 0)
     return body
 
 
@@ -225,11 +248,22 @@ def limb_skin(body: Body, limb: Limb, color: np.ndarray):
 def draw_torso(canvas: Canvas, body: Body) -> None:
     """Neck, chest and hips in bare skin."""
     s, c, w, h = body.shoulder, body.chest, body.waist, body.hip
-    half = [(body.neck, 0.5), (body.neck + 4, 3.2), (s - 3, 6.5), (s - 1, 12), (c, 24), (w, WAIST), (h, HIPS), (h - 4, 86)]
+    half = [
+        (body.neck, 0.5),
+        (body.neck + 4, 3.2),
+        (s - 3, 6.5),
+        (s - 1, 12),
+        (c, 24),
+        (w, WAIST),
+        (h, HIPS),
+        (h - 4, 86),
+    ]
     right = spline(half, closed=False)
     outline = np.concatenate([right, right[::-1] * (-1, 1)])
-    neck = np.stack([body.frame.to_world(np.array([0.0, 5.0])), body.head + (0, 6)])
-    tube = Limb.through(np.stack([neck[0], neck.mean(0), neck[1]]), [0, 0.4, 1], [body.neck * 1.12, body.neck, body.neck])
+    neck = np.stack([body.frame.to_world(np.array([0.0, 5.0])), moved(body.head, 0, 6)])
+    tube = Limb.through(
+        np.stack([neck[0], neck.mean(0), neck[1]]), [0, 0.4, 1], [body.neck * 1.12, body.neck, body.neck]
+    )
 
     def paint(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         local_x, local_y = body.frame.to_local(x, y)
@@ -242,12 +276,14 @@ def draw_torso(canvas: Canvas, body: Body) -> None:
     canvas.paint([chin], shade(body.skin, 0.6), opacity=0.42, only=[FACE_LABEL], blur=1.4)
 
 
-def draw_arm(canvas: Canvas, body: Body, side: int) -> None:
-    """A bare arm with its hand."""
+def draw_arm(canvas: Canvas, body: Body, side: int, start: float = 0.0) -> None:
+    """A bare arm with its hand; `start` is the distance from the shoulder at which a sleeve surely hides it no more."""
     arm = body.arm(side)
-    shape = arm.shape() + [_joint(arm)]
-    canvas.paint([p + (-0.7 * np.sign(body.light), 1.2) for p in shape], (30, 24, 40), opacity=0.22, only=[4, 5, 6, 7], blur=1.5)
-    canvas.paint(shape, limb_skin(body, arm, body.skin), ARM_LABELS[side])
+    shown = arm.cut(start, arm.length)
+    shape = shown.shape() if start else [*shown.shape(), _joint(arm)]
+    shadow = [moved(p, -0.7 * np.sign(body.light), 1.2) for p in shape]
+    canvas.paint(shadow, (30, 24, 40), opacity=0.22, only=[4, 5, 6, 7], blur=1.5)
+    canvas.paint(shape, limb_skin(body, shown, body.skin), ARM_LABELS[side])
     draw_hand(canvas, body, side)
 
 
@@ -267,7 +303,11 @@ def draw_hand(canvas: Canvas, body: Body, side: int) -> None:
     canvas.paint([place(palm)], shade(body.skin, 1.0), ARM_LABELS[side])
     for b in (-1.4, 0.6):
         finger = [wrist + size * (a * ahead + out * b * across) for a in (7.0, 11.0)]
-        canvas.paint([np.array([*finger, finger[1] + 0.5 * across, finger[0] + 0.5 * across])], shade(body.skin, 0.7), opacity=0.6)
+        canvas.paint(
+            [np.array([*finger, finger[1] + 0.5 * across, finger[0] + 0.5 * across])],
+            shade(body.skin, 0.7),
+            opacity=0.6,
+        )
 
 
 def draw_leg(canvas: Canvas, body: Body, side: int, color: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from drawn_people.body import CROTCH, HIPS, WAIST, Body
-from drawn_people.canvas import Canvas, ellipse, ribbon
+from drawn_people.canvas import Canvas, ellipse, moved, ribbon
 from drawn_people.cuts import BottomCut
 from drawn_people.folds import Folds, hanging_folds, limb_folds, torso_folds
 from drawn_people.limbs import Limb
@@ -21,8 +21,10 @@ class Bottom:
         dark = lightness(cloth.texture.colors[0]) < 75
         self.line = np.array((196, 196, 202) if dark else (24, 20, 28), np.float32)
         self.line_strength = 0.3 if dark else 0.38
+        if cut.kind == "jeans":
+            self.line, self.line_strength = np.array((206, 158, 96), np.float32), 0.62
         self.waist = float(np.interp(cut.rise, (WAIST, HIPS), (body.waist, body.hip))) * 1.03 + 0.3
-        self.hips = body.hip * (1.02 + 0.1 * cut.ease) + 0.3
+        self.hips = body.hip * (1.02 + (0.2 if cut.skirt else 0.1) * cut.ease) + 0.3
         self.tube = self._tube(rng)
         self.legs = [] if cut.skirt else [self._leg(side, rng) for side in (0, 1)]
 
@@ -46,8 +48,8 @@ class Bottom:
     def _leg(self, side: int, rng: np.random.Generator) -> Sleeve:
         cut, body = self.cut, self.body
         out = (-1, 1)[side]
-        hip, knee, ankle = body.legs[side]
-        thigh_w, knee_w, calf_w, ankle_w = body.leg_widths
+        _, knee, ankle = body.legs[side]
+        thigh_w, knee_w, _, ankle_w = body.leg_widths
         waist = body.frame.to_world(np.array([out * self.waist / 2, cut.rise]))
         seat = body.frame.to_world(np.array([out * self.hips / 2, HIPS]))
         joints = np.stack([waist, 0.5 * waist + 0.5 * seat, seat, seat + 0.2 * (knee - seat), knee, ankle])
@@ -63,6 +65,11 @@ class Bottom:
             straight if hem is not None else (thigh_w + 0.6 * loose) * cut.hem_width,
             max(hem, ankle_w + 0.6) if hem is not None else (thigh_w + 0.6 * loose) * cut.hem_width,
         ]
+        # Wide legs hang outward, so that they stay apart.
+        middle = 0.5 * (body.legs[0] + body.legs[1])[:, 0]
+        for joint, row, width in ((4, 1, half[4]), (5, 2, half[5])):
+            room = out * (joints[joint, 0] - middle[row])
+            joints[joint, 0] += out * float(np.clip(width + 0.5 - room, 0, 5))
         full = Limb.through(joints, (total / total[-1]).tolist(), half)
         # The hem lies where the upright leg would reach that height.
         fraction = (cut.length - HIPS) / (176.0 - HIPS)
@@ -77,7 +84,9 @@ class Bottom:
             for _ in range(2)
         ]
         folds = Folds(np.concatenate([folds.lines, np.array(extra)]))
-        return Sleeve(body, limb, folds, (out * self.hips / 2, cut.rise), crease=cut.kind == "trousers")
+        return Sleeve(
+            body, limb, folds, (out * self.hips / 2, cut.rise), crease=cut.kind == "trousers", faded=cut.kind == "jeans"
+        )
 
     @staticmethod
     def _bare(full: Limb, leg: Limb) -> np.ndarray:
@@ -118,7 +127,10 @@ class Bottom:
         for side in (first, 1 - first):
             leg = self.legs[side]
             if side != first and not self.body.flat:
-                edge = [quad + (0.8 * (1 if side == 0 else -1), 0.6) for quad in leg.limb.shape()[len(leg.limb.spine) // 2 :]]
+                edge = [
+                    moved(quad, 0.8 * (1 if side == 0 else -1), 0.6)
+                    for quad in leg.limb.shape()[len(leg.limb.spine) // 2 :]
+                ]
                 canvas.paint(edge, (24, 20, 34), opacity=0.22, only=[self.label], blur=1.2)
             canvas.paint(leg.limb.shape(), leg.paint(self.cloth), self.label)
             band = 3.2 if cut.kind != "leggings" else 1.2
@@ -132,13 +144,24 @@ class Bottom:
         if cut.kind == "leggings":
             return
         if cut.kind in ("jeans", "shorts", "trousers"):
-            fly = np.array([(0, cut.rise + 5), (3.4, cut.rise + 5.5), (3.2, cut.rise + 15), (0, cut.rise + 18.5)], float)
+            fly = np.array(
+                [(0, cut.rise + 5), (3.4, cut.rise + 5.5), (3.2, cut.rise + 15), (0, cut.rise + 18.5)], float
+            )
             self._line(canvas, tube.turned(fly), 0.26, 0.8)
         for side in (-1, 1):
             hip = tube.half_width(cut.rise + 12)
-            pocket = np.array([(side * 0.52 * self.waist, cut.rise + 4.5), (side * 0.62 * hip, cut.rise + 9), (side * 0.98 * hip, cut.rise + 13)], float)
+            pocket = np.array(
+                [
+                    (side * 0.52 * self.waist, cut.rise + 4.5),
+                    (side * 0.62 * hip, cut.rise + 9),
+                    (side * 0.98 * hip, cut.rise + 13),
+                ],
+                float,
+            )
             if cut.kind == "trousers":
-                pocket = np.array([(side * 0.66 * self.waist, cut.rise + 4.5), (side * 0.97 * hip, cut.rise + 17)], float)
+                pocket = np.array(
+                    [(side * 0.66 * self.waist, cut.rise + 4.5), (side * 0.97 * hip, cut.rise + 17)], float
+                )
             self._line(canvas, tube.turned(pocket), 0.34, 1.0)
 
     def _paint_waistband(self, canvas: Canvas) -> None:
@@ -154,9 +177,16 @@ class Bottom:
         self._line(canvas, place(lower), 0.34, 1.0)
         if cut.kind in ("jeans", "shorts", "trousers"):
             x, y = tube.turned(np.array([[1.2, cut.rise + 2.3]]))[0]
-            canvas.paint([ellipse(x, y, 0.95, 0.95, steps=12)], (186, 170, 130) if cut.kind != "trousers" else self.line, opacity=0.9)
+            canvas.paint(
+                [ellipse(x, y, 0.95, 0.95, steps=12)],
+                (186, 170, 130) if cut.kind != "trousers" else self.line,
+                opacity=0.9,
+            )
             for side in (-1, 1):
-                loop = np.array([(side * 0.55 * self.waist, cut.rise - 0.2), (side * 0.55 * self.waist, cut.rise + band + 0.4)], float)
+                loop = np.array(
+                    [(side * 0.55 * self.waist, cut.rise - 0.2), (side * 0.55 * self.waist, cut.rise + band + 0.4)],
+                    float,
+                )
                 self._line(canvas, tube.turned(loop), 0.5, 0.8)
 
     def _line(self, canvas: Canvas, points: np.ndarray, half_width: float, strength: float) -> None:

@@ -25,7 +25,7 @@ class Canvas:
         self.rgb = np.empty((height, width, 3), np.float32)
         self.rgb[:] = color
         self.labels = np.zeros((height, width), np.uint8)
-        self.samples = 4 if height <= 512 else 2
+        self.samples = 4 if height <= 512 else 3
         self.place(1.0, (0.0, 0.0))
 
     def place(self, scale: float, offset: tuple[float, float]) -> None:
@@ -124,6 +124,11 @@ def ellipse(x: float, y: float, rx: float, ry: float, turn: float = 0.0, steps: 
 
 def box(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
     return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float64)
+
+
+def moved(points: np.ndarray, x: float, y: float) -> np.ndarray:
+    """Points (..., 2) shifted."""
+    return points + np.array([x, y], np.float64)
 
 
 def ribbon(points: np.ndarray, half_width: float | np.ndarray) -> list[np.ndarray]:

@@ -56,7 +56,9 @@ class TopCut:
         else:
             waist = bin_word("taper", self.taper, ("straight", "natural", "fitted"))
             length = bin_word("top length", self.length, ("cropped", "hip", "thigh"))
-        sleeve = "no" if self.sleeve == 0 else bin_word("sleeve", self.sleeve, ("short", "elbow", "three-quarter", "long"))
+        sleeve = (
+            "no" if self.sleeve == 0 else bin_word("sleeve", self.sleeve, ("short", "elbow", "three-quarter", "long"))
+        )
         return {
             "Cloth Type": self.kind,
             "Waist": waist,
@@ -98,7 +100,9 @@ class BottomCut:
         }
 
 
-def between(rng: np.random.Generator, low: float, high: float, measure: str | None = None, margin: float = 0.0) -> float:
+def between(
+    rng: np.random.Generator, low: float, high: float, measure: str | None = None, margin: float = 0.0
+) -> float:
     """Uniform in [low, high], but no nearer than the margin to an edge of the measure's bins."""
     edges = EDGES[measure] if measure else ()
     while True:
@@ -111,11 +115,16 @@ def between(rng: np.random.Generator, low: float, high: float, measure: str | No
 _TOPS = {
     "t-shirt": (0.2, ("crew", "crew", "v", "scoop"), (0.2, 0.56), (0.0, 0.95), (54, 92), ("straight",), ("",)),
     "tank top": (0.12, ("scoop", "v", "square", "strap"), None, (0.0, 0.7), (52, 84), ("straight", "flared"), ("",)),
-    "blouse": (0.15, ("v", "boat", "square", "off-shoulder"), (0.25, 1.0), (0.2, 0.95), (56, 92), ("straight", "flared"), ("", "buttons")),
+    "blouse": (
+        0.15, ("v", "boat", "square", "off-shoulder"), (0.25, 1.0), (0.2, 0.95), (56, 92), ("straight", "flared"),
+        ("", "buttons"),
+    ),
     "shirt": (0.15, ("shirt collar",), (0.25, 1.0), (0.1, 0.95), (64, 98), ("curved", "straight"), ("buttons",)),
     "sweater": (0.14, ("crew", "high", "v", "boat"), (0.66, 1.0), (0.1, 1.0), (54, 92), ("ribbed",), ("",)),
     "hoodie": (0.1, ("hooded",), (0.84, 1.0), (0.3, 1.0), (58, 92), ("ribbed",), ("", "zip")),
-    "jacket": (0.08, ("lapel", "lapel", "shirt collar"), (0.82, 1.0), (0.2, 0.9), (58, 98), ("straight",), ("buttons", "zip")),
+    "jacket": (
+        0.08, ("lapel", "lapel", "shirt collar"), (0.82, 1.0), (0.2, 0.9), (58, 98), ("straight",), ("buttons", "zip"),
+    ),
     "cardigan": (0.06, ("v", "crew"), (0.66, 1.0), (0.2, 0.95), (58, 98), ("ribbed",), ("buttons",)),
 }  # fmt: skip
 
@@ -128,7 +137,7 @@ def draw_top(rng: np.random.Generator) -> TopCut:
         kind=kind,
         neckline=neckline,
         **_neck(rng, neckline, kind),
-        ease=between(rng, *ease, "fit", 0.05),
+        ease=between(rng, *ease, "fit", 0.07),
         taper=between(rng, 0, 1, "taper", 0.06),
         waist_at=float(rng.uniform(45, 51)),
         length=between(rng, *length, "top length", 1.6),
@@ -159,7 +168,9 @@ def draw_top(rng: np.random.Generator) -> TopCut:
 _DRESSES = {  # share, necklines, ease, length, flare, waist heights
     "shift dress": (0.18, ("crew", "boat", "v"), (0.2, 0.95), (96, 150), (0.0, 0.14), None),
     "sheath dress": (0.18, ("scoop", "square", "boat", "v"), (0.0, 0.5), (100, 152), (-0.06, 0.02), (46, 50)),
-    "flared dress": (0.28, ("crew", "v", "scoop", "square", "off-shoulder"), (0.05, 0.8), (94, 156), (0.3, 0.85), (36, 62)),
+    "flared dress": (
+        0.28, ("crew", "v", "scoop", "square", "off-shoulder"), (0.05, 0.8), (94, 156), (0.26, 0.68), (36, 62),
+    ),
     "maxi dress": (0.14, ("v", "scoop", "off-shoulder", "strap"), (0.05, 0.9), (161, 176), (0.12, 0.42), (36, 60)),
     "slip dress": (0.1, ("strap",), (0.05, 0.7), (98, 158), (0.04, 0.2), (44, 50)),
     "shirt dress": (0.12, ("shirt collar",), (0.2, 0.95), (98, 150), (0.04, 0.26), (46, 50)),
@@ -179,7 +190,7 @@ def draw_dress(rng: np.random.Generator) -> TopCut:
         kind=kind,
         neckline=neckline,
         **_neck(rng, neckline, "tank top" if bare else kind),
-        ease=between(rng, *ease, "fit", 0.05),
+        ease=between(rng, *ease, "fit", 0.07),
         taper=float(rng.uniform(0.0, 0.22)) if waists is None else float(rng.uniform(0.5, 1.0)),
         waist_at=48.0 if waists is None else _dress_waist(rng, *waists),
         length=between(rng, *length, "leg length", 1.8),
@@ -204,8 +215,8 @@ _BOTTOMS = {  # share, ease, length, hem width
     "shorts": (0.15, (0.1, 1.0), (98, 136), (0.95, 1.25)),
     "leggings": (0.1, (0.0, 0.26), (120, 174), (0.9, 1.0)),
     "pencil skirt": (0.09, (0.0, 0.6), (102, 156), (-0.07, 0.0)),
-    "flared skirt": (0.13, (0.1, 0.95), (96, 172), (0.25, 0.8)),
-    "pleated skirt": (0.09, (0.1, 0.95), (96, 168), (0.16, 0.6)),
+    "flared skirt": (0.13, (0.1, 0.95), (96, 172), (0.16, 0.62)),
+    "pleated skirt": (0.09, (0.1, 0.95), (96, 168), (0.12, 0.5)),
 }
 
 
@@ -216,7 +227,7 @@ def draw_bottom(rng: np.random.Generator) -> BottomCut:
         kind=kind,
         rise=between(rng, 45.5, 65, "rise", 1.0),
         length=between(rng, *length, "leg length", 1.8),
-        ease=between(rng, *ease, "fit", 0.05),
+        ease=between(rng, *ease, "fit", 0.07),
         hem_width=float(rng.uniform(*hem_width)),
         pleats=int(rng.integers(7, 13)) if kind == "pleated skirt" else 0,
         slit=kind == "pencil skirt" and bool(rng.random() < 0.3),

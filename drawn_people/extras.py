@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from drawn_people.body import LEG_LABELS, SHOE_LABELS, Body
-from drawn_people.canvas import Canvas, ellipse, ribbon, spline
+from drawn_people.canvas import Canvas, ellipse, moved, ribbon, spline
 from drawn_people.palettes import CLOTH, LEATHER, contrasting, pick, shade
 from drawn_people.panels import Tube
 
@@ -56,9 +56,23 @@ class Extras:
             shaft.half_width = shaft.half_width + 1.1
             canvas.paint(shaft.shape(), leather, label)
         else:
-            canvas.paint([place([(-3.6, -1), (3.6, -1), (4.4, 6), (-4.4, 6)])], shade(self.body.skin if self.tights is None else self.tights, 0.96), LEG_LABELS[side])
+            canvas.paint(
+                [place([(-3.6, -1), (3.6, -1), (4.4, 6), (-4.4, 6)])],
+                shade(self.body.skin if self.tights is None else self.tights, 0.96),
+                LEG_LABELS[side],
+            )
         top = {"boot": -1.5, "sneaker": 0.2, "loafer": 2.4, "flat": 4.6}[self.shoes]
-        foot = [(-3.7, top), (0, top + (0.6 if self.shoes in ("boot", "sneaker") else 2.4)), (3.7, top), (4.7, 5.6), (5.0, 9.6), (3.0, 11.2), (-3.0, 11.2), (-5.0, 9.6), (-4.7, 5.6)]
+        foot = [
+            (-3.7, top),
+            (0, top + (0.6 if self.shoes in ("boot", "sneaker") else 2.4)),
+            (3.7, top),
+            (4.7, 5.6),
+            (5.0, 9.6),
+            (3.0, 11.2),
+            (-3.0, 11.2),
+            (-5.0, 9.6),
+            (-4.7, 5.6),
+        ]
         canvas.paint([spline(place(foot), steps=4)], leather, label)
         if self.shoes == "sneaker":
             sole = [(-5.0, 8.8), (0, 9.8), (5.0, 8.8), (4.6, 11.4), (0, 12.0), (-4.6, 11.4)]
@@ -70,11 +84,21 @@ class Extras:
         """Around the panel at a height; only where clothes are."""
         u = np.linspace(-1, 1, 15)
         droop = 1.4 * (1 - u * u)
-        edges = [np.stack([u * (tube.half_width(np.full(15, height)) + 0.3), height + dy + droop], axis=1) for dy in (-1.9, 1.9)]
+        edges = [
+            np.stack([u * (tube.half_width(np.full(15, height)) + 0.3), height + dy + droop], axis=1)
+            for dy in (-1.9, 1.9)
+        ]
         shape = self.body.frame.to_world(np.concatenate([edges[0], edges[1][::-1]]))
-        canvas.paint([shape], lambda x, y: self.leather * (1.05 - 0.0004 * (x - self.body.head[0]) ** 2)[:, None], BELT_LABEL, only=[*_CLOTHES, BELT_LABEL])
+        canvas.paint(
+            [shape],
+            lambda x, y: self.leather * (1.05 - 0.0004 * (x - self.body.head[0]) ** 2)[:, None],
+            BELT_LABEL,
+            only=[*_CLOTHES, BELT_LABEL],
+        )
         x, y = tube.turned(np.array([[0.0, height + 1.4]]))[0]
-        frame = np.array([(x - 2.4, y - 2.3), (x + 2.4, y - 2.3), (x + 2.4, y + 2.3), (x - 2.4, y + 2.3), (x - 2.4, y - 2.3)])
+        frame = np.array(
+            [(x - 2.4, y - 2.3), (x + 2.4, y - 2.3), (x + 2.4, y + 2.3), (x - 2.4, y + 2.3), (x - 2.4, y - 2.3)]
+        )
         canvas.paint(ribbon(frame, 0.5), (206, 188, 132), BELT_LABEL)
 
     def paint_cross_bag(self, canvas: Canvas, tube: Tube) -> None:
@@ -85,9 +109,13 @@ class Extras:
         b = self.body
         strap = [(-out * (b.shoulder - 12), 1.5), (-out * 7, 22), (out * 5, 42), (out * (b.hip - 1), 66)]
         path = b.frame.to_world(spline(strap, closed=False))
-        canvas.paint([p + (0.5, 0.8) for p in ribbon(path, 1.2)], (20, 16, 24), opacity=0.3, only=_CLOTHES, blur=0.9)
+        canvas.paint(
+            [moved(p, 0.5, 0.8) for p in ribbon(path, 1.2)], (20, 16, 24), opacity=0.3, only=_CLOTHES, blur=0.9
+        )
         canvas.paint(ribbon(path, 1.15), shade(self.leather, 0.9), BAG_LABEL)
-        self._paint_body(canvas, b.frame.to_world(np.array([out * (b.hip + 2.0), 72.0])), 9.5 * self.bag_size, 7.5 * self.bag_size)
+        self._paint_body(
+            canvas, b.frame.to_world(np.array([out * (b.hip + 2.0), 72.0])), 9.5 * self.bag_size, 7.5 * self.bag_size
+        )
 
     def paint_outer_bag(self, canvas: Canvas) -> None:
         """A bag on the shoulder or in the hand, outside the arm."""
@@ -96,21 +124,39 @@ class Extras:
             shoulder = b.frame.to_world(np.array([out * (b.shoulder - 8), 3.2]))
             bag = b.frame.to_world(np.array([out * (b.shoulder + 1.5), 66.0]))
             for dx in (-5.5, 5.5):
-                canvas.paint(ribbon(np.stack([shoulder, bag + (dx * self.bag_size, -10 * self.bag_size)]), 0.9), shade(self.leather, 0.85), BAG_LABEL)
+                canvas.paint(
+                    ribbon(np.stack([shoulder, moved(bag, dx * self.bag_size, -10 * self.bag_size)]), 0.9),
+                    shade(self.leather, 0.85),
+                    BAG_LABEL,
+                )
             self._paint_body(canvas, bag, 11.5 * self.bag_size, 11 * self.bag_size)
         elif self.bag == "hand":
             elbow, wrist = b.arms[self.bag_side][1:]
             hand = wrist + 8 * (wrist - elbow) / np.linalg.norm(wrist - elbow)
-            bag = hand + (0, 13 * self.bag_size)
-            loop = spline([bag + (-6, -7), hand + (-4, -1), hand + (4, -1), bag + (6, -7)], closed=False)
+            bag = moved(hand, 0, 13 * self.bag_size)
+            loop = spline(
+                [moved(bag, -6, -7), moved(hand, -4, -1), moved(hand, 4, -1), moved(bag, 6, -7)], closed=False
+            )
             canvas.paint(ribbon(loop, 0.8), shade(self.leather, 0.8), BAG_LABEL)
             self._paint_body(canvas, bag, 11 * self.bag_size, 8 * self.bag_size)
 
     def _paint_body(self, canvas: Canvas, middle: np.ndarray, w: float, h: float) -> None:
-        outline = spline(middle + np.array([(-0.86, -1), (0.86, -1), (1.0, 0.86), (0.8, 1), (-0.8, 1), (-1.0, 0.86)]) * (w, h), steps=4)
-        canvas.paint([outline + (0.8, 1.4)], (20, 16, 24), opacity=0.3, only=[*_CLOTHES, 12, 13, 14, 15], blur=1.4)
-        canvas.paint([outline], lambda x, y: np.clip(self.leather * (1.06 - 0.12 * ((x - middle[0]) / w) ** 2 - 0.05 * (y - middle[1]) / h)[:, None], 0, 255), BAG_LABEL)
-        flap = middle + np.array([(-0.86, -0.95), (0.86, -0.95), (0.8, 0.0), (0, 0.3), (-0.8, 0.0), (-0.86, -0.95)]) * (w, h)
+        outline = spline(
+            middle + np.array([(-0.86, -1), (0.86, -1), (1.0, 0.86), (0.8, 1), (-0.8, 1), (-1.0, 0.86)]) * (w, h),
+            steps=4,
+        )
+        canvas.paint([moved(outline, 0.8, 1.4)], (20, 16, 24), opacity=0.3, only=[*_CLOTHES, 12, 13, 14, 15], blur=1.4)
+        canvas.paint(
+            [outline],
+            lambda x, y: np.clip(
+                self.leather * (1.06 - 0.12 * ((x - middle[0]) / w) ** 2 - 0.05 * (y - middle[1]) / h)[:, None], 0, 255
+            ),
+            BAG_LABEL,
+        )
+        flap = middle + np.array([(-0.86, -0.95), (0.86, -0.95), (0.8, 0.0), (0, 0.3), (-0.8, 0.0), (-0.86, -0.95)]) * (
+            w,
+            h,
+        )
         canvas.paint(ribbon(flap, 0.35), shade(self.leather, 0.65))
         canvas.paint([ellipse(middle[0], middle[1] + 0.2 * h, 1.1, 1.1, steps=10)], (214, 196, 140))
 
@@ -126,7 +172,7 @@ class Extras:
         canvas.paint(ribbon(place(tail), np.linspace(3.4, 4.6, len(tail))), knit, SCARF_LABEL)
         ring = spline([(-9, -3), (-7, 4.5), (0, 8), (7, 4.5), (9, -3)], closed=False)
         canvas.paint(ribbon(place(ring), 4.2), knit, SCARF_LABEL)
-        canvas.paint(ribbon(place(ring + (0, 1.6)), 0.4), shade(self.scarf_color, 0.7), opacity=0.7)
+        canvas.paint(ribbon(place(moved(ring, 0, 1.6)), 0.4), shade(self.scarf_color, 0.7), opacity=0.7)
 
     def ground_shadow(self, canvas: Canvas) -> None:
         feet = [leg[2] + (0, 10.5) for leg in self.body.legs]

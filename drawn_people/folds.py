@@ -27,7 +27,9 @@ class Folds:
             if not near.any():
                 continue
             across = ((y[near] - ay) * tx - (x[near] - ax) * ty) / width
-            fade = np.clip(1.69 - (2 * along[near] - 1) ** 2 * 0.66, 0, 1) * np.clip(1 - (2 * along[near] - 1) ** 2 / 2.56, 0, 1)
+            fade = np.clip(1.69 - (2 * along[near] - 1) ** 2 * 0.66, 0, 1) * np.clip(
+                1 - (2 * along[near] - 1) ** 2 / 2.56, 0, 1
+            )
             total[near] += strength * across * np.exp(0.5 - 0.5 * across * across) * fade
         return total
 

@@ -66,18 +66,19 @@ class Design:
         return Top(self.cut, body, cloth, self.trim, rng, self.label)
 
 
-def draw_design(rng: np.random.Generator, category: str, unit: float, avoid: np.ndarray | None = None) -> Design:
+def draw_design(
+    rng: np.random.Generator, category: str, unit: float, avoid: np.ndarray | None = None, plain: float = 0.4
+) -> Design:
     """A random garment.
 
     Args:
         unit: One pixel of the 192x256 photo in figure units.
         avoid: A colour that it should differ from: that of the other garment.
+        plain: Share of plain cloth.
     """
     cut = {"upper_body": draw_top, "lower_body": draw_bottom, "dresses": draw_dress}[category](rng)
     color = pick(rng, CLOTH)
-    if category == "lower_body" and cut.kind == "jeans" and rng.random() < 0.8:
-        color = pick(rng, DENIM)
-    elif category == "lower_body" and cut.kind == "shorts" and rng.random() < 0.4:
+    if rng.random() < {"jeans": 0.8, "shorts": 0.4}.get(cut.kind, 0.0):
         color = pick(rng, DENIM)
     if avoid is not None:
         for _ in range(6):
@@ -87,7 +88,7 @@ def draw_design(rng: np.random.Generator, category: str, unit: float, avoid: np.
     graphic = 0.0
     if category == "upper_body" and cut.kind in ("t-shirt", "tank top", "sweater", "hoodie") and not cut.closure:
         graphic = 0.55
-    texture = draw_texture(rng, color, unit, graphic, 21.0)
+    texture = draw_texture(rng, color, unit, graphic, 21.0, plain)
     if texture.graphic:
         low = cut.length - (24 if cut.pocket == "kangaroo" else 6)
         texture.size = float(min(texture.size, 0.5 * (low - cut.neck_depth - 3)))

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from drawn_people.body import FACE_LABEL, Body
-from drawn_people.canvas import Canvas, ellipse, ribbon, spline
+from drawn_people.canvas import Canvas, ellipse, moved, ribbon, spline
 from drawn_people.palettes import CLOTH, HAIR, lightness, pick, shade
 
 HAT_LABEL, HAIR_LABEL, GLASSES_LABEL = 1, 2, 3
+SIZE = 1.07  # of the head's own units in the figure's
 _STYLES = ("short", "side", "buzz", "bob", "long", "wavy", "ponytail", "bun", "curly", "bald")
 _FACE = [(0, -16), (7, -13.5), (10.4, -6), (10.2, 2), (7.6, 9.6), (3.4, 14.2), (0, 15.2)]
 
@@ -42,7 +43,7 @@ class Head:
         p = np.asarray(points, np.float64)
         turn = self.body.head_tilt * 0.9
         c, s = np.cos(turn), np.sin(turn)
-        return self.body.head + np.stack([c * p[:, 0] - s * p[:, 1], s * p[:, 0] + c * p[:, 1]], axis=1)
+        return self.body.head + SIZE * np.stack([c * p[:, 0] - s * p[:, 1], s * p[:, 0] + c * p[:, 1]], axis=1)
 
     def _hair_paint(self, factor: float = 1.0):
         head, base = self.body.head, self.hair * factor
@@ -51,7 +52,7 @@ class Head:
             x, y = x - head[0], y - head[1]
             strands = np.sin(1.5 * x + 0.05 * y * np.sign(x) + 0.8 * np.sin(0.3 * y + self.phase))
             gleam = np.exp(-(((y + 9 + 0.04 * x * x) / 4.5) ** 2)) * 0.22
-            light = 1 + 0.07 * strands + 0.006 * self.body.light * x
+            light = 1 + (0.03 if self.style == "curly" else 0.07) * strands + 0.006 * self.body.light * x
             return np.clip(base * light[:, None] + (230 * gleam * (0.5 + 0.3 * strands))[:, None] * 0.5, 0, 255)
 
         return paint
@@ -68,7 +69,18 @@ class Head:
             canvas.paint([spline(self.place(outline), steps=3)], self._hair_paint(0.82), HAIR_LABEL)
         elif self.style == "bob":
             low = 10 + 0.25 * self.length
-            outline = [(0, -18), (10, -15), (14.5, -4), (14.8, low - 6), (12.5, low), (0, low - 2), (-12.5, low), (-14.8, low - 6), (-14.5, -4), (-10, -15)]
+            outline = [
+                (0, -18),
+                (10, -15),
+                (14.5, -4),
+                (14.8, low - 6),
+                (12.5, low),
+                (0, low - 2),
+                (-12.5, low),
+                (-14.8, low - 6),
+                (-14.5, -4),
+                (-10, -15),
+            ]
             canvas.paint([spline(self.place(outline))], self._hair_paint(0.84), HAIR_LABEL)
         elif self.style == "curly":
             angles = np.linspace(0, 2 * np.pi, 15)[:-1] + self.phase
@@ -76,11 +88,20 @@ class Head:
             shape = [self.place(p) for p in [*puffs, ellipse(0, -5, 14.5, 14.0)]]
             canvas.paint(shape, self._hair_paint(0.86), HAIR_LABEL)
         elif self.style == "bun":
-            canvas.paint([self.place(ellipse(1.5 * np.sign(self.part), -19.5, 6.4, 5.6))], self._hair_paint(0.9), HAIR_LABEL)
+            canvas.paint(
+                [self.place(ellipse(1.5 * np.sign(self.part), -19.5, 6.4, 5.6))], self._hair_paint(0.9), HAIR_LABEL
+            )
         elif self.style == "ponytail":
             side = 1 if self.part > 0 else -1
-            tail = spline(self.place([(side * 8, -12), (side * 16, -4), (side * 16.5, 10), (side * 13, 14 + 0.7 * self.length)]), closed=False)
-            canvas.paint(ribbon(tail, np.interp(np.linspace(0, 1, len(tail)), [0, 0.4, 1], [3.0, 4.8, 1.2])), self._hair_paint(0.88), HAIR_LABEL)
+            tail = spline(
+                self.place([(side * 8, -12), (side * 16, -4), (side * 16.5, 10), (side * 13, 14 + 0.7 * self.length)]),
+                closed=False,
+            )
+            canvas.paint(
+                ribbon(tail, np.interp(np.linspace(0, 1, len(tail)), [0, 0.4, 1], [3.0, 4.8, 1.2])),
+                self._hair_paint(0.88),
+                HAIR_LABEL,
+            )
 
     def paint(self, canvas: Canvas) -> None:
         """Ears, face, hair above it, hat and glasses."""
@@ -106,10 +127,18 @@ class Head:
                 continue
             t = np.linspace(0, 1, 9)
             y = -10 + (22 + self.length) * t
-            x = side * (10.4 + 5.0 * np.sin(np.pi * np.clip(t * 0.9, 0, 1)) - 1.5 * t) + wave * np.sin(0.32 * y + self.phase)
+            x = side * (10.4 + 5.0 * np.sin(np.pi * np.clip(t * 0.9, 0, 1)) - 1.5 * t) + wave * np.sin(
+                0.32 * y + self.phase
+            )
             lock = spline(self.place(np.stack([x, y], axis=1)), closed=False, steps=3)
             width = np.interp(np.linspace(0, 1, len(lock)), [0, 0.35, 0.8, 1], [1.6, 4.4, 3.8, 0.8])
-            canvas.paint([p + (0.7, 0.8) for p in ribbon(lock, width)], (24, 18, 24), opacity=0.25, only=[4, 7, FACE_LABEL, 14, 15], blur=1.0)
+            canvas.paint(
+                [moved(p, 0.7, 0.8) for p in ribbon(lock, width)],
+                (24, 18, 24),
+                opacity=0.25,
+                only=[4, 7, FACE_LABEL, 14, 15],
+                blur=1.0,
+            )
             canvas.paint(ribbon(lock, width), self._hair_paint(0.95), HAIR_LABEL)
 
     def _face_outline(self) -> np.ndarray:
@@ -131,7 +160,13 @@ class Head:
         blush = np.clip(skin * (1.0, 0.78, 0.76), 0, 255)
         for side in (-1, 1):
             x = side * 4.7 + turn
-            canvas.paint([self.place(ellipse(side * 6.2 + turn, 5.6, 2.6, 1.7))], blush, opacity=0.45, blur=1.0)
+            canvas.paint(
+                [self.place(ellipse(side * 6.2 + turn, 5.6, 2.6, 1.7))],
+                blush,
+                opacity=0.45,
+                only=[FACE_LABEL],
+                blur=1.0,
+            )
             canvas.paint([self.place(ellipse(x, 0.2, 2.1, 1.45, steps=16))], (250, 248, 246), opacity=0.95)
             canvas.paint([self.place(ellipse(x + 0.25 * turn, 0.3, 1.25, 1.4, steps=14))], (46, 34, 32))
             canvas.paint([self.place(ellipse(x + 0.25 * turn + 0.45, -0.2, 0.42, 0.42, steps=8))], (255, 255, 255))
@@ -140,12 +175,35 @@ class Head:
             brow = spline([(x - 2.7, -3.6), (x, -4.6), (x + 2.7, -3.6)], closed=False)
             canvas.paint(ribbon(self.place(brow), 0.55), dark, opacity=0.85)
         if self.beard:
-            jaw = [(-10, 2), (-7.5, 9.8), (-3.4, 14.4), (0, 15.5), (3.4, 14.4), (7.5, 9.8), (10, 2), (7, 5.5), (4 + turn, 6.2), (turn, 6.6), (-4 + turn, 6.2), (-7, 5.5)]
+            jaw = [
+                (-10, 2),
+                (-7.5, 9.8),
+                (-3.4, 14.4),
+                (0, 15.5),
+                (3.4, 14.4),
+                (7.5, 9.8),
+                (10, 2),
+                (8.2, 6.5),
+                (4.4 + turn, 7.2),
+                (turn, 6.4),
+                (-4.4 + turn, 7.2),
+                (-8.2, 6.5),
+            ]
             canvas.paint([spline(self.place(jaw), steps=3)], self.hair * 0.92, opacity=self.beard)
-        nose = spline([(turn * 1.35 + 0.2, 0.5), (turn * 1.35 + 1.1 * np.sign(turn + 1e-3), 4.1), (turn * 1.3 - 0.6, 4.9)], closed=False)
+        nose = spline(
+            [(turn * 1.35 + 0.2, 0.5), (turn * 1.35 + 1.1 * np.sign(turn + 1e-3), 4.1), (turn * 1.3 - 0.6, 4.9)],
+            closed=False,
+        )
         canvas.paint(ribbon(self.place(nose), 0.35), shade(skin, 0.74), opacity=0.85)
         bend = self.smile
-        mouth = spline([(turn * 1.1 - 3.2, 8.4 - 0.4 * bend), (turn * 1.1, 8.6 + 0.9 * bend), (turn * 1.1 + 3.2, 8.4 - 0.4 * bend)], closed=False)
+        mouth = spline(
+            [
+                (turn * 1.1 - 3.2, 8.4 - 0.4 * bend),
+                (turn * 1.1, 8.6 + 0.9 * bend),
+                (turn * 1.1 + 3.2, 8.4 - 0.4 * bend),
+            ],
+            closed=False,
+        )
         width = 0.25 + 0.65 * np.sin(np.linspace(0, np.pi, len(mouth)))
         canvas.paint(ribbon(self.place(mouth), width), self.lips)
 
@@ -153,28 +211,52 @@ class Head:
         if self.style == "bald":
             return
         line = -9.5 + 5.5 * self.fringe  # the hairline over the forehead
-        top, wide = {"buzz": (-16.6, 10.6), "curly": (-18.5, 12.4), "short": (-18.6, 11.6)}.get(self.style, (-18.2, 11.8))
+        top, wide = {"buzz": (-16.6, 10.6), "curly": (-18.5, 12.4), "short": (-18.6, 11.6)}.get(
+            self.style, (-18.2, 11.8)
+        )
         part = 6.5 * self.part
-        side_low = {"buzz": -3.0, "short": -0.5, "side": -0.5, "bob": 7.0, "long": 6.0, "wavy": 6.0}.get(self.style, -1.0)
+        side_low = {"buzz": -3.0, "short": -0.5, "side": -0.5, "bob": 7.0, "long": 6.0, "wavy": 6.0}.get(
+            self.style, -1.0
+        )
         inner = 9.4 if self.style in ("bob", "long", "wavy") else 10.0
         outline = [
-            (-wide, side_low), (-wide - 0.4, -7), (-wide * 0.72, top + 3.6), (0, top), (wide * 0.72, top + 3.6), (wide + 0.4, -7),
-            (wide, side_low), (inner, -2.5), (inner * 0.86, line + 0.4), (part + 2.2, line - 1.2 - 1.5 * (1 - self.fringe)),
+            (-wide, side_low), (-wide - 0.4, -7), (-wide * 0.72, top + 3.6), (0, top), (wide * 0.72, top + 3.6),
+            (wide + 0.4, -7), (wide, side_low), (inner, -2.5), (inner * 0.86, line + 0.4),
+            (part + 2.2, line - 1.2 - 1.5 * (1 - self.fringe)),
             (part, line - 1.8), (part - 2.2, line - 0.6), (-inner * 0.86, line + 0.8), (-inner, -2.5),
         ]  # fmt: skip
-        canvas.paint([spline(self.place(outline), steps=4)], self._hair_paint(), HAIR_LABEL, opacity=0.82 if self.style == "buzz" else 1.0)
+        canvas.paint(
+            [spline(self.place(outline), steps=4)],
+            self._hair_paint(),
+            HAIR_LABEL,
+            opacity=0.82 if self.style == "buzz" else 1.0,
+        )
         if self.style == "curly":
             puffs = [ellipse(x, -13.5 - 0.02 * (60 - x * x), 4.2, 4.2, steps=12) for x in np.linspace(-10, 10, 6)]
             canvas.paint([self.place(p) for p in puffs], self._hair_paint(1.05), HAIR_LABEL)
 
     def _paint_glasses(self, canvas: Canvas) -> None:
         turn = self.body.face_yaw * 6.0
-        rims = [spline([(s * 5.0 + turn + dx, 0.6 + dy) for dx, dy in ((-3.6, -2.4), (3.6, -2.4), (3.2, 2.4), (-3.2, 2.4))], steps=5) for s in (-1, 1)]
+        rims = [
+            spline(
+                [(s * 5.0 + turn + dx, 0.6 + dy) for dx, dy in ((-3.6, -2.4), (3.6, -2.4), (3.2, 2.4), (-3.2, 2.4))],
+                steps=5,
+            )
+            for s in (-1, 1)
+        ]
         frame = (34, 28, 30)
         if self.glasses == "sunglasses":
-            canvas.paint([self.place(r) for r in rims], lambda x, y: np.array((38, 34, 42), np.float32) + (6 * (x - self.body.head[0]))[:, None].clip(-20, 30), GLASSES_LABEL)
+            canvas.paint(
+                [self.place(r) for r in rims],
+                lambda x, y: np.array((38, 34, 42), np.float32) + (6 * (x - self.body.head[0]))[:, None].clip(-20, 30),
+                GLASSES_LABEL,
+            )
         for rim in rims:
-            canvas.paint(ribbon(self.place(np.concatenate([rim, rim[:1]])), 0.4), frame, GLASSES_LABEL if self.glasses == "sunglasses" else None)
+            canvas.paint(
+                ribbon(self.place(np.concatenate([rim, rim[:1]])), 0.4),
+                frame,
+                GLASSES_LABEL if self.glasses == "sunglasses" else None,
+            )
         canvas.paint(ribbon(self.place([(turn - 1.6, -0.6), (turn + 1.6, -0.6)]), 0.45), frame)
 
     def _paint_hat(self, canvas: Canvas) -> None:
@@ -183,27 +265,60 @@ class Head:
             return np.clip(self.hat_color * (1 + 0.08 * self.body.light * u - 0.16 * u * u)[:, None], 0, 255)
 
         if self.hat == "beanie":
-            crown = [(-12.6, -5), (-12.4, -14), (-6.5, -21.5), (0, -23), (6.5, -21.5), (12.4, -14), (12.6, -5), (0, -7.2)]
+            crown = [
+                (-12.6, -5),
+                (-12.4, -14),
+                (-6.5, -21.5),
+                (0, -23),
+                (6.5, -21.5),
+                (12.4, -14),
+                (12.6, -5),
+                (0, -7.2),
+            ]
             band = [(-12.9, -4), (-12.9, -9), (0, -11.5), (12.9, -9), (12.9, -4), (0, -6.4)]
             canvas.paint([spline(self.place(crown), steps=4)], cloth, HAT_LABEL)
             canvas.paint([spline(self.place(band), steps=4)], shade(self.hat_color, 0.86), HAT_LABEL)
         elif self.hat == "cap":
             crown = [(-12.2, -6), (-12, -13), (-7, -19.5), (0, -21), (7, -19.5), (12, -13), (12.2, -6), (0, -8.5)]
             turn = self.body.face_yaw * 8
-            brim = [(-10.5 + turn, -7.8), (turn, -10), (10.5 + turn, -7.8), (9 + 1.3 * turn, -4.2), (1.4 * turn, -3.0), (-9 + 1.3 * turn, -4.2)]
+            brim = [
+                (-10.5 + turn, -7.8),
+                (turn, -10),
+                (10.5 + turn, -7.8),
+                (9 + 1.3 * turn, -4.2),
+                (1.4 * turn, -3.0),
+                (-9 + 1.3 * turn, -4.2),
+            ]
             canvas.paint([spline(self.place(crown), steps=4)], cloth, HAT_LABEL)
             canvas.paint([spline(self.place(brim), steps=4)], shade(self.hat_color, 0.72), HAT_LABEL)
         else:
             crown = [(-11.5, -8), (-10.5, -17), (-5, -22.5), (5, -22.5), (10.5, -17), (11.5, -8)]
             canvas.paint([self.place(ellipse(0, -8.0, 21, 4.6))], shade(self.hat_color, 0.86), HAT_LABEL)
             canvas.paint([spline(self.place(crown), steps=4)], cloth, HAT_LABEL)
-            canvas.paint([self.place([(-11.4, -11.5), (0, -13), (11.4, -11.5), (11.4, -8.4), (0, -9.8), (-11.4, -8.4)])], shade(self.hat_color, 0.5), HAT_LABEL)
+            canvas.paint(
+                [self.place([(-11.4, -11.5), (0, -13), (11.4, -11.5), (11.4, -8.4), (0, -9.8), (-11.4, -8.4)])],
+                shade(self.hat_color, 0.5),
+                HAT_LABEL,
+            )
 
 
 def draw_head(rng: np.random.Generator, body: Body) -> Head:
     """A random head; styles lean with the body's femininity, but anybody may wear anything."""
     f = body.femininity
-    weights = np.array([1.3 - f, 1.2 - f, 0.5 - 0.4 * f, 0.2 + f, 0.15 + 1.4 * f, 0.1 + f, 0.1 + 0.7 * f, 0.1 + 0.6 * f, 0.5, 0.14 * (1 - f)])
+    weights = np.array(
+        [
+            1.3 - f,
+            1.2 - f,
+            0.5 - 0.4 * f,
+            0.2 + f,
+            0.15 + 1.4 * f,
+            0.1 + f,
+            0.1 + 0.7 * f,
+            0.1 + 0.6 * f,
+            0.5,
+            0.14 * (1 - f),
+        ]
+    )
     style = str(rng.choice(_STYLES, p=weights / weights.sum()))
     hat = str(rng.choice(["", "beanie", "cap", "brim"], p=[0.87, 0.05, 0.04, 0.04]))
     if hat and style in ("bun", "curly"):
@@ -222,6 +337,6 @@ def draw_head(rng: np.random.Generator, body: Body) -> Head:
         glasses=str(rng.choice(["", "sunglasses", "plain"], p=[0.84, 0.07, 0.09])),
         smile=float(rng.uniform(0.1, 1.2)),
         lips=np.clip(body.skin * (0.86, 0.56, 0.56) + (rng.uniform(0, 40), 0, 0), 0, 255),
-        beard=float(rng.uniform(0.35, 0.9)) if f < 0.45 and rng.random() < 0.4 else 0.0,
+        beard=float(rng.uniform(0.6, 0.92)) if f < 0.45 and style in _STYLES[:3] and rng.random() < 0.5 else 0.0,
         phase=float(rng.uniform(0, 6.28)),
     )

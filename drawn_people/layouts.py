@@ -191,7 +191,9 @@ def _once(root: Path, item: Item, width: int, height: int, write: Callable[[Draw
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    save_picture(picture, path, **({"quality": 95, "subsampling": 0} if path.suffix == ".jpg" else {"compress_level": 3}))
+    save_picture(
+        picture, path, **({"quality": 95, "subsampling": 0} if path.suffix == ".jpg" else {"compress_level": 3})
+    )
 
 
 def _lines(pairs: list[tuple[str, str]]) -> str:

@@ -21,7 +21,6 @@ class Cloth:
 
     texture: Texture
     pixel: float
-    gloss: float = 0.0
 
     def colors(self, u: np.ndarray, v: np.ndarray, light: np.ndarray, main: bool = True) -> np.ndarray:
         color = self.texture(u, v, self.pixel, main)
@@ -88,7 +87,7 @@ class Tube:
             flat = self.body.flat
             light = 1 + (0.05 if flat else 0.12) * self.body.light * across
             light -= (0.10 if flat else 0.24) * across**4
-            strength = 0.055 if flat else 0.17
+            strength = 0.06 if flat else 0.22
             light += strength * slope
             if self.drape or self.pleats:
                 light += self._drape_light(across, v) * (0.5 if flat else 1.0)
@@ -128,13 +127,18 @@ def profile(knots: list[tuple[float, float]], bottom: float, steps: int = 10) ->
 
 @dataclass
 class Sleeve:
-    """A panel along an arm or a leg: U across it, V along it, shifted by `shift` so that patterns meet the front's."""
+    """A panel along an arm or a leg: U across it, V along it, shifted by `shift` so that patterns meet the front's.
+
+    Attributes:
+        crease: Ironed down its middle. faded: Paler along its middle, as denim is.
+    """
 
     body: Body
     limb: Limb
     folds: Folds
     shift: tuple[float, float] = (0.0, 0.0)
     crease: bool = False
+    faded: bool = False
 
     def paint(self, cloth: Cloth, factor: float = 1.0):
         def colors(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -144,11 +148,18 @@ class Sleeve:
             slope = self.folds(across, along)
             flat = self.body.flat
             light = 1 + (0.05 if flat else 0.11) * self.body.light * u - (0.10 if flat else 0.25) * u**4
-            light += (0.055 if flat else 0.18) * slope
+            light += (0.06 if flat else 0.22) * slope
             if self.crease:
                 light += 0.07 * np.exp(-((u / 0.1) ** 2)) * np.sign(u - 0.02)
+            if self.faded:  # worn denim pales along the thigh
+                light += 0.17 * np.exp(-((u / 0.55) ** 2) - ((along - 48) / 20) ** 2)
             bent = 0.0 if flat else 1.0
             stretched = across if flat else across * (1 + 0.14 * u * u)
-            return cloth.colors(stretched + self.shift[0] + 0.4 * bent * slope, along + self.shift[1] + bent * slope, factor * light, main=False)
+            return cloth.colors(
+                stretched + self.shift[0] + 0.4 * bent * slope,
+                along + self.shift[1] + bent * slope,
+                factor * light,
+                main=False,
+            )
 
         return colors

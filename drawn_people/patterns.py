@@ -12,7 +12,6 @@ from drawn_people.motifs import MOTIFS, chest_graphic
 from drawn_people.palettes import contrasting, jitter_hue, lightness, shade
 
 PATTERNS = ("plain", "horizontal", "vertical", "check", "dots", "print")
-_SHARES = (0.4, 0.13, 0.11, 0.12, 0.11, 0.13)
 
 
 @dataclass
@@ -97,7 +96,9 @@ class Texture:
         return _over(base, layers, self.colors)
 
 
-def draw_texture(rng: np.random.Generator, color: np.ndarray, unit: float, graphic: float, size: float) -> Texture:
+def draw_texture(
+    rng: np.random.Generator, color: np.ndarray, unit: float, graphic: float, size: float, plain: float
+) -> Texture:
     """A random cloth.
 
     Args:
@@ -105,12 +106,20 @@ def draw_texture(rng: np.random.Generator, color: np.ndarray, unit: float, graph
         unit: One pixel of the 192x256 photo in figure units: periods are at least 6 of them.
         graphic: Chance that a print is a single one on the chest.
         size: Half width of the garment, which bounds the scale.
+        plain: Share of plain cloth.
     """
-    pattern = str(rng.choice(PATTERNS, p=_SHARES))
+    pattern = str(rng.choice(PATTERNS[1:])) if rng.random() >= plain else "plain"
     second = contrasting(rng, color, 95)
+    if rng.random() < 0.45:  # with white, cream or a dark neutral, as cloth mostly is
+        light = lightness(color) < 130
+        second = np.array([(236, 234, 229), (232, 222, 200)] if light else [(34, 44, 78), (44, 44, 50)], np.float32)[
+            rng.integers(2)
+        ]
     third = contrasting(rng, (color + second) / 2, 60)
     if rng.random() < 0.3:  # tone in tone, still easy to tell apart
-        second = jitter_hue(rng, shade(color, 0.58 if lightness(color) > 95 else 1.0) + (0 if lightness(color) > 95 else 75), 0.03)
+        second = jitter_hue(
+            rng, shade(color, 0.58 if lightness(color) > 95 else 1.0) + (0 if lightness(color) > 95 else 75), 0.03
+        )
     texture = Texture(pattern, [color, np.clip(second, 8, 240).astype(np.float32), third])
     if pattern == "plain":
         return texture
@@ -125,6 +134,7 @@ def draw_texture(rng: np.random.Generator, color: np.ndarray, unit: float, graph
         texture.angle = float(np.pi / 4) if texture.style in (1, 2) and rng.random() < 0.3 else 0.0
     elif pattern == "dots":
         texture.share = float(rng.uniform(0.42, 0.68))
+        texture.angle = float(rng.choice([0.0, np.pi / 4, rng.uniform(-0.2, 0.2)]))
     else:
         texture.motif = str(rng.choice(list(MOTIFS)))
         texture.graphic = bool(rng.random() < graphic)

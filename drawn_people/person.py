@@ -15,7 +15,25 @@ from drawn_people.garments import Design, DrawnGarment, draw_design, draw_produc
 from drawn_people.head import Head, draw_head
 from drawn_people.tops import Top
 
-_LIP_OF_ATR = {0: 0, 1: 1, 2: 2, 3: 4, 4: 5, 5: 12, 6: 9, 7: 6, 9: 18, 10: 19, 11: 13, 12: 16, 13: 17, 14: 14, 15: 15, 16: 0, 17: 11}
+_LIP_OF_ATR = {
+    0: 0,
+    1: 1,
+    2: 2,
+    3: 4,
+    4: 5,
+    5: 12,
+    6: 9,
+    7: 6,
+    9: 18,
+    10: 19,
+    11: 13,
+    12: 16,
+    13: 17,
+    14: 14,
+    15: 15,
+    16: 0,
+    17: 11,
+}
 _BELT = 8
 
 
@@ -51,7 +69,9 @@ def draw_person(seed: int, category: str | None = None, width: int = 192, height
     if width < 96 or width * 4 != height * 3:
         raise ValueError(f"size {width}x{height} is not possible; give 3:4 and at least 96x128, such as 192x256.")
     key = [seed, 0 if category is None else 1 + CATEGORIES.index(category)]
-    streams = {name: np.random.default_rng([*key, i]) for i, name in enumerate(("body", "clothes", "scene", "head", "extras"))}
+    streams = {
+        name: np.random.default_rng([*key, i]) for i, name in enumerate(("body", "clothes", "scene", "head", "extras"))
+    }
     rng = streams["clothes"]
     if category is None:
         category = str(rng.choice(CATEGORIES))
@@ -74,7 +94,7 @@ def draw_person(seed: int, category: str | None = None, width: int = 192, height
     garments = {}
     for name, design in designs.items():
         product, silhouette = draw_product(design, body, width, height)
-        color = tuple(int(round(float(c))) for c in design.texture.colors[0])
+        color = tuple(round(float(c)) for c in design.texture.colors[0])
         garments[name] = DrawnGarment(product, silhouette, design.cut.attributes(), design.texture.pattern, color)
     keypoints = (body.keypoints() * zoom + offset) * scale
     outside = (keypoints < 0).any(1) | (keypoints >= (width, height)).any(1)
@@ -111,8 +131,11 @@ def _framing(rng: np.random.Generator, category: str) -> tuple[float, np.ndarray
 def _draw_clothes(rng: np.random.Generator, category: str, unit: float) -> dict[str, Design]:
     if category == "dresses":
         return {"dresses": draw_design(rng, "dresses", unit)}
-    top = draw_design(rng, "upper_body", unit)
-    bottom = draw_design(rng, "lower_body", unit, avoid=top.texture.colors[0])
+    other = "lower_body" if category == "upper_body" else "upper_body"
+    asked = draw_design(rng, category, unit)
+    plain = 0.4 if asked.texture.pattern == "plain" else 0.85  # two patterns seldom go together
+    designs = {category: asked, other: draw_design(rng, other, unit, avoid=asked.texture.colors[0], plain=plain)}
+    top, bottom = designs["upper_body"], designs["lower_body"]
     if category == "upper_body":  # its hem must show, and no bare skin under it
         bottom.cut.rise = min(bottom.cut.rise, top.cut.length - top.cut.hem_curve - 3.0)
     return {"upper_body": top, "lower_body": bottom}
@@ -121,7 +144,8 @@ def _draw_clothes(rng: np.random.Generator, category: str, unit: float) -> dict[
 def _dress(body: Body, designs: dict[str, Design], pixel: float, category: str) -> dict[str, Top | Bottom]:
     """The garments on the body; with the lower body asked for, the top is tucked in, so that the waistband shows."""
     worn = {}
-    for name, design in reversed(designs.items()):
+    for name in sorted(designs):  # the lower body first: a top may be tucked into it
+        design = designs[name]
         if name == "upper_body" and category == "lower_body":
             bottom = worn["lower_body"]
             cut = replace(design.cut, length=bottom.cut.rise + 4.0, hem="straight", hem_curve=0.0)
@@ -129,6 +153,8 @@ def _dress(body: Body, designs: dict[str, Design], pixel: float, category: str) 
             worn[name].tube.tuck(bottom.waist)
         else:
             worn[name] = design.on(body, pixel)
+        if name == "dresses" or (name == "lower_body" and design.cut.skirt):
+            body.keep_legs_within(worn[name].tube.half_width, design.cut.length)
     return worn
 
 
@@ -139,7 +165,7 @@ def _paint(canvas: Canvas, body: Body, head: Head, extras: Extras, worn: dict[st
     extras.ground_shadow(canvas)
     head.paint_behind(canvas)
     for side in behind:
-        draw_arm(canvas, body, side)
+        draw_arm(canvas, body, side, top.covers_arm(side))
         top.paint_sleeve(canvas, side)
     top.paint_back(canvas)
     for side in (0, 1):
@@ -161,7 +187,7 @@ def _paint(canvas: Canvas, body: Body, head: Head, extras: Extras, worn: dict[st
     extras.paint_cross_bag(canvas, top.tube)
     for side in (0, 1):
         if side not in behind:
-            draw_arm(canvas, body, side)
+            draw_arm(canvas, body, side, top.covers_arm(side))
             top.paint_sleeve(canvas, side)
     extras.paint_scarf(canvas)
     head.paint(canvas)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from drawn_people.body import HIPS, Body
-from drawn_people.canvas import Canvas, ellipse, ribbon, spline
+from drawn_people.canvas import Canvas, ellipse, moved, normals, ribbon, spline
 from drawn_people.cuts import TopCut
 from drawn_people.folds import Folds, hanging_folds, limb_folds, torso_folds
 from drawn_people.limbs import Limb
@@ -24,7 +24,7 @@ class Top:
 
     def __init__(self, cut: TopCut, body: Body, cloth: Cloth, trim: np.ndarray, rng: np.random.Generator, label: int):
         self.cut, self.body, self.cloth, self.trim, self.label = cut, body, cloth, trim, label
-        self.chest = body.chest * (1.03 + 0.24 * cut.ease) + 0.4
+        self.chest = body.chest * (1.02 + 0.3 * cut.ease) + 0.4
         self.tube = self._tube(rng)
         self.sleeves = [self._sleeve(side, rng) for side in (0, 1)] if cut.sleeve else []
         dark = lightness(cloth.texture.colors[0]) < 75
@@ -43,7 +43,14 @@ class Top:
         hips += 0.3 * cut.flare * (HIPS - cut.waist_at)
         low = max(cut.length, 100.0)
         hem = hips + cut.flare * (low - HIPS)
-        knots = [(6, self.chest), (ARMPIT, self.chest), (cut.waist_at, waist), (HIPS, hips), (low, hem), (low + 20, hem)]
+        knots = [
+            (6, self.chest),
+            (ARMPIT, self.chest),
+            (cut.waist_at, waist),
+            (HIPS, hips),
+            (low, hem),
+            (low + 20, hem),
+        ]
         heights, half = profile(knots, cut.length)
         if cut.hem == "ribbed":  # the band gathers the cloth
             half = half * (1 - (0.03 + 0.08 * cut.ease) * np.clip((heights - cut.length + 7) / 4, 0, 1))
@@ -70,9 +77,12 @@ class Top:
         limb = full.cut(0, full.length * cut.sleeve)
         t = limb.along / limb.length
         limb.half_width = np.maximum(
-            limb.half_width * (1 + (cut.cuff - 1) * t**2.2), np.interp(limb.along, full.along, body.arm(side).half_width) + 0.5
+            limb.half_width * (1 + (cut.cuff - 1) * t**2.2),
+            np.interp(limb.along, full.along, body.arm(side).half_width) + 0.5,
         )
-        folds = limb_folds(rng, float(limb.half_width.mean()), limb.length, 0.52 * full.length, 0.5 + 0.5 * cut.sleeve_ease)
+        folds = limb_folds(
+            rng, float(limb.half_width.mean()), limb.length, 0.52 * full.length, 0.5 + 0.5 * cut.sleeve_ease
+        )
         return Sleeve(body, limb, folds, shift=((-1, 1)[side] * body.shoulder * 0.9, 6.0))
 
     def _shoulder_y(self, x: float) -> float:
@@ -117,8 +127,8 @@ class Top:
     def shapes(self) -> list[np.ndarray]:
         """Everything that it covers: for measuring."""
         shapes = [self.body.frame.to_world(self._outline(1.0))]
-        for sleeve in self.sleeves:
-            shapes += sleeve.limb.shape()
+        for side in range(len(self.sleeves)):
+            shapes += self._sleeve_shape(side)
         if self.cut.neckline == "hooded":
             shapes.append(ellipse(0, -5, 15, 12))
         if self.cut.neckline == "high":
@@ -147,14 +157,24 @@ class Top:
         canvas.paint([place(np.concatenate([back, below]))], inside, self.label)
         canvas.paint(ribbon(place(back), 0.9), shade(self.trim, 0.82), self.label)
         if self.body.flat:
-            canvas.paint([place(np.array([(-1.6, y + 3.2), (1.6, y + 3.2), (1.6, y + 5), (-1.6, y + 5)]))], (236, 234, 230), opacity=0.8, only=[self.label])
+            canvas.paint(
+                [place(np.array([(-1.6, y + 3.2), (1.6, y + 3.2), (1.6, y + 5), (-1.6, y + 5)]))],
+                (236, 234, 230),
+                opacity=0.8,
+                only=[self.label],
+            )
 
     def paint_front(self, canvas: Canvas) -> None:
         cut, tube = self.cut, self.tube
         outline = tube.body.frame.to_world(self._outline(cut.neck_depth))
         if cut.neckline == "strap":
             for side in (-1, 1):
-                strap = np.array([(side * cut.neck_width, cut.neck_depth - 4), (side * (cut.neck_width - 0.5), self._shoulder_y(cut.neck_width) - 0.6)])
+                strap = np.array(
+                    [
+                        (side * cut.neck_width, cut.neck_depth - 4),
+                        (side * (cut.neck_width - 0.5), self._shoulder_y(cut.neck_width) - 0.6),
+                    ]
+                )
                 canvas.paint(ribbon(tube.body.frame.to_world(strap), 1.1), tube.paint(self.cloth, 0.95), self.label)
         canvas.paint([outline], tube.paint(self.cloth), self.label)
         self._paint_hem(canvas)
@@ -162,9 +182,15 @@ class Top:
         self._paint_closure(canvas)
         self._paint_pockets(canvas)
 
+    def covers_arm(self, side: int) -> float:
+        """Distance from the shoulder up to which the bare arm can be left out."""
+        if not self.sleeves or self.cut.neckline == "off-shoulder":
+            return 0.0
+        return min(9.0, 0.5 * self.sleeves[side].limb.length)
+
     def cast_shadow(self, canvas: Canvas) -> None:
         """Below the hem, on what is worn under it."""
-        hem = self.body.frame.to_world(self.tube.hem(self.cut.hem_curve) + (0, 1.2))
+        hem = self.body.frame.to_world(moved(self.tube.hem(self.cut.hem_curve), 0, 1.2))
         canvas.paint(ribbon(hem, 2.0), (20, 16, 30), opacity=0.4, only=[5, 6], blur=1.5)
 
     def paint_sleeve(self, canvas: Canvas, side: int) -> None:
@@ -172,15 +198,15 @@ class Top:
             return
         cut, sleeve = self.cut, self.sleeves[side]
         limb = sleeve.limb
-        shape = limb.shape()
-        if cut.neckline != "off-shoulder":
-            angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
-            shape.append(limb.spine[0] + limb.half_width[0] * 0.98 * np.stack([np.cos(angle), np.sin(angle)], axis=1))
-        else:
-            limb = limb.cut(min(5.0, 0.4 * limb.length), limb.length)
-            shape = limb.shape()
+        shape = self._sleeve_shape(side)
         if not self.body.flat:
-            canvas.paint([p + (0.8 * np.sign(self.body.light) * -1, 1.2) for p in shape], (30, 24, 40), opacity=0.2, only=[self.label, 5, 6, 7], blur=1.6)
+            canvas.paint(
+                [moved(p, -0.8 * np.sign(self.body.light), 1.2) for p in shape],
+                (30, 24, 40),
+                opacity=0.2,
+                only=[self.label, 5, 6, 7],
+                blur=1.6,
+            )
         canvas.paint(shape, sleeve.paint(self.cloth), self.label)
         if cut.neckline != "off-shoulder":
             self._line(canvas, self._armhole(side), 0.32, 0.8)
@@ -190,7 +216,9 @@ class Top:
             band = 5.0
         end = limb.cut(max(limb.length - band, 0), limb.length)
         if ribbed or self.cut.kind == "shirt":
-            canvas.paint(end.shape(), Sleeve(self.body, end, Folds(np.zeros((0, 6)))).paint(self._plain(self.trim)), self.label)
+            canvas.paint(
+                end.shape(), Sleeve(self.body, end, Folds(np.zeros((0, 6)))).paint(self._plain(self.trim)), self.label
+            )
         if ribbed:
             for u in np.linspace(-0.7, 0.7, 5):
                 normal = np.stack([-(end.spine[1] - end.spine[0])[1:], (end.spine[1] - end.spine[0])[:1]], axis=1)[0]
@@ -198,7 +226,24 @@ class Top:
                 self._line(canvas, end.spine[[0, -1]] + u * end.half_width[0] * normal, 0.25, 0.5)
         cross = end.spine[0], end.spine[1] - end.spine[0]
         normal = np.array([-cross[1][1], cross[1][0]]) / (np.linalg.norm(cross[1]) + 1e-9)
-        self._line(canvas, np.stack([cross[0] - normal * end.half_width[0], cross[0] + normal * end.half_width[0]]), 0.3, 0.8)
+        self._line(
+            canvas, np.stack([cross[0] - normal * end.half_width[0], cross[0] + normal * end.half_width[0]]), 0.3, 0.8
+        )
+
+    def _sleeve_shape(self, side: int) -> list[np.ndarray]:
+        """The tube, joined to the armhole by a cap, so that its upper edge goes on from the shoulder's."""
+        limb = self.sleeves[side].limb
+        if self.cut.neckline == "off-shoulder":
+            return limb.cut(min(5.0, 0.4 * limb.length), limb.length).shape()
+        rest = limb.cut(min(9.0, 0.5 * limb.length), limb.length)
+        edges = np.stack([rest.spine + sign * normals(rest.spine) * rest.half_width[:, None] for sign in (1, -1)])
+        outer, inner = edges if side == 0 else edges[::-1]
+        _, arm = self._half_outline(self.cut.neck_depth)
+        hole = self.body.frame.to_world(arm * ((-1, 1)[side], 1))
+        cap = spline(
+            [hole[0], 0.5 * (hole[0] + outer[0]) + 0.10 * (outer[0] - inner[0]), outer[0], outer[1]], closed=False
+        )
+        return [np.concatenate([cap, inner[1::-1], hole[::-1]]), *rest.shape()]
 
     def _armhole(self, side: int) -> np.ndarray:
         _, arm = self._half_outline(self.cut.neck_depth)
@@ -221,10 +266,12 @@ class Top:
         hem = tube.hem(cut.hem_curve)
         place = self.body.frame.to_world
         if cut.hem == "ribbed":
-            upper = hem - (0, 5.5)
+            upper = moved(hem, 0, -5.5)
             half = tube.half_width(upper[:, 1])
             upper[:, 0] = np.clip(upper[:, 0], -half, half)
-            canvas.paint([place(np.concatenate([hem, upper[::-1]]))], tube.paint(self._plain(self.trim), 0.97), self.label)
+            canvas.paint(
+                [place(np.concatenate([hem, upper[::-1]]))], tube.paint(self._plain(self.trim), 0.97), self.label
+            )
             for a, b in zip(hem[1:-1], upper[1:-1], strict=True):
                 self._line(canvas, place(np.stack([a, b])), 0.28, 0.55)
             self._line(canvas, place(upper), 0.3, 0.8)
@@ -243,38 +290,62 @@ class Top:
         trim = tube.paint(self._plain(self.trim), 0.96)
         if n in ("crew", "v", "scoop", "boat", "square", "strap", "off-shoulder"):
             width = {"crew": 1.3, "off-shoulder": 1.7}.get(n, 0.9)
-            canvas.paint(ribbon(place(edge + (0, 0.5)), width), trim, self.label)
-            self._line(canvas, place(edge + (0, 0.5 + width)), 0.25, 0.8)
+            canvas.paint(ribbon(place(moved(edge, 0, 0.5)), width), trim, self.label)
+            self._line(canvas, place(moved(edge, 0, 0.5 + width)), 0.25, 0.8)
         elif n == "high":
             w, y = cut.neck_width, self._shoulder_y(cut.neck_width)
-            neck = spline([(-w - 0.5, y + 1), (-w + 0.3, -8), (0, -6.8), (w - 0.3, -8), (w + 0.5, y + 1), (0, cut.neck_depth + 3)])
+            neck = spline(
+                [(-w - 0.5, y + 1), (-w + 0.3, -8), (0, -6.8), (w - 0.3, -8), (w + 0.5, y + 1), (0, cut.neck_depth + 3)]
+            )
             canvas.paint([place(neck)], tube.paint(self.cloth, 0.98), self.label)
             self._line(canvas, place(spline([(-w, y), (0, cut.neck_depth + 2), (w, y)], closed=False)), 0.35, 0.8)
             self._line(canvas, place(spline([(-w, -5), (0, -3.6), (w, -5)], closed=False)), 0.3, 0.7)
         elif n == "hooded":
             w, y = cut.neck_width, self._shoulder_y(cut.neck_width)
-            roll = spline([(-w - 3, y - 4), (-w + 0.5, y + 3), (0, cut.neck_depth + 1.5), (w - 0.5, y + 3), (w + 3, y - 4)], closed=False)
+            roll = spline(
+                [(-w - 3, y - 4), (-w + 0.5, y + 3), (0, cut.neck_depth + 1.5), (w - 0.5, y + 3), (w + 3, y - 4)],
+                closed=False,
+            )
             width = np.interp(np.linspace(0, 1, len(roll)), [0, 0.5, 1], [3.6, 2.4, 3.6])
             canvas.paint(ribbon(place(roll), width), tube.paint(self.cloth, 0.95), self.label)
-            self._line(canvas, place(roll + np.array([0, 2.0])), 0.35, 1.0)
+            self._line(canvas, place(moved(roll, 0, 2.0)), 0.35, 1.0)
             if not cut.closure or self.body.flat:
                 for side in (-1, 1):
-                    cord = spline([(side * 3, cut.neck_depth + 2), (side * 3.6, cut.neck_depth + 8), (side * 3.2, cut.neck_depth + 15)], closed=False)
-                    canvas.paint(ribbon(tube.turned(cord), 0.5), shade(self.trim, 1.25) if lightness(self.trim) < 150 else shade(self.trim, 0.6), self.label)
+                    cord = spline(
+                        [
+                            (side * 3, cut.neck_depth + 2),
+                            (side * 3.6, cut.neck_depth + 8),
+                            (side * 3.2, cut.neck_depth + 15),
+                        ],
+                        closed=False,
+                    )
+                    canvas.paint(
+                        ribbon(tube.turned(cord), 0.5),
+                        shade(self.trim, 1.25) if lightness(self.trim) < 150 else shade(self.trim, 0.6),
+                        self.label,
+                    )
         else:
             self._paint_collar(canvas, trim)
 
     def _paint_collar(self, canvas: Canvas, trim) -> None:
-        cut, tube = self.cut, self.tube
+        cut = self.cut
         w, y, d = cut.neck_width, self._shoulder_y(cut.neck_width), cut.neck_depth
         if cut.neckline == "lapel":
-            leaf = [(w - 2.6, y - 2.2), (w + 3.5, y + 2.5), (w + 5.0, 0.42 * d), (w + 2.2, 0.5 * d), (w + 3.8, 0.58 * d), (0.3, d + 2), (0.1, d - 2)]
+            leaf = [
+                (w - 2.6, y - 2.2),
+                (w + 3.5, y + 2.5),
+                (w + 5.0, 0.42 * d),
+                (w + 2.2, 0.5 * d),
+                (w + 3.8, 0.58 * d),
+                (0.3, d + 2),
+                (0.1, d - 2),
+            ]
         else:
             leaf = [(w - 2.6, y - 2.4), (w + 2.6, y + 2.2), (w + 0.8, d + 6.5), (0.4, d + 0.4)]
         for side in (-1, 1):
             points = np.array(leaf) * (side, 1)
             shape = self.body.frame.to_world(points)
-            canvas.paint([shape + (0, 0.9)], (24, 20, 28), opacity=0.25, only=[self.label], blur=0.8)
+            canvas.paint([moved(shape, 0, 0.9)], (24, 20, 28), opacity=0.25, only=[self.label], blur=0.8)
             canvas.paint([shape], trim, self.label)
             self._line(canvas, np.concatenate([shape, shape[:1]]), 0.28, 1.0)
 
@@ -291,7 +362,7 @@ class Top:
             canvas.paint(ribbon(tube.turned(middle), 0.4), (196, 198, 202), self.label)
             return
         for x in (-2.0, 2.0):
-            self._line(canvas, tube.turned(middle + (x, 0)), 0.28, 0.9)
+            self._line(canvas, tube.turned(moved(middle, x, 0)), 0.28, 0.9)
         color = (232, 228, 220) if lightness(self.cloth.texture.colors[0]) < 120 else (92, 76, 66)
         gap = 8.5 if cut.kind != "jacket" else 12.0
         for height in np.arange(start + 3.5, bottom - 3, gap):
@@ -306,7 +377,9 @@ class Top:
             self._line(canvas, tube.turned(pocket), 0.3, 1.1)
         elif cut.pocket == "kangaroo":
             low = cut.length - 7
-            pocket = np.array([(-13, low), (-13, low - 6), (-8, low - 16), (8, low - 16), (13, low - 6), (13, low)], float)
+            pocket = np.array(
+                [(-13, low), (-13, low - 6), (-8, low - 16), (8, low - 16), (13, low - 6), (13, low)], float
+            )
             canvas.paint([tube.turned(pocket)], tube.paint(self.cloth, 0.96), self.label, only=[self.label])
             self._line(canvas, tube.turned(np.concatenate([pocket, pocket[:1]])), 0.35, 1.1)
         elif cut.pocket == "side":
