@@ -1,7 +1,5 @@
 """Trousers, shorts, leggings and skirts, worn or flat."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from drawn_people.body import CROTCH, HIPS, WAIST, Body
@@ -172,8 +170,7 @@ class Bottom:
         upper = np.stack([u * tube.half_width(np.full(15, cut.rise)), cut.rise + droop - 0.3], axis=1)
         lower = np.stack([u * tube.half_width(np.full(15, cut.rise + band)), cut.rise + band + droop], axis=1)
         place = self.body.frame.to_world
-        plain = Cloth(replace(self.cloth.texture, pattern="plain"), self.cloth.pixel)
-        canvas.paint([place(np.concatenate([upper, lower[::-1]]))], tube.paint(plain, 0.95), self.label)
+        canvas.paint([place(np.concatenate([upper, lower[::-1]]))], tube.paint(self.cloth.plain(), 0.95), self.label)
         self._line(canvas, place(lower), 0.34, 1.0)
         if cut.kind in ("jeans", "shorts", "trousers"):
             x, y = tube.turned(np.array([[1.2, cut.rise + 2.3]]))[0]

@@ -1,16 +1,19 @@
-"""Face, hair, hats and glasses. Coordinates of the head: origin in the middle of the face, chin at 15, crown at -16."""
+"""Face, hats and glasses, and the looks of the hair.
+
+Coordinates of the head: origin in the middle of the face, chin at 15, crown at -16.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from drawn_people.body import FACE_LABEL, Body
-from drawn_people.canvas import Canvas, ellipse, moved, ribbon, spline
+from drawn_people.canvas import Canvas, ellipse, ribbon, spline
+from drawn_people.hair import STYLES, paint_hair
 from drawn_people.palettes import CLOTH, HAIR, lightness, pick, shade
 
-HAT_LABEL, HAIR_LABEL, GLASSES_LABEL = 1, 2, 3
+HAT_LABEL, GLASSES_LABEL = 1, 3
 SIZE = 1.07  # of the head's own units in the figure's
-_STYLES = ("short", "side", "buzz", "bob", "long", "wavy", "ponytail", "bun", "curly", "bald")
 _FACE = [(0, -16), (7, -13.5), (10.4, -6), (10.2, 2), (7.6, 9.6), (3.4, 14.2), (0, 15.2)]
 
 
@@ -45,64 +48,6 @@ class Head:
         c, s = np.cos(turn), np.sin(turn)
         return self.body.head + SIZE * np.stack([c * p[:, 0] - s * p[:, 1], s * p[:, 0] + c * p[:, 1]], axis=1)
 
-    def _hair_paint(self, factor: float = 1.0):
-        head, base = self.body.head, self.hair * factor
-
-        def paint(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-            x, y = x - head[0], y - head[1]
-            strands = np.sin(1.5 * x + 0.05 * y * np.sign(x) + 0.8 * np.sin(0.3 * y + self.phase))
-            gleam = np.exp(-(((y + 9 + 0.04 * x * x) / 4.5) ** 2)) * 0.22
-            light = 1 + (0.03 if self.style == "curly" else 0.07) * strands + 0.006 * self.body.light * x
-            return np.clip(base * light[:, None] + (230 * gleam * (0.5 + 0.3 * strands))[:, None] * 0.5, 0, 255)
-
-        return paint
-
-    def paint_behind(self, canvas: Canvas) -> None:
-        """Hair that falls behind neck and shoulders."""
-        if self.style in ("long", "wavy"):
-            low, wide = 12 + self.length, 14.5 + (2.0 if self.style == "wavy" else 0.0)
-            wave = 1.4 if self.style == "wavy" else 0.3
-            y = np.linspace(-8, low, 12)
-            x = wide + wave * np.sin(0.55 * y + self.phase) + np.clip(y, 0, 14) * 0.12
-            right = np.stack([x, y], axis=1)
-            outline = np.concatenate([[(0, -17.5)], [(9, -15)], right, right[::-1] * (-1, 1), [(-9, -15)]])
-            canvas.paint([spline(self.place(outline), steps=3)], self._hair_paint(0.82), HAIR_LABEL)
-        elif self.style == "bob":
-            low = 10 + 0.25 * self.length
-            outline = [
-                (0, -18),
-                (10, -15),
-                (14.5, -4),
-                (14.8, low - 6),
-                (12.5, low),
-                (0, low - 2),
-                (-12.5, low),
-                (-14.8, low - 6),
-                (-14.5, -4),
-                (-10, -15),
-            ]
-            canvas.paint([spline(self.place(outline))], self._hair_paint(0.84), HAIR_LABEL)
-        elif self.style == "curly":
-            angles = np.linspace(0, 2 * np.pi, 15)[:-1] + self.phase
-            puffs = [ellipse(13.0 * np.cos(a), -5 + 12.5 * np.sin(a), 6.2, 6.2, steps=14) for a in angles]
-            shape = [self.place(p) for p in [*puffs, ellipse(0, -5, 14.5, 14.0)]]
-            canvas.paint(shape, self._hair_paint(0.86), HAIR_LABEL)
-        elif self.style == "bun":
-            canvas.paint(
-                [self.place(ellipse(1.5 * np.sign(self.part), -19.5, 6.4, 5.6))], self._hair_paint(0.9), HAIR_LABEL
-            )
-        elif self.style == "ponytail":
-            side = 1 if self.part > 0 else -1
-            tail = spline(
-                self.place([(side * 8, -12), (side * 16, -4), (side * 16.5, 10), (side * 13, 14 + 0.7 * self.length)]),
-                closed=False,
-            )
-            canvas.paint(
-                ribbon(tail, np.interp(np.linspace(0, 1, len(tail)), [0, 0.4, 1], [3.0, 4.8, 1.2])),
-                self._hair_paint(0.88),
-                HAIR_LABEL,
-            )
-
     def paint(self, canvas: Canvas) -> None:
         """Ears, face, hair above it, hat and glasses."""
         skin = self.body.skin
@@ -111,35 +56,11 @@ class Head:
                 canvas.paint([self.place(ellipse(side * 10.6, 1.0, 2.0, 3.2))], shade(skin, 0.9), FACE_LABEL)
         canvas.paint([self.place(self._face_outline())], self._skin_paint(), FACE_LABEL)
         self._paint_features(canvas)
-        self._paint_hair(canvas)
+        paint_hair(canvas, self)
         if self.glasses:
             self._paint_glasses(canvas)
         if self.hat:
             self._paint_hat(canvas)
-
-    def paint_locks(self, canvas: Canvas) -> None:
-        """Long hair in front of the shoulders and the garment."""
-        if self.style not in ("long", "wavy"):
-            return
-        wave = 2.0 if self.style == "wavy" else 0.5
-        for side, shown in zip((-1, 1), self.locks, strict=True):
-            if not shown:
-                continue
-            t = np.linspace(0, 1, 9)
-            y = -10 + (22 + self.length) * t
-            x = side * (10.4 + 5.0 * np.sin(np.pi * np.clip(t * 0.9, 0, 1)) - 1.5 * t) + wave * np.sin(
-                0.32 * y + self.phase
-            )
-            lock = spline(self.place(np.stack([x, y], axis=1)), closed=False, steps=3)
-            width = np.interp(np.linspace(0, 1, len(lock)), [0, 0.35, 0.8, 1], [1.6, 4.4, 3.8, 0.8])
-            canvas.paint(
-                [moved(p, 0.7, 0.8) for p in ribbon(lock, width)],
-                (24, 18, 24),
-                opacity=0.25,
-                only=[4, 7, FACE_LABEL, 14, 15],
-                blur=1.0,
-            )
-            canvas.paint(ribbon(lock, width), self._hair_paint(0.95), HAIR_LABEL)
 
     def _face_outline(self) -> np.ndarray:
         right = np.array(_FACE, float)
@@ -206,34 +127,6 @@ class Head:
         )
         width = 0.25 + 0.65 * np.sin(np.linspace(0, np.pi, len(mouth)))
         canvas.paint(ribbon(self.place(mouth), width), self.lips)
-
-    def _paint_hair(self, canvas: Canvas) -> None:
-        if self.style == "bald":
-            return
-        line = -9.5 + 5.5 * self.fringe  # the hairline over the forehead
-        top, wide = {"buzz": (-16.6, 10.6), "curly": (-18.5, 12.4), "short": (-18.6, 11.6)}.get(
-            self.style, (-18.2, 11.8)
-        )
-        part = 6.5 * self.part
-        side_low = {"buzz": -3.0, "short": -0.5, "side": -0.5, "bob": 7.0, "long": 6.0, "wavy": 6.0}.get(
-            self.style, -1.0
-        )
-        inner = 9.4 if self.style in ("bob", "long", "wavy") else 10.0
-        outline = [
-            (-wide, side_low), (-wide - 0.4, -7), (-wide * 0.72, top + 3.6), (0, top), (wide * 0.72, top + 3.6),
-            (wide + 0.4, -7), (wide, side_low), (inner, -2.5), (inner * 0.86, line + 0.4),
-            (part + 2.2, line - 1.2 - 1.5 * (1 - self.fringe)),
-            (part, line - 1.8), (part - 2.2, line - 0.6), (-inner * 0.86, line + 0.8), (-inner, -2.5),
-        ]  # fmt: skip
-        canvas.paint(
-            [spline(self.place(outline), steps=4)],
-            self._hair_paint(),
-            HAIR_LABEL,
-            opacity=0.82 if self.style == "buzz" else 1.0,
-        )
-        if self.style == "curly":
-            puffs = [ellipse(x, -13.5 - 0.02 * (60 - x * x), 4.2, 4.2, steps=12) for x in np.linspace(-10, 10, 6)]
-            canvas.paint([self.place(p) for p in puffs], self._hair_paint(1.05), HAIR_LABEL)
 
     def _paint_glasses(self, canvas: Canvas) -> None:
         turn = self.body.face_yaw * 6.0
@@ -319,7 +212,7 @@ def draw_head(rng: np.random.Generator, body: Body) -> Head:
             0.14 * (1 - f),
         ]
     )
-    style = str(rng.choice(_STYLES, p=weights / weights.sum()))
+    style = str(rng.choice(STYLES, p=weights / weights.sum()))
     hat = str(rng.choice(["", "beanie", "cap", "brim"], p=[0.87, 0.05, 0.04, 0.04]))
     if hat and style in ("bun", "curly"):
         style = "long"
@@ -337,6 +230,6 @@ def draw_head(rng: np.random.Generator, body: Body) -> Head:
         glasses=str(rng.choice(["", "sunglasses", "plain"], p=[0.84, 0.07, 0.09])),
         smile=float(rng.uniform(0.1, 1.2)),
         lips=np.clip(body.skin * (0.86, 0.56, 0.56) + (rng.uniform(0, 40), 0, 0), 0, 255),
-        beard=float(rng.uniform(0.6, 0.92)) if f < 0.45 and style in _STYLES[:3] and rng.random() < 0.5 else 0.0,
+        beard=float(rng.uniform(0.6, 0.92)) if f < 0.45 and style in STYLES[:3] and rng.random() < 0.5 else 0.0,
         phase=float(rng.uniform(0, 6.28)),
     )

@@ -138,54 +138,71 @@ def _watched(results: Iterator[dict], progress: Progress | None) -> Iterable[dic
 
 def _write_dresscode_item(root: Path, width: int, height: int, item: Item) -> dict:
     folder = root / item.category
-    facts = folder / "keypoints" / f"{item.id}_2.json"
+    files = {
+        "photo": folder / "images" / f"{item.id}_0.jpg",
+        "product": folder / "images" / f"{item.id}_1.jpg",
+        "labels": folder / "label_maps" / f"{item.id}_4.png",
+        "keypoints": folder / "keypoints" / f"{item.id}_2.json",
+    }
 
     def write(person: DrawnPerson) -> None:
-        _save(person.photo, folder / "images" / f"{item.id}_0.jpg")
-        _save(person.garments[item.category].product, folder / "images" / f"{item.id}_1.jpg")
-        _save(person.label_map, folder / "label_maps" / f"{item.id}_4.png")
+        _save(person.photo, files["photo"])
+        _save(person.garments[item.category].product, files["product"])
+        _save(person.label_map, files["labels"])
         points = [
             [-1.0, -1.0, 0.0, -1] if np.isnan(x) else [round(float(x), 2), round(float(y), 2), 1.0, number]
             for number, (x, y) in enumerate(person.keypoints)
         ]
-        write_text(facts, json.dumps({"keypoints": points}))
+        write_text(files["keypoints"], json.dumps({"keypoints": points}))
 
-    return _once(root, item, width, height, write)
+    return _once(root, item, (width, height), list(files.values()), write)
 
 
 def _write_vitonhd_item(root: Path, width: int, height: int, item: Item) -> dict:
     folder, name = root / item.phase, f"{item.id}_00"
+    files = {
+        "photo": folder / "image" / f"{name}.jpg",
+        "product": folder / "cloth" / f"{name}.jpg",
+        "silhouette": folder / "cloth-mask" / f"{name}.jpg",
+        "labels": folder / "image-parse-v3" / f"{name}.png",
+    }
 
     def write(person: DrawnPerson) -> None:
-        garment = person.garments["upper_body"]
-        _save(person.photo, folder / "image" / f"{name}.jpg")
-        _save(garment.product, folder / "cloth" / f"{name}.jpg")
-        _save(garment.silhouette, folder / "cloth-mask" / f"{name}.jpg")
-        _save(label_map_to_lip(person.label_map), folder / "image-parse-v3" / f"{name}.png")
+        garment = person.garments[item.category]
+        _save(person.photo, files["photo"])
+        _save(garment.product, files["product"])
+        _save(garment.silhouette, files["silhouette"])
+        _save(label_map_to_lip(person.label_map), files["labels"])
 
-    return _once(root, item, width, height, write)
+    return _once(root, item, (width, height), list(files.values()), write)
 
 
-def _once(root: Path, item: Item, width: int, height: int, write: Callable[[DrawnPerson], None]) -> dict:
-    """Draws and writes an item unless the record of it, written last, is there already; returns the record."""
-    record = root / "truth" / "items" / f"{item.phase}_{item.category}_{item.id}.json"
-    if record.exists():
+def _once(
+    root: Path, item: Item, size: tuple[int, int], files: list[Path], write: Callable[[DrawnPerson], None]
+) -> dict:
+    """Draws and writes an item unless it is there already; returns the facts about it.
+
+    The record of an item is written last, so where it agrees and the files exist, they are whole.
+    """
+    record = root / "truth" / "items" / f"{item.category}_{item.id}.json"
+    if record.exists() and all(file.exists() for file in files):
         facts = json.loads(record.read_text(encoding="utf-8"))
-        if (facts["seed"], facts["size"]) == (item.seed, [width, height]):
+        if (facts["seed"], facts["size"]) == (item.seed, list(size)):
             return facts
-    person = draw_person(item.seed, item.category, width, height)
-    write(person)
+    person = draw_person(item.seed, item.category, *size)
     garment = person.garments[item.category]
     facts = {
         "id": item.id,
         "seed": item.seed,
-        "size": [width, height],
+        "size": list(size),
         "caption": garment.caption,
         "attributes": garment.attributes,
         "pattern": garment.pattern,
         "color": list(garment.color),
     }
     record.parent.mkdir(parents=True, exist_ok=True)
+    record.unlink(missing_ok=True)
+    write(person)
     write_text(record, json.dumps(facts))
     return facts
 

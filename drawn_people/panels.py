@@ -4,7 +4,7 @@ A panel knows its outline and how a pixel maps to the cloth's own coordinates; w
 that it is laid on (`Body.on_mannequin`), so the product picture follows from the photo.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,11 @@ class Cloth:
 
     texture: Texture
     pixel: float
+
+    def plain(self, color: np.ndarray | None = None) -> "Cloth":
+        """The same cloth without its pattern, in its ground colour or another."""
+        colors = self.texture.colors if color is None else [color]
+        return Cloth(replace(self.texture, pattern="plain", colors=colors), self.pixel)
 
     def colors(self, u: np.ndarray, v: np.ndarray, light: np.ndarray, main: bool = True) -> np.ndarray:
         color = self.texture(u, v, self.pixel, main)

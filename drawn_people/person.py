@@ -7,12 +7,14 @@ from PIL import Image
 
 from drawn_people.attributes import CATEGORIES
 from drawn_people.backgrounds import paint_background
-from drawn_people.body import Body, draw_arm, draw_body_parameters, draw_leg, draw_torso
+from drawn_people.body import Body, draw_body_parameters
 from drawn_people.bottoms import Bottom
 from drawn_people.canvas import Canvas
 from drawn_people.extras import Extras, draw_extras
 from drawn_people.garments import Design, DrawnGarment, draw_design, draw_product
+from drawn_people.hair import paint_hair_behind, paint_locks
 from drawn_people.head import Head, draw_head
+from drawn_people.skin import draw_arm, draw_leg, draw_torso
 from drawn_people.tops import Top
 
 _LIP_OF_ATR = {
@@ -163,7 +165,7 @@ def _paint(canvas: Canvas, body: Body, head: Head, extras: Extras, worn: dict[st
     tucked = bottom is not None and top.tube.tucked
     behind = [side for side in (0, 1) if body.arm_poses[side] == "behind"]
     extras.ground_shadow(canvas)
-    head.paint_behind(canvas)
+    paint_hair_behind(canvas, head)
     for side in behind:
         draw_arm(canvas, body, side, top.covers_arm(side))
         top.paint_sleeve(canvas, side)
@@ -191,5 +193,5 @@ def _paint(canvas: Canvas, body: Body, head: Head, extras: Extras, worn: dict[st
             top.paint_sleeve(canvas, side)
     extras.paint_scarf(canvas)
     head.paint(canvas)
-    head.paint_locks(canvas)
+    paint_locks(canvas, head)
     extras.paint_outer_bag(canvas)

@@ -9,6 +9,7 @@ from drawn_people.folds import Folds, hanging_folds, limb_folds, torso_folds
 from drawn_people.limbs import Limb
 from drawn_people.palettes import lightness, shade
 from drawn_people.panels import Cloth, Sleeve, Tube, profile
+from drawn_people.trimmings import paint_trimmings
 
 ARMPIT = 21.0
 
@@ -28,7 +29,7 @@ class Top:
         self.tube = self._tube(rng)
         self.sleeves = [self._sleeve(side, rng) for side in (0, 1)] if cut.sleeve else []
         dark = lightness(cloth.texture.colors[0]) < 75
-        self.line = np.array((200, 200, 205) if dark else (24, 20, 28), np.float32)
+        self.line_color = np.array((200, 200, 205) if dark else (24, 20, 28), np.float32)
         self.line_strength = 0.3 if dark else 0.36
 
     # Measures
@@ -85,17 +86,17 @@ class Top:
         )
         return Sleeve(body, limb, folds, shift=((-1, 1)[side] * body.shoulder * 0.9, 6.0))
 
-    def _shoulder_y(self, x: float) -> float:
+    def shoulder_y(self, x: float) -> float:
         return -0.4 + 6.2 * np.clip((x - 5) / (self.body.shoulder - 6), 0, 1.15)
 
-    def _half_outline(self, depth: float) -> tuple[np.ndarray, np.ndarray]:
-        """Upper edge and side of the right half, upright: neckline from the middle out, then shoulder and armhole."""
+    def half_outline(self, depth: float) -> tuple[np.ndarray, np.ndarray]:
+        """The right half's upper edges, upright: the neckline from the middle out, then shoulder and armhole."""
         cut, n = self.cut, self.cut.neckline
         w = cut.neck_width
         if n == "off-shoulder":
             top = spline([(0, depth), (10, depth - 1.0), (self.body.shoulder + 0.6, 9.5)], closed=False)
             return top, np.array([(self.body.shoulder, 12.0), (self.chest, ARMPIT)])
-        side_y = self._shoulder_y(w)
+        side_y = self.shoulder_y(w)
         if n == "strap":
             top = spline([(0, depth), (w * 0.5, depth - 0.8), (w + 0.5, depth - 5)], closed=False)
             return top, spline([(w + 2.5, depth - 4), (self.chest * 0.82, 17), (self.chest, ARMPIT + 1)], closed=False)
@@ -109,11 +110,11 @@ class Top:
         full = self.body.shoulder + 0.2 + 0.8 * cut.ease
         tip = w + 2.5 + cut.strap * (full - w - 2.5) if cut.strap < 1 else full
         inward = (tip - 1.5 if cut.strap < 1 else tip - 0.6, 12.5)
-        arm = [(tip, self._shoulder_y(tip)), inward, (self.chest * 0.96, ARMPIT - 3), (self.chest, ARMPIT)]
+        arm = [(tip, self.shoulder_y(tip)), inward, (self.chest * 0.96, ARMPIT - 3), (self.chest, ARMPIT)]
         return top, spline(arm, closed=False)
 
     def _outline(self, depth: float) -> np.ndarray:
-        top, arm = self._half_outline(depth)
+        top, arm = self.half_outline(depth)
         tube = self.tube
         bottom = tube.heights[-1] - self.cut.hem_curve
         heights = np.linspace(ARMPIT, bottom, 30)[1:-1]
@@ -151,7 +152,7 @@ class Top:
                 low = [(-cut.neck_width, cut.neck_depth), (cut.neck_width, cut.neck_depth), (0, cut.neck_depth + 3)]
                 canvas.paint([place(np.array(low))], inside, self.label)
             return
-        w, y = cut.neck_width, self._shoulder_y(cut.neck_width)
+        w, y = cut.neck_width, self.shoulder_y(cut.neck_width)
         back = np.array([(-w - 0.6, y), (-w * 0.6, y + 1.1), (0, y + 1.6), (w * 0.6, y + 1.1), (w + 0.6, y)])
         below = np.array([(w + 1, cut.neck_depth + 4), (-w - 1, cut.neck_depth + 4)])
         canvas.paint([place(np.concatenate([back, below]))], inside, self.label)
@@ -172,15 +173,12 @@ class Top:
                 strap = np.array(
                     [
                         (side * cut.neck_width, cut.neck_depth - 4),
-                        (side * (cut.neck_width - 0.5), self._shoulder_y(cut.neck_width) - 0.6),
+                        (side * (cut.neck_width - 0.5), self.shoulder_y(cut.neck_width) - 0.6),
                     ]
                 )
                 canvas.paint(ribbon(tube.body.frame.to_world(strap), 1.1), tube.paint(self.cloth, 0.95), self.label)
         canvas.paint([outline], tube.paint(self.cloth), self.label)
-        self._paint_hem(canvas)
-        self._paint_neckline(canvas)
-        self._paint_closure(canvas)
-        self._paint_pockets(canvas)
+        paint_trimmings(canvas, self)
 
     def covers_arm(self, side: int) -> float:
         """Distance from the shoulder up to which the bare arm can be left out."""
@@ -209,7 +207,7 @@ class Top:
             )
         canvas.paint(shape, sleeve.paint(self.cloth), self.label)
         if cut.neckline != "off-shoulder":
-            self._line(canvas, self._armhole(side), 0.32, 0.8)
+            self.line(canvas, self._armhole(side), 0.32, 0.8)
         ribbed = cut.hem == "ribbed" and cut.sleeve > 0.6
         band = 4.5 if ribbed else 2.0
         if cut.kind in ("shirt", "shirt dress", "jacket", "blouse") and cut.sleeve > 0.58:
@@ -217,18 +215,16 @@ class Top:
         end = limb.cut(max(limb.length - band, 0), limb.length)
         if ribbed or self.cut.kind == "shirt":
             canvas.paint(
-                end.shape(), Sleeve(self.body, end, Folds(np.zeros((0, 6)))).paint(self._plain(self.trim)), self.label
+                end.shape(),
+                Sleeve(self.body, end, Folds(np.zeros((0, 6)))).paint(self.cloth.plain(self.trim)),
+                self.label,
             )
+        step = end.spine[1] - end.spine[0]
+        across = end.half_width[0] * np.array([-step[1], step[0]]) / (np.linalg.norm(step) + 1e-9)
         if ribbed:
             for u in np.linspace(-0.7, 0.7, 5):
-                normal = np.stack([-(end.spine[1] - end.spine[0])[1:], (end.spine[1] - end.spine[0])[:1]], axis=1)[0]
-                normal = normal / (np.linalg.norm(normal) + 1e-9)
-                self._line(canvas, end.spine[[0, -1]] + u * end.half_width[0] * normal, 0.25, 0.5)
-        cross = end.spine[0], end.spine[1] - end.spine[0]
-        normal = np.array([-cross[1][1], cross[1][0]]) / (np.linalg.norm(cross[1]) + 1e-9)
-        self._line(
-            canvas, np.stack([cross[0] - normal * end.half_width[0], cross[0] + normal * end.half_width[0]]), 0.3, 0.8
-        )
+                self.line(canvas, end.spine[[0, -1]] + u * across, 0.25, 0.5)
+        self.line(canvas, np.stack([end.spine[0] - across, end.spine[0] + across]), 0.3, 0.8)
 
     def _sleeve_shape(self, side: int) -> list[np.ndarray]:
         """The tube, joined to the armhole by a cap, so that its upper edge goes on from the shoulder's."""
@@ -238,7 +234,7 @@ class Top:
         rest = limb.cut(min(9.0, 0.5 * limb.length), limb.length)
         edges = np.stack([rest.spine + sign * normals(rest.spine) * rest.half_width[:, None] for sign in (1, -1)])
         outer, inner = edges if side == 0 else edges[::-1]
-        _, arm = self._half_outline(self.cut.neck_depth)
+        _, arm = self.half_outline(self.cut.neck_depth)
         hole = self.body.frame.to_world(arm * ((-1, 1)[side], 1))
         cap = spline(
             [hole[0], 0.5 * (hole[0] + outer[0]) + 0.10 * (outer[0] - inner[0]), outer[0], outer[1]], closed=False
@@ -246,143 +242,12 @@ class Top:
         return [np.concatenate([cap, inner[1::-1], hole[::-1]]), *rest.shape()]
 
     def _armhole(self, side: int) -> np.ndarray:
-        _, arm = self._half_outline(self.cut.neck_depth)
+        _, arm = self.half_outline(self.cut.neck_depth)
         keep = arm[: max(3, int(len(arm) * 0.8))]
         return self.body.frame.to_world(keep * ((-1, 1)[side], 1))
 
-    # Details
-
-    def _plain(self, color: np.ndarray) -> Cloth:
-        from dataclasses import replace
-
-        return Cloth(replace(self.cloth.texture, pattern="plain", colors=[color]), self.cloth.pixel)
-
-    def _line(self, canvas: Canvas, points: np.ndarray, half_width: float = 0.3, strength: float = 1.0) -> None:
+    def line(self, canvas: Canvas, points: np.ndarray, half_width: float = 0.3, strength: float = 1.0) -> None:
         """A seam, in figure coordinates."""
-        canvas.paint(ribbon(points, half_width), self.line, opacity=self.line_strength * strength, only=[self.label])
-
-    def _paint_hem(self, canvas: Canvas) -> None:
-        cut, tube = self.cut, self.tube
-        hem = tube.hem(cut.hem_curve)
-        place = self.body.frame.to_world
-        if cut.hem == "ribbed":
-            upper = moved(hem, 0, -5.5)
-            half = tube.half_width(upper[:, 1])
-            upper[:, 0] = np.clip(upper[:, 0], -half, half)
-            canvas.paint(
-                [place(np.concatenate([hem, upper[::-1]]))], tube.paint(self._plain(self.trim), 0.97), self.label
-            )
-            for a, b in zip(hem[1:-1], upper[1:-1], strict=True):
-                self._line(canvas, place(np.stack([a, b])), 0.28, 0.55)
-            self._line(canvas, place(upper), 0.3, 0.8)
-        else:
-            self._line(canvas, place(hem * (0.99, 1) - (0, 2.2)), 0.25, 0.7)
-        if cut.seam:
-            u = np.linspace(-1, 1, 17)
-            y = cut.waist_at + (0 if self.body.flat else 1.6) * (1 - u * u)
-            self._line(canvas, place(np.stack([u * tube.half_width(y), y], axis=1)), 0.45, 1.1)
-
-    def _paint_neckline(self, canvas: Canvas) -> None:
-        cut, tube, n = self.cut, self.tube, self.cut.neckline
-        top, _ = self._half_outline(cut.neck_depth)
-        edge = np.concatenate([top[::-1] * (-1, 1), top[1:]])
-        place = self.body.frame.to_world
-        trim = tube.paint(self._plain(self.trim), 0.96)
-        if n in ("crew", "v", "scoop", "boat", "square", "strap", "off-shoulder"):
-            width = {"crew": 1.3, "off-shoulder": 1.7}.get(n, 0.9)
-            canvas.paint(ribbon(place(moved(edge, 0, 0.5)), width), trim, self.label)
-            self._line(canvas, place(moved(edge, 0, 0.5 + width)), 0.25, 0.8)
-        elif n == "high":
-            w, y = cut.neck_width, self._shoulder_y(cut.neck_width)
-            neck = spline(
-                [(-w - 0.5, y + 1), (-w + 0.3, -8), (0, -6.8), (w - 0.3, -8), (w + 0.5, y + 1), (0, cut.neck_depth + 3)]
-            )
-            canvas.paint([place(neck)], tube.paint(self.cloth, 0.98), self.label)
-            self._line(canvas, place(spline([(-w, y), (0, cut.neck_depth + 2), (w, y)], closed=False)), 0.35, 0.8)
-            self._line(canvas, place(spline([(-w, -5), (0, -3.6), (w, -5)], closed=False)), 0.3, 0.7)
-        elif n == "hooded":
-            w, y = cut.neck_width, self._shoulder_y(cut.neck_width)
-            roll = spline(
-                [(-w - 3, y - 4), (-w + 0.5, y + 3), (0, cut.neck_depth + 1.5), (w - 0.5, y + 3), (w + 3, y - 4)],
-                closed=False,
-            )
-            width = np.interp(np.linspace(0, 1, len(roll)), [0, 0.5, 1], [3.6, 2.4, 3.6])
-            canvas.paint(ribbon(place(roll), width), tube.paint(self.cloth, 0.95), self.label)
-            self._line(canvas, place(moved(roll, 0, 2.0)), 0.35, 1.0)
-            if not cut.closure or self.body.flat:
-                for side in (-1, 1):
-                    cord = spline(
-                        [
-                            (side * 3, cut.neck_depth + 2),
-                            (side * 3.6, cut.neck_depth + 8),
-                            (side * 3.2, cut.neck_depth + 15),
-                        ],
-                        closed=False,
-                    )
-                    canvas.paint(
-                        ribbon(tube.turned(cord), 0.5),
-                        shade(self.trim, 1.25) if lightness(self.trim) < 150 else shade(self.trim, 0.6),
-                        self.label,
-                    )
-        else:
-            self._paint_collar(canvas, trim)
-
-    def _paint_collar(self, canvas: Canvas, trim) -> None:
-        cut = self.cut
-        w, y, d = cut.neck_width, self._shoulder_y(cut.neck_width), cut.neck_depth
-        if cut.neckline == "lapel":
-            leaf = [
-                (w - 2.6, y - 2.2),
-                (w + 3.5, y + 2.5),
-                (w + 5.0, 0.42 * d),
-                (w + 2.2, 0.5 * d),
-                (w + 3.8, 0.58 * d),
-                (0.3, d + 2),
-                (0.1, d - 2),
-            ]
-        else:
-            leaf = [(w - 2.6, y - 2.4), (w + 2.6, y + 2.2), (w + 0.8, d + 6.5), (0.4, d + 0.4)]
-        for side in (-1, 1):
-            points = np.array(leaf) * (side, 1)
-            shape = self.body.frame.to_world(points)
-            canvas.paint([moved(shape, 0, 0.9)], (24, 20, 28), opacity=0.25, only=[self.label], blur=0.8)
-            canvas.paint([shape], trim, self.label)
-            self._line(canvas, np.concatenate([shape, shape[:1]]), 0.28, 1.0)
-
-    def _paint_closure(self, canvas: Canvas) -> None:
-        cut, tube = self.cut, self.tube
-        if not cut.closure:
-            return
-        bottom = cut.length - 0.4
-        start = cut.neck_depth + (2 if cut.neckline == "lapel" else 0.5)
-        heights = np.linspace(start, bottom, 24)
-        middle = np.stack([np.zeros(24), heights], axis=1)
-        if cut.closure == "zip":
-            canvas.paint(ribbon(tube.turned(middle), 1.0), shade(self.trim, 0.72), self.label)
-            canvas.paint(ribbon(tube.turned(middle), 0.4), (196, 198, 202), self.label)
-            return
-        for x in (-2.0, 2.0):
-            self._line(canvas, tube.turned(moved(middle, x, 0)), 0.28, 0.9)
-        color = (232, 228, 220) if lightness(self.cloth.texture.colors[0]) < 120 else (92, 76, 66)
-        gap = 8.5 if cut.kind != "jacket" else 12.0
-        for height in np.arange(start + 3.5, bottom - 3, gap):
-            x, y = tube.turned(np.array([[0.0, height]]))[0]
-            canvas.paint([ellipse(x, y + 0.3, 1.15, 1.15, steps=12)], (20, 18, 22), opacity=0.35)
-            canvas.paint([ellipse(x, y, 1.0, 1.0, steps=12)], color)
-
-    def _paint_pockets(self, canvas: Canvas) -> None:
-        cut, tube = self.cut, self.tube
-        if cut.pocket == "chest":
-            pocket = np.array([(6, 25), (14, 25), (14, 33), (10, 35.5), (6, 33), (6, 25)], float)
-            self._line(canvas, tube.turned(pocket), 0.3, 1.1)
-        elif cut.pocket == "kangaroo":
-            low = cut.length - 7
-            pocket = np.array(
-                [(-13, low), (-13, low - 6), (-8, low - 16), (8, low - 16), (13, low - 6), (13, low)], float
-            )
-            canvas.paint([tube.turned(pocket)], tube.paint(self.cloth, 0.96), self.label, only=[self.label])
-            self._line(canvas, tube.turned(np.concatenate([pocket, pocket[:1]])), 0.35, 1.1)
-        elif cut.pocket == "side":
-            low = min(cut.length - 8, 74)
-            for side in (-1, 1):
-                self._line(canvas, tube.turned(np.array([(side * 8, low - 9), (side * 14, low)], float)), 0.5, 1.1)
+        canvas.paint(
+            ribbon(points, half_width), self.line_color, opacity=self.line_strength * strength, only=[self.label]
+        )
