@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import command_line
@@ -32,9 +31,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from temu_vtoff.aligner import PatchTokens
-    from temu_vtoff.datasets import SampleBatch
     from temu_vtoff.pipeline import TryOffPipeline
-    from temu_vtoff.training.encoding import EncodedBatch
     from temu_vtoff.training.latent_cache import LatentCache
     from temu_vtoff.training.live_encoding import LiveEncoding
 
@@ -72,7 +69,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--dataset_name", choices=("dresscode", "vitonhd"), default="dresscode", help="layout of the data set")
     add("--dataset_root", required=True, help="its folder")
     add("--category", default="all", help="upper_body, lower_body, dresses or all")
-    add("--caption_file", nargs="+", help="JSON of captions; without one every caption is empty")
+    add("--caption_file", nargs="+", default=(), help="JSON of captions; without one every caption is empty")
     add("--width", type=int, help="of the pictures, in pixels; the model's own by default")
     add("--height", type=int, help="likewise")
     add("--cache_dir", help="encode all pictures once into this folder, instead of at every step")
@@ -109,7 +106,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--max_grad_norm", type=float, default=1.0, help="gradients are clipped to this norm")
     add("--ema_decay", type=float, default=0.998, help="of the averaged weights, which are what is exported; 0 is off")
     add("--gradient_checkpointing", action="store_true", help="less memory for more time")
-    add("--mixed_precision", choices=command_line.MIXED_PRECISION, help="bf16 on a GPU by default, no elsewhere")
+    add("--mixed_precision", choices=command_line.MIXED_PRECISION, help="as accelerate is configured, when absent")
     add("--seed", type=int, default=0, help="decides data order, noise, times and dropped conditions")
 
     add = parser.add_argument_group("output").add_argument
@@ -130,44 +127,39 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def load_pipeline(args: argparse.Namespace) -> TryOffPipeline:
     """The frozen models, and both transformers at their start."""
-    from temu_vtoff.builtin import resolve
     from temu_vtoff.feature_extractor import FeatureExtractor
-    from temu_vtoff.generator import TryOffTransformer
-    from temu_vtoff.loading import IMAGE_ENCODERS, load_components
     from temu_vtoff.pipeline import TryOffPipeline
-    from temu_vtoff.training.initialization import TransformerShape, add_lora, extractor_from_sd3, new_transformers
+    from temu_vtoff.training import initialization as start
     from temu_vtoff.training.person_denoiser import PersonDenoiser
 
     if args.from_scratch and args.lora_rank is not None:
         raise ValueError("--lora_rank adapts trained weights: it can't go with --from_scratch.")
-    base, tryoff = args.pretrained_model_name_or_path, args.pretrained_model_name_or_path_sd3_tryoff
-    wanted = {name: getattr(args, name) for name in IMAGE_ENCODERS}
-    held = [name for name in IMAGE_ENCODERS if (Path(resolve(base, "tryoff")) / name).is_dir()]
-    encoders = {
-        n: v if v is not None else IMAGE_ENCODERS[n] for n, v in wanted.items() if v is not None or n not in held
-    }
-    parts = load_components(base, given={"transformer": None, "transformer_vton": None, **encoders})
-
-    kind = PersonDenoiser if args.stage == "extractor" else FeatureExtractor
+    base, extractor_class = args.pretrained_model_name_or_path, FeatureExtractor
+    if args.stage == "extractor":
+        extractor_class = PersonDenoiser
+    encoders = {"image_encoder_large": args.image_encoder_large, "image_encoder_bigG": args.image_encoder_bigG}
+    parts = start.load_frozen(base, encoders)
     if args.from_scratch:
-        shape = TransformerShape(
+        shape = start.TransformerShape(
             patch_size=args.patch_size,
             num_layers=args.num_layers,
             num_attention_heads=args.num_attention_heads,
             qk_norm=args.qk_norm,
         )
-        extractor, generator = new_transformers(shape, parts, kind)
-    elif tryoff is None:
-        extractor = extractor_from_sd3(kind, base)
-        generator = TryOffTransformer.from_pretrained(base, subfolder="transformer")
+        extractor, generator = start.new_transformers(shape, parts, extractor_class)
+        if args.pretrained_extractor_name_or_path is not None:
+            extractor = extractor_class.from_pretrained(
+                args.pretrained_extractor_name_or_path, subfolder="transformer_vton"
+            )
     else:
-        tryoff = resolve(tryoff, "tryoff")
-        extractor = kind.from_pretrained(tryoff, subfolder="transformer_vton")
-        generator = TryOffTransformer.from_pretrained(tryoff, subfolder="transformer")
-    if args.pretrained_extractor_name_or_path is not None:
-        extractor = kind.from_pretrained(args.pretrained_extractor_name_or_path, subfolder="transformer_vton")
+        extractor, generator = start.load_transformers(
+            extractor_class,
+            base,
+            args.pretrained_model_name_or_path_sd3_tryoff,
+            args.pretrained_extractor_name_or_path,
+        )
     if args.lora_rank is not None:
-        add_lora(generator, args.lora_rank)
+        start.add_lora(generator, args.lora_rank)
     if args.correct_clip_input:
         parts["rescale_clip_input_twice"] = False
     if args.shift is not None:
@@ -210,36 +202,19 @@ def make_objective(args: argparse.Namespace, pipeline: TryOffPipeline) -> tuple[
 
 def load_data(
     args: argparse.Namespace, pipeline: TryOffPipeline, vit: PatchTokens | None, accelerator: Accelerator
-) -> tuple[LatentCache | LiveEncoding, SampleBatch, list[EncodedBatch]]:
-    """The training data; and of the test split, pictures to make and encoded batches for the loss."""
+) -> tuple[LatentCache | LiveEncoding, LiveEncoding]:
+    """The training data, encoded beforehand or as it comes; and the test split."""
     from tqdm.auto import tqdm
 
-    from temu_vtoff.datasets import open_dataset
-    from temu_vtoff.datasets.captions import read_captions
     from temu_vtoff.training.latent_cache import LatentCache, build_cache
     from temu_vtoff.training.live_encoding import LiveEncoding
-    from temu_vtoff.training.pairs import Pairs
-    from temu_vtoff.training.step_sampler import shuffled
+    from temu_vtoff.training.pairs import open_pairs
 
-    width, height = pipeline.working_size.choose(args.width, args.height)
-    captions = (
-        {k: v for path in args.caption_file for k, v in read_captions(path).items()} if args.caption_file else None
+    size = pipeline.working_size.choose(args.width, args.height)
+    train, test = (
+        open_pairs(args.dataset_name, args.dataset_root, phase, size, args.category, args.caption_file)
+        for phase in ("train", "test")
     )
-
-    def pairs(phase: str) -> Pairs:
-        dataset = open_dataset(
-            args.dataset_name,
-            args.dataset_root,
-            phase=phase,
-            category=args.category,
-            load=("person", "garment", "mask", "masked_image"),
-            captions=captions,
-            width=width,
-            height=height,
-        )
-        return Pairs(dataset, shuffled(len(dataset), seed=0) if phase == "test" else None)
-
-    train, test = pairs("train"), LiveEncoding(pairs("test"), pipeline, vit)
     if args.cache_dir is None:
         data = LiveEncoding(train, pipeline, vit)
     else:
@@ -250,10 +225,7 @@ def load_data(
                     progress.update(done - progress.n)
         accelerator.wait_for_everyone()
         data = LatentCache(args.cache_dir)
-
-    count, size = min(args.num_validation_items, len(test)), args.train_batch_size
-    batches = [test.encode(test[range(i, min(i + size, count))]) for i in range(0, count, size)]
-    return data, test[range(min(args.num_validation_images, len(test)))], batches
+    return data, LiveEncoding(test, pipeline, vit)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -288,7 +260,7 @@ def main(args: argparse.Namespace) -> int:
     torch.manual_seed(args.seed)
     pipeline = load_pipeline(args).to(device)
     objective, vit = make_objective(args, pipeline)
-    data, pictures, batches = load_data(args, pipeline, vit, accelerator)
+    data, test = load_data(args, pipeline, vit, accelerator)
     dropout = ConditionDropout(args.condition_dropout, args.caption_dropout, args.image_embedding_dropout)
 
     # 2. Optimizer, average of the weights, and all of it back where an earlier run stopped
@@ -306,12 +278,14 @@ def main(args: argparse.Namespace) -> int:
     accelerator.register_for_checkpointing(average)
     validation = Validation(
         objective,
-        batches,
+        test,
+        args.num_validation_items,
+        args.num_validation_images,
         pipeline if args.stage != "extractor" else None,
-        pictures,
         args.num_inference_steps,
         args.guidance_scale,
         args.seed,
+        args.train_batch_size,
         accelerator.autocast,
     )
     models = {"transformer": pipeline.transformer, "transformer_vton": pipeline.transformer_vton}

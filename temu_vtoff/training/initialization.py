@@ -13,11 +13,47 @@ from diffusers.models.normalization import AdaLayerNormContinuous, AdaLayerNormZ
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 from torch import nn
 
+from temu_vtoff.builtin import resolve
 from temu_vtoff.checkpoints import CheckpointError, explain_loading
 from temu_vtoff.feature_extractor import FeatureExtractor
 from temu_vtoff.generator import TryOffTransformer
+from temu_vtoff.loading import IMAGE_ENCODERS, load_components
 
 LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"]
+
+
+def load_frozen(base: str, encoders: dict[str, str | None]) -> dict[str, Any]:
+    """`TryOffPipeline`'s components but the transformers, which are None.
+
+    Args:
+        base: Hub id, folder or "builtin".
+        encoders: Image encoders by name; None is the base's own, or the published one when it holds none.
+    """
+    folder = Path(resolve(base, "tryoff"))
+    named = {name: where if where is not None else IMAGE_ENCODERS[name] for name, where in encoders.items()}
+    own = {name for name, where in encoders.items() if where is None and (folder / name).is_dir()}
+    given = {name: where for name, where in named.items() if name not in own}
+    return load_components(base, given={"transformer": None, "transformer_vton": None, **given})
+
+
+def load_transformers(
+    extractor_class: type[FeatureExtractor], base: str, tryoff: str | None = None, extractor_source: str | None = None
+) -> tuple[FeatureExtractor, TryOffTransformer]:
+    """Both transformers with trained weights: SD3's, or where named an earlier run's or the published ones.
+
+    Args:
+        extractor_class: `FeatureExtractor`, or `PersonDenoiser` for stage 1.
+        base: SD3.
+        tryoff: Holds `transformer/` and `transformer_vton/`; goes before the base.
+        extractor_source: Holds `transformer_vton/`; goes before both.
+    """
+    source = resolve(base if tryoff is None else tryoff, "tryoff")
+    generator = TryOffTransformer.from_pretrained(source, subfolder="transformer")
+    if extractor_source is not None:
+        source = resolve(extractor_source, "tryoff")
+    if tryoff is None and extractor_source is None:
+        return extractor_from_sd3(extractor_class, source), generator
+    return extractor_class.from_pretrained(source, subfolder="transformer_vton"), generator
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from temu_vtoff.pipeline import TryOffPipeline
     from temu_vtoff.training.pairs import Pairs
 
+REMEMBERED = 512  # captions whose embeddings are kept; 2.5 MB each of the published model
+
 
 class LiveEncoding(Dataset):
     """As `LatentCache`, but items stay pictures until `encode`, which runs the frozen models.
@@ -28,7 +31,8 @@ class LiveEncoding(Dataset):
 
     def __init__(self, pictures: Pairs, pipeline: TryOffPipeline, vit: PatchTokens | None = None) -> None:
         self.pictures, self.pipeline, self.vit = pictures, pipeline, vit
-        self.empty_caption = self._embed([""])
+        self.embed = lru_cache(REMEMBERED)(self._embed)
+        self.empty_caption = self.embed("")
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -38,11 +42,12 @@ class LiveEncoding(Dataset):
 
     def encode(self, batch: SampleBatch) -> EncodedBatch:
         """Runs the frozen models on a batch of pictures."""
-        prompt, pooled = self._embed([caption or "" for caption in batch.captions])
+        texts = [self.embed(caption or "") for caption in batch.captions]
+        prompt, pooled = (torch.cat(part) for part in zip(*texts, strict=True))
         encoded = encode_pictures(self.pipeline, batch, self.vit)
         return EncodedBatch(**encoded, prompt_embeds=prompt, pooled_prompt_embeds=pooled)
 
     @torch.no_grad()
-    def _embed(self, captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        prompt, pooled = self.pipeline.encode_captions(captions)
+    def _embed(self, caption: str) -> tuple[torch.Tensor, torch.Tensor]:
+        prompt, pooled = self.pipeline.encode_captions([caption])
         return prompt.float(), pooled.float()

@@ -5,13 +5,52 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from temu_vtoff.datasets import Sample, SampleBatch, TryOffDataset, stack_samples
+from temu_vtoff.datasets import Sample, SampleBatch, TryOffDataset, open_dataset, stack_samples
+from temu_vtoff.datasets.base import LOADABLE
+from temu_vtoff.datasets.captions import read_captions
+from temu_vtoff.training.step_sampler import shuffled
 
 logger = logging.getLogger(__name__)
 
 THREADS = 4
 MAX_DAMAGED = 20  # in a row: then it is not a picture that is damaged, but the data set
+
+
+def open_pairs(
+    name: str,
+    root: str | Path,
+    phase: str,
+    size: tuple[int, int],
+    category: str = "all",
+    caption_files: Sequence[str | Path] = (),
+) -> Pairs:
+    """The pairs of a data set; those of the test split in a shuffled order, so that its first ones are a fair sample.
+
+    Args:
+        name: "dresscode" or "vitonhd".
+        root: The data set's folder.
+        phase: "train" or "test".
+        size: Width and height of the pictures, in pixels.
+        category: One of the data set's, or "all".
+        caption_files: Read one after the other; items without caption have the empty one.
+
+    Raises:
+        FileNotFoundError: Something of the data set is missing.
+    """
+    captions = {item: text for path in caption_files for item, text in read_captions(path).items()}
+    dataset = open_dataset(
+        name,
+        root,
+        phase=phase,
+        category=category,
+        load=LOADABLE,
+        captions=captions if caption_files else None,
+        width=size[0],
+        height=size[1],
+    )
+    return Pairs(dataset, shuffled(len(dataset), seed=0) if phase == "test" else None)
 
 
 class Pairs:

@@ -120,8 +120,10 @@ class Session:
         return self.accelerator.check_trigger()
 
     def log(self, step: int, **values: float) -> dict[str, float]:
-        """Writes a row: the mean of each loss since the last one, and the given values."""
-        row = {name: total / self.batches for name, total in self.sums.items()} | values
+        """Writes a row: the mean of each loss since the last one over all processes, and the given values."""
+        means = torch.tensor([total / self.batches for total in self.sums.values()], device=self.accelerator.device)
+        means = self.accelerator.reduce(means, reduction="mean").tolist()
+        row = dict(zip(self.sums, means, strict=True)) | values
         self.sums, self.batches = {}, 0
         self._write(step, row)
         return row

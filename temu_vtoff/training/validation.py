@@ -23,8 +23,8 @@ from temu_vtoff.training.encoding import EncodedBatch
 from temu_vtoff.training.step_sampler import step_generator
 
 if TYPE_CHECKING:
-    from temu_vtoff.datasets import SampleBatch
     from temu_vtoff.pipeline import TryOffPipeline
+    from temu_vtoff.training.live_encoding import LiveEncoding
 
 
 class Validation:
@@ -32,28 +32,39 @@ class Validation:
 
     Args:
         objective: Gives the validation loss, "validation_loss" among the scores.
-        batches: Encoded items for the loss.
-        pipeline: Makes pictures; None leaves pictures out (stage 1 has none).
-        pictures: The items made into pictures.
+        data: Items that the model doesn't train on; the first ones are used.
+        num_items: For the loss.
+        num_images: Made into pictures and scored.
+        pipeline: Makes the pictures; None leaves them out (stage 1 has none).
         steps: Of sampling.
         guidance_scale: Of sampling.
         seed: Of times and noise, the same at every call.
+        batch_size: Items at once.
         autocast: The precision of the models.
     """
 
     def __init__(
         self,
         objective: nn.Module,
-        batches: list[EncodedBatch],
-        pipeline: TryOffPipeline | None,
-        pictures: SampleBatch,
+        data: LiveEncoding,
+        num_items: int = 64,
+        num_images: int = 8,
+        pipeline: TryOffPipeline | None = None,
         steps: int = 28,
         guidance_scale: float = 2.0,
         seed: int = 0,
+        batch_size: int = 16,
         autocast: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
-        self.objective, self.batches, self.pipeline, self.pictures = objective, batches, pipeline, pictures
-        self.steps, self.guidance_scale, self.seed, self.autocast = steps, guidance_scale, seed, autocast
+        self.objective, self.pipeline = objective, pipeline
+        self.steps, self.guidance_scale, self.seed = steps, guidance_scale, seed
+        self.batch_size, self.autocast = batch_size, autocast
+        self.pictures = data[range(min(num_images, len(data)))]
+        parts = [
+            range(len(data))[:num_items][i : i + batch_size] for i in range(0, min(num_items, len(data)), batch_size)
+        ]
+        with autocast():
+            self.batches: list[EncodedBatch] = [data.encode(data[part]) for part in parts]
 
     def run(self, sheet: Path) -> dict[str, float]:
         """Scores by name; a sheet of photos, made pictures and truths is written as a picture."""
@@ -78,12 +89,12 @@ class Validation:
         ]
         return sum(losses) / len(losses)
 
-    def make_pictures(self, batch_size: int = 16) -> torch.Tensor:
+    def make_pictures(self) -> torch.Tensor:
         """Product pictures (B, 3, H, W) in [0, 1] by the whole pipeline, each from its own seed."""
         made = []
         self.pipeline.set_progress_bar_config(disable=True)
-        for first in range(0, len(self.pictures.captions), batch_size):
-            part = slice(first, first + batch_size)
+        for first in range(0, len(self.pictures.captions), self.batch_size):
+            part = slice(first, first + self.batch_size)
             captions = [caption or "" for caption in self.pictures.captions[part]]
             output = self.pipeline(
                 self.pictures.person[part],
