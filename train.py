@@ -294,7 +294,7 @@ def main(args: argparse.Namespace) -> int:
     export = Exporter(models, pipeline.scheduler, DTYPES[args.save_dtype])
     session = Session(run, accelerator, average, validation, export)
     step = session.resume(args.resume_from_checkpoint)
-    accelerator.init_trackers("temu-vtoff", config=vars(args))
+    accelerator.init_trackers("temu-vtoff", config={name: str(value) for name, value in vars(args).items()})
 
     # 3. Step k depends on the weights, the optimizer's state and k, on nothing else
     share = args.gradient_accumulation_steps
@@ -338,8 +338,9 @@ def main(args: argparse.Namespace) -> int:
     progress.close()
     accelerator.end_training()
     if accelerator.is_main_process:
-        write_run_record(run.path, args, started, steps=step, processes=world, best_step=session.best_step)
-        command_line.say(f"{step} steps; weights in {run.path}, pictures in {run.path / 'validation'}")
+        first, latest = run.loss_range()
+        write_run_record(run.path, args, started, steps=step, processes=world, first_loss=first, last_loss=latest)
+        command_line.say(f"{step} steps; loss {first:.3f} -> {latest:.3f}; weights and pictures are in {run.path}")
     return 130 if session.asked_to_stop() else 0
 
 

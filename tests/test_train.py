@@ -76,7 +76,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_joint_training_writes_what_the_pipeline_opens(arguments, base, data, tmp_path):
-    more = f"--cache_dir {tmp_path / 'cache'} --caption_file {data / 'captions.json'}"
+    more = f"--cache_dir {tmp_path / 'cache'} --caption_file {data / 'captions.json'} --report_to tensorboard"
     assert run(arguments(more)) == 0
     folder = tmp_path / "run"
     pipe = TryOffPipeline.from_pretrained(
@@ -93,7 +93,9 @@ def test_joint_training_writes_what_the_pipeline_opens(arguments, base, data, tm
     assert {"validation_silhouette_iou", "validation_color_error", "validation_ssim"} <= set(scored[0])
     assert (folder / "validation" / "step-000008.png").is_file()
     assert (folder / "best" / "transformer").is_dir()
-    assert json.loads((folder / "run.json").read_text())["steps"] == 8
+    record = json.loads((folder / "run.json").read_text())
+    assert record["steps"] == 8 and record["last_loss"] == losses[-1]
+    assert list(folder.rglob("events.out.tfevents.*"))
 
 
 def test_an_encoded_cache_and_encoding_on_the_fly_train_alike(arguments, data, tmp_path):

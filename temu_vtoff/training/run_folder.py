@@ -97,6 +97,12 @@ class RunFolder:
         with self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
+    def loss_range(self) -> tuple[float, float]:
+        """The first and the latest row's loss; not numbers before anything was logged."""
+        rows = self.metrics_path.read_text().splitlines() if self.metrics_path.is_file() else []
+        losses = [row["loss"] for row in map(json.loads, rows) if "loss" in row]
+        return (losses[0], losses[-1]) if losses else (float("nan"), float("nan"))
+
     def rewind_log(self, step: int) -> None:
         """Forgets the rows after a step: a resumed run will write them anew."""
         if self.metrics_path.is_file():
