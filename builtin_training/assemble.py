@@ -1,0 +1,96 @@
+"""Gathers trained parts into the built-in model's folder, in half precision, and checks their sizes.
+
+    python -m builtin_training.assemble --runs runs --output_dir temu_vtoff/builtin
+
+Parts that were not trained (yet) are left as they are in the output folder; `tryoff/` gets its `model_index.json` once
+it has all of its components.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import command_line
+
+MAX_FILE = 16 * 10**6  # bytes
+MAX_TOTAL = 48 * 10**6
+ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "image_encoder_large", "image_encoder_bigG")
+OTHERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "feature_extractor")
+TRAINED = ("transformer", "transformer_vton", "scheduler")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_line.parser(__doc__)
+    add = parser.add_argument
+    add("--runs", type=Path, default=Path("runs"), help="folder with vae/, encoders/, segmenter/ and captioner/")
+    add("--transformers", type=Path, default=Path("runs/builtin"), help="pipeline folder that train.py wrote")
+    add("--output_dir", type=Path, default=Path("temu_vtoff/builtin"), help="gets tryoff/, segmenter/ and captioner/")
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> None:
+    command_line.quiet_libraries()
+    components = {"vae": args.runs / "vae" / "vae"}
+    components |= {name: args.runs / "encoders" / name for name in (*ENCODERS, *OTHERS)}
+    components |= {name: args.transformers / name for name in TRAINED}
+    parts = {name: args.runs / name / name for name in ("segmenter", "captioner")}
+    for name, source in parts.items():
+        if source.is_dir():
+            replace_folder(source, args.output_dir / name)
+    gather_pipeline(components, args.output_dir / "tryoff")
+    missing = [str(source) for source in [*components.values(), *parts.values()] if not source.is_dir()]
+    if missing:
+        command_line.say(f"Not there, and therefore left as it was: {', '.join(missing)}.")
+    check_sizes(args.output_dir)
+
+
+def gather_pipeline(components: dict[str, Path], folder: Path) -> None:
+    """Puts the components that exist into a folder, as a whole pipeline when all of them do."""
+    import torch
+
+    from temu_vtoff import TryOffPipeline
+
+    with tempfile.TemporaryDirectory(dir=folder.parent) as gathered:
+        for name, source in components.items():
+            if source.is_dir():
+                shutil.copytree(source, Path(gathered) / name)
+            elif (folder / name).is_dir():
+                shutil.copytree(folder / name, Path(gathered) / name)
+        whole = Path(gathered)
+        if all((whole / name).is_dir() for name in components):
+            pipeline = TryOffPipeline.from_pretrained(whole, torch_dtype=torch.float16, rescale_clip_input_twice=False)
+            whole = whole / "pipeline"
+            pipeline.save_pretrained(whole)
+        replace_folder(whole, folder)
+
+
+def replace_folder(source: Path, target: Path) -> None:
+    """Copies a folder over another, of which nothing stays."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    shutil.copytree(source, target)
+
+
+def check_sizes(folder: Path) -> None:
+    """
+    Raises:
+        ValueError: A file, or everything together, is too large to be shipped.
+    """
+    sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    for path, size in sizes.items():
+        if path.suffix == ".safetensors":
+            print(f"{size / 1e6:6.2f} MB  {path.relative_to(folder)}")
+        if size > MAX_FILE:
+            raise ValueError(f"{path} has {size / 1e6:.1f} MB; at most {MAX_FILE / 1e6:.0f} may be shipped in a file.")
+    total = sum(sizes.values())
+    print(f"{total / 1e6:6.2f} MB  in all")
+    if total > MAX_TOTAL:
+        raise ValueError(f"{folder} has {total / 1e6:.1f} MB; at most {MAX_TOTAL / 1e6:.0f} may be shipped.")
+
+
+if __name__ == "__main__":
+    command_line.run(main, parse_args(sys.argv[1:]))

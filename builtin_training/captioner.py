@@ -1,0 +1,180 @@
+"""The built-in captioner, stock Qwen2.5-VL in small, with the heads that teach its vision tower to see.
+
+Letters: B pictures, N visual tokens (rows x columns of 28x28 pixels), D width, T text tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+from transformers import (
+    BatchFeature,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2Tokenizer,
+    Qwen2VLImageProcessor,
+    Qwen2VLVideoProcessor,
+)
+
+from builtin_training import data
+from builtin_training.attribute_heads import AttributeHeads
+from builtin_training.data import Item
+from temu_vtoff.captioning import caption_prompt
+from temu_vtoff.masks import LABELS
+
+WIDTH = 128
+VISION_LAYERS = 5
+TEXT_LAYERS = 3
+HEADS = 4
+GRID = (9, 7)  # rows and columns of visual tokens of a 192x256 picture
+PICTURE_SIZE = (196, 252)  # width and height in pixels that the grid covers
+# Bounds within which Qwen's resizing gives pictures of that aspect this very grid, from 96x128 pixels up.
+PIXELS = {"shortest_edge": 47_000, "longest_edge": 52_000}
+IGNORED = -100  # in place of tokens that are no part of the answer
+CELLS = 4  # a visual token tells the labels of CELLS x CELLS places within it
+# The turns as Qwen2.5-VL's own template writes them, without its system prompt and its video part.
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}"
+    "{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+class TaughtCaptioner(nn.Module):
+    """The captioner and the heads of its vision tower: what lies where (label maps) and the garment's attributes."""
+
+    def __init__(self, tokenizer: Qwen2Tokenizer) -> None:
+        super().__init__()
+        self.captioner = build_captioner(tokenizer)
+        self.labels = nn.Linear(WIDTH, CELLS * CELLS * len(LABELS))
+        self.questions = nn.Embedding(len(data.CATEGORIES), WIDTH)
+        self.attention = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
+        self.attributes = AttributeHeads(WIDTH)
+
+    def look(self, inputs: BatchFeature) -> torch.Tensor:
+        """(B, N, D): the vision tower's tokens, row by row."""
+        tokens = self.captioner.model.visual(inputs["pixel_values"], inputs["image_grid_thw"]).pooler_output
+        return tokens.view(len(inputs["image_grid_thw"]), -1, WIDTH)
+
+    def find_attributes(self, tokens: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
+        """(B, D): what the attribute heads take, gathered from the tokens (B, N, D) by the category's question."""
+        questions = [data.CATEGORIES.index(item.category) for item in items]
+        query = self.questions(torch.tensor(questions, device=tokens.device))[:, None]  # (B, 1, D)
+        return self.attention(query, tokens, tokens, need_weights=False)[0][:, 0]
+
+    def label_loss(self, tokens: torch.Tensor, label_maps: torch.Tensor) -> torch.Tensor:
+        """Cross entropy of the label maps (B, H, W) uint8 at the places that the tokens (B, N, D) tell of."""
+        rows, columns = GRID
+        size = (rows * CELLS, columns * CELLS)
+        truth = F.interpolate(label_maps[:, None].float(), size, mode="nearest-exact")  # (B, 1, rows c, columns c)
+        truth = truth.view(-1, rows, CELLS, columns, CELLS).transpose(2, 3).flatten().long()  # (B N c c,)
+        logits = self.labels(tokens).view(-1, len(LABELS)).float()  # (B N c c, labels)
+        return F.cross_entropy(logits, truth.to(logits.device))
+
+    def answer_loss(self, inputs: BatchFeature, tokens: torch.Tensor) -> torch.Tensor:
+        """Cross entropy of the answers in `dialogues`, given what `look` made of their pictures, (B, N, D)."""
+        embeds = self.captioner.get_input_embeddings()(inputs["input_ids"])  # (B, T, D)
+        places = inputs["input_ids"] == self.captioner.config.image_token_id  # (B, T)
+        embeds = embeds.masked_scatter(places[..., None], tokens.to(embeds.dtype))
+        positions, _ = self.captioner.model.get_rope_index(
+            inputs["input_ids"],
+            inputs["mm_token_type_ids"],
+            inputs["image_grid_thw"],
+            attention_mask=inputs["attention_mask"],
+        )
+        logits = self.captioner(
+            inputs_embeds=embeds,
+            attention_mask=inputs["attention_mask"],
+            position_ids=positions,
+            logits_to_keep=inputs["answers"].shape[1] + 1,
+        ).logits[:, :-1]  # (B, answer length, vocabulary): each predicts the next token
+        return F.cross_entropy(logits.flatten(0, 1).float(), inputs["answers"].flatten(), ignore_index=IGNORED)
+
+
+def dialogues(
+    processor: Qwen2_5_VLProcessor, items: Sequence[Item], worn: Sequence[bool], pictures: Sequence[Image.Image]
+) -> BatchFeature:
+    """Question and true answer for each picture, left-padded, with the answers' own tokens as "answers".
+
+    Args:
+        worn: Whether the picture is the item's photo, or else its product picture.
+        pictures: In the captioner's size.
+
+    Returns:
+        What the model takes; "answers" is (B, length of the longest), filled up with `IGNORED` on the left.
+    """
+    texts, answers = [], []
+    for item, is_worn in zip(items, worn, strict=True):
+        prompt = caption_prompt(item.category, "person" if is_worn else "garment")
+        chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
+        answer = f"{item.caption}{processor.tokenizer.eos_token}"
+        texts.append(processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) + answer)
+        answers.append(processor.tokenizer(answer).input_ids)
+    inputs = processor(
+        text=texts, images=list(pictures), do_resize=False, padding=True, padding_side="left", return_tensors="pt"
+    )
+    longest = max(map(len, answers))
+    inputs["answers"] = torch.tensor([[IGNORED] * (longest - len(answer)) + answer for answer in answers])
+    return inputs
+
+
+def build_processor(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLProcessor:
+    """Turns chat and pictures into tokens and patches, as in the published checkpoints."""
+    return Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(size=PIXELS),
+        tokenizer=tokenizer,
+        video_processor=Qwen2VLVideoProcessor(),
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def build_captioner(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLForConditionalGeneration:
+    """With random weights; as wide for pictures as for text, and with full attention in every layer."""
+    token = tokenizer.convert_tokens_to_ids
+    rotary = WIDTH // HEADS // 2  # rotary frequencies of a head, shared out to time, height and width
+    across = 3 * rotary // 8
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": WIDTH,
+            "intermediate_size": 2 * WIDTH,
+            "num_hidden_layers": TEXT_LAYERS,
+            "num_attention_heads": HEADS,
+            "num_key_value_heads": HEADS,
+            "max_position_embeddings": 1024,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 1e4,
+                "mrope_section": [rotary - 2 * across, across, across],
+            },
+            "bos_token_id": None,
+            "eos_token_id": token("<|im_end|>"),
+            "pad_token_id": token("<|endoftext|>"),
+        },
+        vision_config={
+            "depth": VISION_LAYERS,
+            "hidden_size": WIDTH,
+            "intermediate_size": 2 * WIDTH,
+            "num_heads": HEADS,
+            "out_hidden_size": WIDTH,
+            "fullatt_block_indexes": list(range(VISION_LAYERS)),
+        },
+        image_token_id=token("<|image_pad|>"),
+        video_token_id=token("<|video_pad|>"),
+        vision_start_token_id=token("<|vision_start|>"),
+        vision_end_token_id=token("<|vision_end|>"),
+        tie_word_embeddings=True,
+    )
+    model = Qwen2_5_VLForConditionalGeneration(config)
+    model.generation_config.eos_token_id = [token("<|im_end|>"), token("<|endoftext|>")]
+    model.generation_config.pad_token_id = token("<|endoftext|>")
+    return model

@@ -1,0 +1,118 @@
+"""Drawn people as training data: the items of a DressCode layout that `python -m drawn_people` wrote, as tensors.
+
+Letters: B items, H W picture size.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+from temu_vtoff.masks import CATEGORY_LABELS, GREY
+from temu_vtoff.pictures import open_picture
+
+if TYPE_CHECKING:
+    import torch
+
+CATEGORIES = tuple(CATEGORY_LABELS)
+Kind = Literal["photo", "greyed", "product"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One person wearing one garment of interest."""
+
+    category: str
+    photo: Path
+    product: Path
+    label_map: Path
+    caption: str
+    attributes: dict[str, str]
+
+    def open_photo(self) -> Image.Image:
+        """The person."""
+        return open_picture(self.photo)
+
+    def open_product(self) -> Image.Image:
+        """The garment's product picture."""
+        return open_picture(self.product)
+
+    def read_labels(self) -> np.ndarray:
+        """(H, W) uint8 ids of the photo's label map."""
+        with Image.open(self.label_map) as image:
+            return np.asarray(image)
+
+
+def read_items(root: Path, split: str, count: int | None = None) -> list[Item]:
+    """The items of a split, category after category.
+
+    Args:
+        root: Where `python -m drawn_people --layout dresscode` wrote.
+        split: "train" or "test".
+        count: The first so many, equally from each category; all when left out.
+
+    Raises:
+        FileNotFoundError: There are no drawn people in `root`.
+    """
+    items = []
+    for category in CATEGORIES:
+        truth = root / "truth" / f"{split}_{category}.jsonl"
+        if not truth.is_file():
+            raise FileNotFoundError(
+                f"{root} holds no drawn people ({truth.name} is missing): write them with `python -m drawn_people "
+                f"--layout dresscode --output {root}`."
+            )
+        rows = truth.read_text(encoding="utf-8").splitlines()
+        for row in rows[: None if count is None else count // len(CATEGORIES)]:
+            facts = json.loads(row)
+            folder, name = root / category, facts["id"]
+            items.append(
+                Item(
+                    category=category,
+                    photo=folder / "images" / f"{name}_0.jpg",
+                    product=folder / "images" / f"{name}_1.jpg",
+                    label_map=folder / "label_maps" / f"{name}_4.png",
+                    caption=facts["caption"],
+                    attributes=facts["attributes"],
+                )
+            )
+    return items
+
+
+def read_pictures(items: Sequence[Item], kind: Kind) -> torch.Tensor:
+    """(B, 3, H, W) uint8; all of one size.
+
+    Args:
+        kind: The person, the person with the garment greyed out as the pipeline does it, or the product picture.
+    """
+    import torch
+
+    opened = [item.open_product() if kind == "product" else item.open_photo() for item in items]
+    sizes = {picture.size for picture in opened}
+    if len(sizes) > 1:
+        raise ValueError(f"the pictures are of several sizes, {sorted(sizes)}; draw them all in one.")
+    pictures = torch.from_numpy(np.stack([np.asarray(picture) for picture in opened])).permute(0, 3, 1, 2)
+    if kind == "greyed":
+        pictures = torch.where(garment_masks(read_label_maps(items), items)[:, None], GREY, pictures)
+    return pictures
+
+
+def read_label_maps(items: Sequence[Item]) -> torch.Tensor:
+    """(B, H, W) uint8 ids of `temu_vtoff.masks.LABELS`."""
+    import torch
+
+    return torch.from_numpy(np.stack([item.read_labels() for item in items]))
+
+
+def garment_masks(labels: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
+    """(B, H, W) bool: where a label map (B, H, W) has the item's garment."""
+    import torch
+
+    wanted = [torch.tensor(CATEGORY_LABELS[item.category], device=labels.device) for item in items]
+    return torch.stack([torch.isin(one, ids.to(one.dtype)) for one, ids in zip(labels, wanted, strict=True)])

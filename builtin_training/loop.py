@@ -1,0 +1,200 @@
+"""The training loop that the parts share: batches, learning rate, moving average, checkpoints, log."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.jsonl"
+MAX_GRADIENT_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step's place in the run, and its randomness."""
+
+    number: int
+    total: int
+    items: list[int]
+    generator: torch.Generator
+
+    @property
+    def progress(self) -> float:
+        """From 0 at the first step to 1 at the end."""
+        return self.number / self.total
+
+
+def add_arguments(
+    parser: argparse.ArgumentParser, *, steps: int, batch_size: int, learning_rate: float, ema_decay: float = 0.998
+) -> None:
+    """The flags of every training script, with that script's defaults."""
+    add = parser.add_argument
+    add("--data_root", type=Path, required=True, help="folder that `python -m drawn_people --layout dresscode` wrote")
+    add("--output_dir", type=Path, required=True, help="gets the part, its checkpoint and its log")
+    add("--steps", type=int, default=steps, help="length of the whole run; the learning rate falls to zero over it")
+    add("--batch_size", type=int, default=batch_size)
+    add("--learning_rate", type=float, default=learning_rate, help="its peak, after --warmup_steps")
+    add("--warmup_steps", type=int, default=100)
+    add("--weight_decay", type=float, default=0.01)
+    add("--ema_decay", type=float, default=ema_decay, help="of the moving average of the weights, which is kept")
+    add("--seed", type=int, default=0)
+    add("--resume", action="store_true", help="go on from the checkpoint in --output_dir, if there is one")
+    add("--log_steps", type=int, default=20)
+    add("--checkpoint_steps", type=int, default=250)
+    add("--validation_steps", type=int, default=500)
+    add("--validation_items", type=int, default=96, help="of the test split, spread over the categories")
+    add("--mixed_precision", choices=("no", "bf16"), default="bf16")
+    add("--device", help="cpu, cuda or mps; the best there is when left out")
+
+
+def train(
+    model: nn.Module,
+    loss: Callable[[nn.Module, Step], dict[str, torch.Tensor]],
+    validate: Callable[[nn.Module], dict[str, float]],
+    num_items: int,
+    args: argparse.Namespace,
+) -> nn.Module:
+    """Trains in place with AdamW, warm-up and cosine, and returns the moving average of the weights.
+
+    Args:
+        model: Everything that is trained, heads that are not kept included.
+        loss: The losses of one step by name, scalars; "loss" is what to minimise. Dropout and the like may draw from
+            torch's default generator, which is seeded for each step.
+        validate: Numbers to log, of the moving average.
+        num_items: How many training items there are; a step has the positions of its own.
+        args: As by `add_arguments`.
+
+    Raises:
+        FileExistsError: `args.output_dir` holds a checkpoint and `args.resume` is false.
+        FloatingPointError: The loss is not finite.
+    """
+    import torch
+
+    from temu_vtoff.devices import choose_device
+    from temu_vtoff.files import writable_folder
+    from temu_vtoff.training.step_sampler import StepSampler, step_generator
+
+    folder = writable_folder(args.output_dir)
+    device = choose_device(args.device)
+    model = model.to(device)
+    average = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=_moving_average(args.ema_decay), use_buffers=False
+    )
+    optimizer = torch.optim.AdamW(_parameter_groups(model, args.weight_decay), lr=args.learning_rate, betas=(0.9, 0.99))
+    start, seconds = _load_checkpoint(folder, args.resume, model, average, optimizer)
+    _truncate_log(folder / LOG, start)
+    began = time.monotonic() - seconds
+
+    batches = StepSampler(num_items, args.batch_size, start, args.steps, args.seed)
+    for number, items in enumerate(batches, start):
+        generator = step_generator(args.seed, number, 0)
+        torch.manual_seed(generator.initial_seed())
+        for group in optimizer.param_groups:
+            group["lr"] = args.learning_rate * _rate(number, args.warmup_steps, args.steps)
+        model.train()
+        with torch.autocast(device.type, torch.bfloat16, enabled=args.mixed_precision == "bf16"):
+            losses = loss(model, Step(number, args.steps, items, generator))
+        if not torch.isfinite(losses["loss"]):
+            raise FloatingPointError(f"The loss at step {number} is {losses['loss'].item()}; lower --learning_rate.")
+        optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
+        optimizer.step()
+        average.update_parameters(model)
+
+        done = number + 1
+        if done % args.log_steps == 0:
+            _log(folder / LOG, done, began, {name: value.item() for name, value in losses.items()})
+        if done % args.validation_steps == 0 or done == args.steps:
+            _log(folder / LOG, done, began, _validated(average.module, validate))
+        if done % args.checkpoint_steps == 0 or done == args.steps:
+            _save_checkpoint(folder, done, time.monotonic() - began, model, average, optimizer)
+    return average.module.eval()
+
+
+def _validated(model: nn.Module, validate: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
+    import torch
+
+    model.eval()
+    with torch.no_grad():
+        return {f"validation_{name}": value for name, value in validate(model).items()}
+
+
+def _rate(number: int, warmup: int, total: int) -> float:
+    """Factor on the learning rate: linear warm-up, then half a cosine down to zero at the end."""
+    return min(1.0, (number + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * number / total))
+
+
+def _moving_average(decay: float) -> Callable:
+    """Exponential, but close to the plain mean at first: the initial weights are soon forgotten."""
+    import torch
+
+    @torch.no_grad()
+    def update(average: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:
+        torch._foreach_lerp_(average, current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+
+    return update
+
+
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Norms, biases and other vectors are not decayed."""
+    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def _save_checkpoint(folder: Path, step: int, seconds: float, model, average, optimizer) -> None:
+    import torch
+
+    state = {
+        "step": step,
+        "seconds": seconds,
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    temporary = folder / f".{CHECKPOINT}.tmp"
+    torch.save(state, temporary)
+    temporary.replace(folder / CHECKPOINT)
+
+
+def _load_checkpoint(folder: Path, resume: bool, model, average, optimizer) -> tuple[int, float]:
+    """Steps done and seconds spent so far; zero without a checkpoint."""
+    import torch
+
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return 0, 0.0
+    if not resume:
+        raise FileExistsError(
+            f"{folder} holds a checkpoint: go on from it with --resume, or name another --output_dir."
+        )
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(state["model"])
+    average.load_state_dict(state["average"])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["step"], state["seconds"]
+
+
+def _log(path: Path, step: int, began: float, numbers: dict[str, float]) -> None:
+    row = {"step": step, "minutes": round((time.monotonic() - began) / 60, 2)}
+    row |= {name: float(f"{value:.5g}") for name, value in numbers.items()}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _truncate_log(path: Path, step: int) -> None:
+    """Drops what was logged after the checkpoint that the run goes on from."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), encoding="utf-8")

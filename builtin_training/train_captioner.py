@@ -1,0 +1,157 @@
+"""Trains the built-in captioner: stock Qwen2.5-VL, small, to answer `caption_prompt` for photos and product pictures.
+
+    python -m builtin_training.train_captioner --data_root runs/drawn --output_dir runs/captioner
+
+In the first half of the run only the vision tower is taught, by label maps and attributes; then everything is, and
+the language model learns to answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+import command_line
+from builtin_training import loop
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+    from transformers import Qwen2_5_VLProcessor
+
+    from builtin_training.captioner import TaughtCaptioner
+    from builtin_training.data import Item
+    from temu_vtoff.captioning import Captioner
+
+LOOKING_ONLY = 0.5  # of the run
+PHOTO_SHARE = 0.7  # of the pictures; the others are product pictures
+MAX_CUT = 10  # pixels that may be cut off at each border
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_line.parser(__doc__)
+    loop.add_arguments(parser, steps=3000, batch_size=32, learning_rate=1e-3)
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> None:
+    import torch
+
+    from builtin_training import data
+    from builtin_training.captioner import TaughtCaptioner, build_processor, dialogues
+    from builtin_training.tokenizers_from_text import qwen_tokenizer
+    from temu_vtoff.captioning import SOURCES, Captioner, caption_prompt
+
+    train_items = data.read_items(args.data_root, "train")
+    test_items = data.read_items(args.data_root, "test", args.validation_items)
+    prompts = [caption_prompt(category, source) for category in data.CATEGORIES for source in SOURCES]
+    tokenizer = qwen_tokenizer([*prompts, *(item.caption for item in train_items)])
+    processor = build_processor(tokenizer)
+    torch.manual_seed(args.seed)
+    taught = TaughtCaptioner(tokenizer)
+
+    def loss(taught: TaughtCaptioner, step: loop.Step) -> dict[str, torch.Tensor]:
+        items = [train_items[i] for i in step.items]
+        worn = [bool(x < PHOTO_SHARE) for x in torch.rand(len(items), generator=step.generator)]
+        pictures, label_maps = open_pictures(items, worn, step.generator)
+        looking_only = step.progress < LOOKING_ONLY
+        if looking_only:
+            inputs = processor.image_processor(pictures, do_resize=False, return_tensors="pt")
+        else:
+            inputs = dialogues(processor, items, worn, pictures)
+        inputs = inputs.to(taught.questions.weight.device)
+        tokens = taught.look(inputs)
+        losses = {
+            "labels": taught.label_loss(tokens[worn], label_maps),
+            "attributes": taught.attributes.loss(taught.find_attributes(tokens, items), items),
+        }
+        if not looking_only:
+            losses["answer"] = taught.answer_loss(inputs, tokens)
+        losses["loss"] = sum(losses.values())
+        return losses
+
+    def validate(taught: TaughtCaptioner) -> dict[str, float]:
+        told = attributes_told(Captioner(taught.captioner, processor), test_items)
+        return attributes_seen(taught, processor, test_items) | told
+
+    taught = loop.train(taught, loss, validate, len(train_items), args)
+    folder = args.output_dir / "captioner"
+    taught.captioner.to(torch.float16).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    print(f"The captioner is in {folder}.")
+
+
+def open_pictures(
+    items: list[Item], worn: list[bool], generator: torch.Generator | None = None
+) -> tuple[list[Image.Image], torch.Tensor]:
+    """Photo or product picture of each item, in the captioner's size.
+
+    Args:
+        generator: When given, flips the pictures and cuts their borders at random.
+
+    Returns:
+        B pictures, and the label maps of those that are photos, uint8.
+    """
+    import numpy as np
+    import torch
+    from PIL import Image, ImageOps
+
+    from builtin_training.captioner import PICTURE_SIZE
+
+    def vary(layer: Image.Image, cuts: list[int], flip: bool, resample: Image.Resampling) -> Image.Image:
+        left, top, right, bottom = cuts
+        box = (left, top, layer.width - right, layer.height - bottom)
+        layer = layer.resize(PICTURE_SIZE, resample, box)
+        return ImageOps.mirror(layer) if flip else layer
+
+    pictures, label_maps = [], []
+    for item, is_worn in zip(items, worn, strict=True):
+        cuts, flip = [0, 0, 0, 0], False
+        if generator is not None:
+            cuts = torch.randint(MAX_CUT + 1, (4,), generator=generator).tolist()
+            flip = bool(torch.rand((), generator=generator) < 0.5)
+        picture = item.open_photo() if is_worn else item.open_product()
+        pictures.append(vary(picture, cuts, flip, Image.Resampling.BICUBIC))
+        if is_worn:
+            label_map = Image.fromarray(item.read_labels())
+            label_maps.append(np.asarray(vary(label_map, cuts, flip, Image.Resampling.NEAREST)))
+    return pictures, torch.from_numpy(np.stack(label_maps))
+
+
+def attributes_seen(taught: TaughtCaptioner, processor: Qwen2_5_VLProcessor, items: list[Item]) -> dict[str, float]:
+    """Attributes that the heads read off the vision tower's tokens: the share that is right."""
+    numbers = {}
+    for source, is_worn in (("person", True), ("garment", False)):
+        shares = []
+        for start in range(0, len(items), 32):
+            batch = items[start : start + 32]
+            pictures = [item.open_photo() if is_worn else item.open_product() for item in batch]
+            inputs = processor.image_processor(pictures, return_tensors="pt").to(taught.questions.weight.device)
+            found = taught.find_attributes(taught.look(inputs), batch)
+            shares.append(taught.attributes.accuracy(found, batch) * len(batch))
+        numbers[f"seen_{source}"] = sum(shares) / len(items)
+    return numbers
+
+
+def attributes_told(captioner: Captioner, items: list[Item]) -> dict[str, float]:
+    """Attributes in greedy captions, of photos and of product pictures: the share that is right."""
+    from drawn_people.attributes import attributes_from_caption
+
+    numbers = {}
+    for source in ("person", "garment"):
+        right = total = 0
+        for start in range(0, len(items), 32):
+            batch = items[start : start + 32]
+            pictures = [item.open_photo() if source == "person" else item.open_product() for item in batch]
+            captions = captioner(pictures, [item.category for item in batch], source, temperature=0)
+            for item, caption in zip(batch, captions, strict=True):
+                told = attributes_from_caption(caption)
+                right += sum(told.get(name) == word for name, word in item.attributes.items())
+                total += len(item.attributes)
+        numbers[f"told_{source}"] = right / total
+    return numbers
+
+
+if __name__ == "__main__":
+    command_line.run(main, parse_args(sys.argv[1:]))

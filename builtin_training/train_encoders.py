@@ -1,0 +1,111 @@
+"""Trains the built-in text and vision encoders together: two CLIP pairs by contrast, and all by what they should know.
+
+    python -m builtin_training.train_encoders --data_root runs/drawn --output_dir runs/encoders
+
+The vision encoders see photos and product pictures, and their embeddings are pulled towards the text embedding of the
+garment's caption. Linear heads, thrown away afterwards, see to it that the embeddings hold more than tells captions
+apart: vision embeddings must give the garment's attributes and a thumbnail of its product picture, text embeddings
+the attributes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+import command_line
+from builtin_training import loop
+
+if TYPE_CHECKING:
+    import torch
+
+    from builtin_training.data import Item
+    from builtin_training.encoders import Encoders
+
+SHORTENED_SHARE = 0.3  # of the captions lack some attributes, as captions of half hidden garments do
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_line.parser(__doc__)
+    loop.add_arguments(parser, steps=1500, batch_size=32, learning_rate=1e-3)
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> None:
+    import torch
+    from torch.nn import functional as F
+
+    from builtin_training import data
+    from builtin_training.encoders import THUMBNAIL, Encoders, build_image_processor, build_tokenizers
+
+    train_items = data.read_items(args.data_root, "train")
+    test_items = data.read_items(args.data_root, "test", args.validation_items)
+    processor = build_image_processor()
+    torch.manual_seed(args.seed)
+    encoders = Encoders(build_tokenizers([item.caption for item in train_items]))
+
+    def prepare(items: list[Item]) -> tuple[torch.Tensor, torch.Tensor]:
+        products = data.read_pictures(items, "product")
+        pixel_values = processor([*data.read_pictures(items, "photo"), *products], return_tensors="pt").pixel_values
+        return pixel_values, F.adaptive_avg_pool2d(products / 255, THUMBNAIL).to(encoders.device)
+
+    def loss(encoders: Encoders, step: loop.Step) -> dict[str, torch.Tensor]:
+        items = [shortened(train_items[i], step.generator) for i in step.items]
+        losses = encoders.losses(items, *prepare(items))
+        losses["loss"] = losses["contrast"] + losses["attributes"] + 5 * losses["thumbnail"]
+        return losses
+
+    def validate(encoders: Encoders) -> dict[str, float]:
+        return evaluate(encoders, test_items, *prepare(test_items))
+
+    encoders = loop.train(encoders, loss, validate, len(train_items), args)
+    encoders.save_pretrained(args.output_dir)
+    print(f"The encoders, their tokenizers and the image processor are in {args.output_dir}.")
+
+
+def shortened(item: Item, generator: torch.Generator) -> Item:
+    """The item, at times with only some of its attributes, which its caption then names."""
+    import dataclasses
+
+    import torch
+
+    from drawn_people.attributes import caption_from_attributes
+
+    if torch.rand((), generator=generator) >= SHORTENED_SHARE:
+        return item
+    kept = torch.rand(len(item.attributes), generator=generator) < 0.5
+    named = dict(
+        pair for pair, keep in zip(item.attributes.items(), kept, strict=True) if keep or pair[0] == "Cloth Type"
+    )
+    return dataclasses.replace(item, attributes=named, caption=caption_from_attributes(named))
+
+
+def evaluate(
+    encoders: Encoders, items: list[Item], pixel_values: torch.Tensor, thumbnails: torch.Tensor
+) -> dict[str, float]:
+    """Attributes right by each encoder, captions found for a picture among all the items', thumbnail error."""
+    from torch.nn import functional as F
+
+    from builtin_training.encoders import PAIRS, TOKENIZERS
+
+    numbers = {}
+    captions = [item.caption for item in items]
+    texts = {name: encoders.embed_texts(name, captions) for name in TOKENIZERS}
+    for name, embeddings in texts.items():
+        numbers[f"attributes_{name}"] = encoders.attributes[name].accuracy(embeddings, items)
+    for text, vision in PAIRS:
+        embeddings = encoders.embed_pictures(vision, pixel_values).float()
+        by_kind = dict(zip(("photos", "products"), embeddings.chunk(2), strict=True))
+        for kind, pictures in by_kind.items():
+            numbers[f"attributes_{vision}_{kind}"] = encoders.attributes[vision].accuracy(pictures, items)
+            nearest = (F.normalize(pictures, dim=-1) @ F.normalize(texts[text], dim=-1).T).argmax(dim=1)
+            found = [captions[i] == caption for i, caption in zip(nearest, captions, strict=True)]
+            numbers[f"retrieval_{vision}_{kind}"] = sum(found) / len(found)
+            drawn = encoders.draw_thumbnails(vision, pictures, items)
+            numbers[f"thumbnail_{vision}_{kind}"] = (drawn - thumbnails).abs().mean().item()
+    return numbers
+
+
+if __name__ == "__main__":
+    command_line.run(main, parse_args(sys.argv[1:]))

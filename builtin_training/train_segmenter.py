@@ -1,0 +1,159 @@
+"""Trains the built-in segmenter: stock SegFormer, small, with the labels of the clothes model.
+
+python -m builtin_training.train_segmenter --data_root runs/drawn --output_dir runs/segmenter
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+import command_line
+from builtin_training import loop
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
+
+MAX_ROTATION = 8.0  # degrees
+SCALES = (0.7, 1.25)  # of the picture's content
+MAX_SHIFT = 0.12  # of the picture's size
+BRIGHTNESS = (0.75, 1.25)
+LEFT_AND_RIGHT = ((9, 10), (12, 13), (14, 15))  # labels that a flip exchanges: shoes, legs, arms
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_line.parser(__doc__)
+    loop.add_arguments(parser, steps=2000, batch_size=16, learning_rate=2e-3)
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> None:
+    import torch
+    from torch.nn import functional as F
+
+    from builtin_training import data
+
+    train_items = data.read_items(args.data_root, "train")
+    test_items = data.read_items(args.data_root, "test", args.validation_items)
+    torch.manual_seed(args.seed)
+    processor = build_processor()
+    segmenter = build_segmenter()
+
+    def loss(segmenter: SegformerForSemanticSegmentation, step: loop.Step) -> dict[str, torch.Tensor]:
+        items = [train_items[i] for i in step.items]
+        pictures, labels = augment(
+            data.read_pictures(items, "photo") / 255, data.read_label_maps(items), step.generator
+        )
+        logits = segmenter(normalize(pictures, processor).to(segmenter.device)).logits.float()
+        logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear")  # (B, labels, H, W)
+        return {"loss": F.cross_entropy(logits, labels.long().to(logits.device))}
+
+    def validate(segmenter: SegformerForSemanticSegmentation) -> dict[str, float]:
+        return garment_iou(segmenter, processor, test_items)
+
+    segmenter = loop.train(segmenter, loss, validate, len(train_items), args)
+    segmenter.to(torch.float16).save_pretrained(args.output_dir / "segmenter")
+    processor.save_pretrained(args.output_dir / "segmenter")
+    print(f"The segmenter is in {args.output_dir / 'segmenter'}.")
+
+
+def build_processor() -> SegformerImageProcessor:
+    """Resizes any photo to the size of the drawn ones."""
+    from transformers import SegformerImageProcessor
+
+    return SegformerImageProcessor(size={"height": 256, "width": 192})
+
+
+def build_segmenter() -> SegformerForSemanticSegmentation:
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    from temu_vtoff.masks import LABELS
+
+    config = SegformerConfig(
+        hidden_sizes=[24, 48, 96, 128],
+        depths=[2, 2, 2, 2],
+        num_attention_heads=[1, 2, 4, 4],
+        decoder_hidden_size=96,
+        classifier_dropout_prob=0.0,
+        drop_path_rate=0.0,
+        id2label=dict(enumerate(LABELS)),
+        label2id={name: number for number, name in enumerate(LABELS)},
+    )
+    return SegformerForSemanticSegmentation(config)
+
+
+def normalize(pictures: torch.Tensor, processor: SegformerImageProcessor) -> torch.Tensor:
+    """What the processor makes of pictures (B, 3, H, W) in [0, 1] that have its size already."""
+    import torch
+
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (processor.image_mean, processor.image_std))
+    return (pictures - mean) / std
+
+
+def augment(
+    pictures: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flips, turns, scales, shifts and lightens or darkens each picture, and its label map with it.
+
+    Args:
+        pictures: (B, 3, H, W) in [0, 1].
+        labels: (B, H, W) uint8.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    count, _, height, width = pictures.shape
+
+    def between(low: float, high: float) -> torch.Tensor:
+        return low + (high - low) * torch.rand(count, generator=generator)
+
+    flip = torch.rand(count, generator=generator) < 0.5
+    angle = torch.deg2rad(between(-MAX_ROTATION, MAX_ROTATION))
+    scale = 1 / between(*SCALES)
+    mirror = torch.where(flip, -1.0, 1.0)
+    aspect = height / width
+    rows = [
+        torch.stack([mirror * scale * angle.cos(), -scale * angle.sin() * aspect, between(-MAX_SHIFT, MAX_SHIFT)], -1),
+        torch.stack([mirror * scale * angle.sin() / aspect, scale * angle.cos(), between(-MAX_SHIFT, MAX_SHIFT)], -1),
+    ]
+    grid = F.affine_grid(torch.stack(rows, 1), list(pictures.shape), align_corners=False)
+    pictures = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+    moved = F.grid_sample(labels[:, None].float(), grid, "nearest", padding_mode="border", align_corners=False)
+    moved = moved[:, 0].to(torch.uint8)
+
+    exchange = torch.arange(256, dtype=torch.uint8)
+    for left, right in LEFT_AND_RIGHT:
+        exchange[left], exchange[right] = right, left
+    labels = torch.where(flip[:, None, None], exchange[moved.long()], moved)
+    brightness = between(*BRIGHTNESS).view(-1, 1, 1, 1)
+    return (pictures * brightness).clamp(0, 1), labels
+
+
+def garment_iou(
+    segmenter: SegformerForSemanticSegmentation, processor: SegformerImageProcessor, items: list
+) -> dict[str, float]:
+    """Intersection over union of the wanted garment's mask, mean over the items of each category and over these."""
+    import torch
+    from torch.nn import functional as F
+
+    from builtin_training import data
+
+    by_category: dict[str, list[float]] = {}
+    for start in range(0, len(items), 32):
+        batch = items[start : start + 32]
+        pixels = processor([item.open_photo() for item in batch], return_tensors="pt").pixel_values
+        truth = data.read_label_maps(batch)
+        logits = F.interpolate(segmenter(pixels.to(segmenter.device)).logits, truth.shape[-2:], mode="bilinear")
+        found = data.garment_masks(logits.argmax(dim=1).cpu(), batch)
+        wanted = data.garment_masks(truth, batch)
+        ious = (found & wanted).sum(dim=(1, 2)) / (found | wanted).sum(dim=(1, 2)).clamp(min=1)
+        for item, iou in zip(batch, ious, strict=True):
+            by_category.setdefault(item.category, []).append(iou.item())
+    means = {f"iou_{name}": sum(values) / len(values) for name, values in by_category.items()}
+    return means | {"iou": torch.tensor(list(means.values())).mean().item()}
+
+
+if __name__ == "__main__":
+    command_line.run(main, parse_args(sys.argv[1:]))

@@ -1,0 +1,21 @@
+"""A few drawn people, as the training scripts read them."""
+
+from pathlib import Path
+
+import pytest
+
+from builtin_training.data import Item, read_items
+from drawn_people.layouts import write_dresscode
+
+
+@pytest.fixture(scope="session")
+def drawn_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three training people and one test person of each category, 192x256."""
+    root = tmp_path_factory.mktemp("drawn")
+    write_dresscode(root, train=3, test=1, seed=5)
+    return root
+
+
+@pytest.fixture(scope="session")
+def items(drawn_root: Path) -> list[Item]:
+    return read_items(drawn_root, "train")

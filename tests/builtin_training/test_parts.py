@@ -1,0 +1,108 @@
+"""What the parts learn from: crops, augmented label maps, contrast, dialogues."""
+
+import dataclasses
+
+import torch
+
+from builtin_training import data, train_segmenter, train_vae
+from builtin_training.captioner import IGNORED, TaughtCaptioner, build_processor, dialogues
+from builtin_training.encoders import PAIRS, Encoders, build_image_processor, build_tokenizers, contrastive_loss
+from builtin_training.tokenizers_from_text import qwen_tokenizer
+from builtin_training.train_captioner import open_pictures
+from builtin_training.train_encoders import shortened
+from temu_vtoff.captioning import caption_prompt
+
+
+def test_a_new_vae_passes_the_signal_on() -> None:
+    """Its residual blocks start as shortcuts, so that what comes out depends on what goes in, in scale."""
+    vae = train_vae.build_vae([8, 16, 16, 16])
+    pictures = torch.rand(2, 3, 64, 64) * 2 - 1
+    decoded = vae.decode(vae.encode(pictures).latent_dist.mode()).sample
+    assert decoded.shape == pictures.shape
+    assert 0.1 < (decoded[0] - decoded[1]).std() < 10
+
+
+def test_crops_are_parts_of_the_pictures(items: list[data.Item]) -> None:
+    crops = train_vae.cut_crops(items, 64, torch.Generator().manual_seed(0))
+    assert crops.shape == (9, 3, 64, 64)
+    assert -1 <= crops.min() < crops.max() <= 1
+    whole = train_vae.cut_crops(items[:1] * 8, 192, torch.Generator().manual_seed(0))
+    assert len({crop.mean().item() for crop in whole}) > 2  # several kinds, mirrored or not
+
+
+def test_a_flip_exchanges_left_and_right(items: list[data.Item]) -> None:
+    labels = data.read_label_maps(items)
+    pictures = data.read_pictures(items, "photo") / 255
+    left, right = train_segmenter.LEFT_AND_RIGHT[2]
+
+    def arms_reach(labels: torch.Tensor, label: int) -> torch.Tensor:
+        columns = torch.arange(labels.shape[-1]).expand_as(labels)
+        return torch.stack([row[one == label].float().mean() for row, one in zip(columns, labels, strict=True)])
+
+    for seed in range(4):
+        _, moved = train_segmenter.augment(pictures, labels, torch.Generator().manual_seed(seed))
+        before = arms_reach(labels, left) - arms_reach(labels, right)
+        after = arms_reach(moved, left) - arms_reach(moved, right)
+        seen = before.isfinite() & after.isfinite() & (before.abs() > 30)
+        assert seen.any()
+        assert torch.equal(before[seen].sign(), after[seen].sign())
+
+
+def test_augmented_label_maps_follow_their_pictures(items: list[data.Item]) -> None:
+    labels = torch.where(data.garment_masks(data.read_label_maps(items), items), 4, 0).to(torch.uint8)
+    pictures = (labels[:, None] == 4).float().expand(-1, 3, -1, -1)  # white where the label is
+    moved_pictures, moved = train_segmenter.augment(pictures, labels, torch.Generator().manual_seed(1))
+    white = moved_pictures[:, 0] > 0.5 * min(train_segmenter.BRIGHTNESS)
+    assert ((moved == 4) == white).float().mean() > 0.98
+    assert ((moved == 4) != (labels == 4)).float().mean() > 0.02
+
+
+def test_contrast_takes_texts_that_read_alike_for_the_same(items: list[data.Item]) -> None:
+    twins = [items[0], dataclasses.replace(items[1], caption=items[0].caption), items[3]]
+    texts = torch.eye(4)[[0, 0, 1]]
+    right = contrastive_loss(texts.repeat(2, 1), texts, twins)
+    wrong = contrastive_loss(texts[[2, 0, 1]].repeat(2, 1), texts, twins)
+    assert right < 0.9 < wrong  # what can't be told apart is shared: log 2 and log 4 for the twins
+
+
+def test_shortened_captions_name_what_is_left(items: list[data.Item]) -> None:
+    cut = [shortened(item, torch.Generator().manual_seed(seed)) for seed in range(20) for item in items]
+    assert any(len(short.attributes) < 4 for short in cut)
+    for short in cut:
+        assert short.caption.startswith(f"a {short.attributes['Cloth Type']}")
+        assert all(word in short.caption for word in short.attributes.values())
+
+
+def test_every_encoder_gets_gradients(items: list[data.Item]) -> None:
+    encoders = Encoders(build_tokenizers([item.caption for item in items]))
+    products = data.read_pictures(items[:2], "product")
+    pixels = build_image_processor()([*data.read_pictures(items[:2], "photo"), *products], return_tensors="pt")
+    assert pixels.pixel_values.shape == (4, 3, 224, 224)
+    losses = encoders.losses(items[:2], pixels.pixel_values, torch.rand(2, 3, 8, 6))
+    sum(losses.values()).backward()
+    for name, part in encoders.parts.items():
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters()), name
+    assert len(PAIRS) == 2
+
+
+def test_dialogues_end_with_the_answer_and_the_loss_is_the_models_own(items: list[data.Item]) -> None:
+    some, worn = [items[0], items[4], items[8]], [True, False, True]
+    prompts = [caption_prompt(category) for category in data.CATEGORIES]
+    processor = build_processor(qwen_tokenizer([*prompts, *(item.caption for item in items)]))
+    pictures, label_maps = open_pictures(some, worn)
+    assert len(label_maps) == 2
+    inputs = dialogues(processor, some, worn, pictures)
+    for ids, answer, item in zip(inputs["input_ids"], inputs["answers"], some, strict=True):
+        answer = answer[answer != IGNORED]
+        assert torch.equal(ids[-len(answer) :], answer)
+        assert processor.tokenizer.decode(answer) == f"{item.caption}<|im_end|>"
+
+    taught = TaughtCaptioner(processor.tokenizer).eval()
+    answers = inputs.pop("answers")
+    labels = torch.full_like(inputs["input_ids"], IGNORED)
+    labels[:, -answers.shape[1] :] = answers
+    with torch.no_grad():
+        own = taught.captioner(**inputs, labels=labels).loss
+        inputs["answers"] = answers
+        ours = taught.answer_loss(inputs, taught.look(inputs))
+    assert torch.allclose(own, ours, atol=1e-4)

@@ -1,0 +1,84 @@
+"""The training scripts from end to end, for a step or two, and the built-in folder that comes of them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builtin_training import assemble, train_captioner, train_encoders, train_segmenter, train_vae
+from temu_vtoff.captioning import Captioner
+from temu_vtoff.segmentation import ClothSegmenter
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def runs(drawn_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All parts, hardly trained."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, script, flags in (
+        ("vae", train_vae, ["--block_out_channels", "8", "8", "16", "16"]),
+        ("encoders", train_encoders, []),
+        ("segmenter", train_segmenter, []),
+        ("captioner", train_captioner, ["--steps", "2"]),
+    ):
+        common = ["--data_root", str(drawn_root), "--output_dir", str(folder / name), "--steps", "1"]
+        small = ["--batch_size", "3", "--validation_items", "3", "--mixed_precision", "no"]
+        script.main(script.parse_args([*common, *small, *flags]))
+    return folder
+
+
+def test_the_parts_load_as_what_they_are(runs: Path, drawn_root: Path) -> None:
+    from builtin_training.data import read_items
+
+    photo = read_items(drawn_root, "test")[0].open_photo()
+    (label_map,) = ClothSegmenter.from_pretrained(runs / "segmenter" / "segmenter").label_maps([photo])
+    assert label_map.shape == (256, 192)
+    (caption,) = Captioner.from_pretrained(runs / "captioner" / "captioner")(photo, "dresses", max_new_tokens=4)
+    assert "\n" not in caption
+
+
+def test_assembled_without_transformers_then_with_them(runs: Path, tmp_path: Path) -> None:
+    import torch
+
+    from temu_vtoff import FeatureExtractor, TryOffPipeline, TryOffTransformer
+
+    shape = {"num_layers": 1, "num_attention_heads": 1, "attention_head_dim": 64, "pooled_projection_dim": 128}
+    transformers, output = tmp_path / "transformers", tmp_path / "builtin"
+    output.mkdir()
+    flags = ["--runs", str(runs), "--transformers", str(transformers), "--output_dir", str(output)]
+    assemble.main(assemble.parse_args(flags))
+    assert (output / "segmenter" / "config.json").is_file() and (output / "captioner" / "config.json").is_file()
+    assert (output / "tryoff" / "vae").is_dir() and not (output / "tryoff" / "model_index.json").exists()
+
+    FeatureExtractor(sample_size=32, in_channels=33, **shape).save_pretrained(transformers / "transformer_vton")
+    generator = TryOffTransformer(
+        sample_size=32, in_channels=16, joint_attention_dim=128, caption_projection_dim=64, **shape
+    )
+    generator.save_pretrained(transformers / "transformer")
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    FlowMatchEulerDiscreteScheduler(shift=2.0).save_pretrained(transformers / "scheduler")
+    assemble.main(assemble.parse_args(flags))
+    pipeline = TryOffPipeline.from_pretrained(output / "tryoff")
+    assert not pipeline.config.rescale_clip_input_twice
+    embeds, pooled, *_ = pipeline.encode_captions(["a shirt with regular fit", ""])
+    assert embeds.shape == (2, 2 * 32, 128) and pooled.shape == (2, 128)
+    assert pipeline.encode_image(torch.rand(2, 3, 256, 192)).shape == (2, 128)
+
+
+def test_too_large_a_file_is_not_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"0" * 100)
+    monkeypatch.setattr(assemble, "MAX_FILE", 99)
+    with pytest.raises(ValueError, match=r"model\.safetensors has 0\.0 MB"):
+        assemble.check_sizes(tmp_path)
+
+
+def test_missing_data_is_one_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "builtin_training.train_vae", "--data_root", str(tmp_path)]
+    result = subprocess.run(
+        [*command, "--output_dir", str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 2
+    assert "holds no drawn people" in result.stderr and "Traceback" not in result.stderr
