@@ -20,7 +20,8 @@ from drawn_people.person import DrawnPerson, draw_person, label_map_to_lip
 from temu_vtoff.files import write_text
 from temu_vtoff.pictures import save_picture
 
-TEST_SEEDS = 1 << 40  # test people start here, beyond any number of training people
+# Seeds of people: a data set's seed owns a range of 2^20, and test people lie beyond every training person.
+SEEDS_PER_SET, LARGEST_SEED, TEST_SEEDS = 1 << 20, (1 << 29) - 1, 1 << 62
 PHASES = ("train", "test")
 Progress = Callable[[Iterable], Iterable]
 
@@ -58,7 +59,7 @@ def write_dresscode(
         progress: Wraps the iteration over finished people, as tqdm does.
 
     Raises:
-        ValueError: Negative counts, no people at all, or an impossible size.
+        ValueError: Impossible counts, seed or size.
     """
     root = Path(root)
     for category in CATEGORIES:
@@ -99,13 +100,16 @@ def write_vitonhd(
 def _items(train: int, test: int, seed: int, categories: Iterable[str]) -> list[Item]:
     if train < 0 or test < 0 or train + test == 0:
         raise ValueError(f"{train} training and {test} test people can't be written; give at least one in all.")
-    if seed < 0:
-        raise ValueError(f"seed {seed} is negative; give 0 or more.")
+    if max(train, test) > SEEDS_PER_SET:
+        raise ValueError(f"{max(train, test)} people per category are too many; give at most {SEEDS_PER_SET}.")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"seed {seed} is not possible; give 0 to {LARGEST_SEED}.")
+    first = seed * SEEDS_PER_SET
     items = []
     for category in categories:
         # The test people's numbers follow the training people's; their seeds never meet, whatever the counts.
-        items += [Item("train", category, n, (seed << 20) + n) for n in range(train)]
-        items += [Item("test", category, train + n, TEST_SEEDS + (seed << 20) + n) for n in range(test)]
+        items += [Item("train", category, n, first + n) for n in range(train)]
+        items += [Item("test", category, train + n, TEST_SEEDS + first + n) for n in range(test)]
     return items
 
 

@@ -59,13 +59,19 @@ class DrawnPerson:
 def draw_person(seed: int, category: str | None = None, width: int = 192, height: int = 256) -> DrawnPerson:
     """Draws a person from a seed; seed and category determine everything, the size only the resolution.
 
+    Upper-body garments show their hem; where the lower body is asked for, the top is tucked in, and only its product
+    picture shows its length.
+
     Args:
+        seed: 0 or more.
         category: One of CATEGORIES, surely worn; None: any.
         width, height: In the proportion 3:4.
 
     Raises:
-        ValueError: Unknown category, or a size that is not 3:4 or too small.
+        ValueError: Negative seed, unknown category, or a size that is not 3:4 or too small.
     """
+    if seed < 0:
+        raise ValueError(f"seed {seed} is negative; give 0 or more.")
     if category is not None and category not in CATEGORIES:
         raise ValueError(f"category {category!r} is unknown; give one of {', '.join(CATEGORIES)}.")
     if width < 96 or width * 4 != height * 3:

@@ -1,0 +1,48 @@
+import itertools
+
+import pytest
+
+from drawn_people import CATEGORIES, draw_person
+from drawn_people.attributes import VOCABULARY, attributes_from_caption, caption_from_attributes
+
+
+def test_caption_has_the_agreed_form() -> None:
+    attributes = {
+        "Cloth Type": "t-shirt",
+        "Waist": "natural",
+        "Fit": "regular",
+        "Hem": "straight",
+        "Neckline": "crew",
+        "Sleeve Length": "short",
+        "Cloth Length": "hip",
+    }
+    caption = "a t-shirt with natural waist, regular fit, straight hem, crew neckline, short sleeves, hip length"
+    assert caption_from_attributes(attributes) == caption
+    assert caption_from_attributes({"Cloth Type": "jeans"}) == "a jeans"
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_caption_and_attributes_are_inverse_for_every_word(category: str) -> None:
+    words = VOCABULARY[category]
+    longest = max(len(values) for values in words.values())
+    for i, shift in itertools.product(range(longest), range(3)):
+        attributes = {key: values[(i + shift * n) % len(values)] for n, (key, values) in enumerate(words.items())}
+        assert attributes_from_caption(caption_from_attributes(attributes)) == attributes
+
+
+def test_junk_gives_what_can_be_found() -> None:
+    assert attributes_from_caption("") == {}
+    assert attributes_from_caption("§§ lorem, ipsum 42!") == {}
+    found = attributes_from_caption("  The garment is A Shirt Dress, with LONG sleeves; purple, and V neckline...")
+    assert found == {"Cloth Type": "shirt dress", "Sleeve Length": "long", "Neckline": "v"}
+    assert attributes_from_caption("slim fit, loose fit")["Fit"] == "slim"
+    assert "Waist" not in attributes_from_caption("a hoodie with midnight waist")
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_drawn_captions_keep_to_the_vocabulary(category: str) -> None:
+    for seed in range(8):
+        garment = draw_person(seed, category, 96, 128).garments[category]
+        assert list(garment.attributes) == list(VOCABULARY[category])
+        assert all(value in VOCABULARY[category][key] for key, value in garment.attributes.items())
+        assert attributes_from_caption(garment.caption) == garment.attributes

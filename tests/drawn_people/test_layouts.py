@@ -1,0 +1,134 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drawn_people import CATEGORIES
+from drawn_people.attributes import caption_from_attributes
+from drawn_people.layouts import write_dresscode, write_vitonhd
+
+SIZE = (96, 128)
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def pairs(path: Path) -> list[list[str]]:
+    return [line.split() for line in path.read_text().splitlines()]
+
+
+def test_dresscode_layout_is_complete_and_reproducible(tmp_path: Path) -> None:
+    write_dresscode(tmp_path / "a", 3, 4, seed=2, width=96, height=128)
+    write_dresscode(tmp_path / "b", 3, 4, seed=2, width=96, height=128, workers=2)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    for category in CATEGORIES:
+        folder = tmp_path / "a" / category
+        train, paired = pairs(folder / "train_pairs.txt"), pairs(folder / "test_pairs_paired.txt")
+        unpaired = pairs(folder / "test_pairs_unpaired.txt")
+        assert (len(train), len(paired), len(unpaired)) == (3, 4, 4)
+        assert all(person[:6] == garment[:6] for person, garment in train + paired)
+        assert all(person[:6] != garment[:6] for person, garment in unpaired)
+        assert sorted(garment for _, garment in unpaired) == sorted(garment for _, garment in paired)
+        for person, garment in train + paired:
+            item = person.split("_")[0]
+            with Image.open(folder / "images" / person) as photo, Image.open(folder / "images" / garment) as product:
+                assert photo.size == product.size == SIZE
+                assert photo.format == "JPEG" and photo.layer == [(1, 1, 1, 0), (2, 1, 1, 1), (3, 1, 1, 1)]  # 4:4:4
+            with Image.open(folder / "label_maps" / f"{item}_4.png") as labels:
+                assert labels.mode == "L" and labels.size == SIZE and np.asarray(labels).max() <= 17
+            keypoints = json.loads((folder / "keypoints" / f"{item}_2.json").read_text())["keypoints"]
+            assert len(keypoints) == 18 and all(len(point) == 4 for point in keypoints)
+            assert all(point[3] in (-1, number) for number, point in enumerate(keypoints))
+
+
+def test_truth_agrees_with_the_captions(tmp_path: Path) -> None:
+    write_dresscode(tmp_path, 2, 2, width=96, height=128)
+    for category in CATEGORIES:
+        for phase, items in (("train", ["000000", "000001"]), ("test", ["000002", "000003"])):
+            captions = json.loads((tmp_path / "truth" / f"{phase}_{category}.json").read_text())
+            lines = (tmp_path / "truth" / f"{phase}_{category}.jsonl").read_text().splitlines()
+            rows = [json.loads(line) for line in lines]
+            assert list(captions) == [row["id"] for row in rows] == items
+            for row in rows:
+                assert captions[row["id"]] == [row["caption"]] == [caption_from_attributes(row["attributes"])]
+                assert len(row["color"]) == 3 and row["pattern"]
+
+
+def test_train_and_test_people_differ(tmp_path: Path) -> None:
+    write_dresscode(tmp_path, 3, 3, width=96, height=128)
+    pictures = [path.read_bytes() for path in (tmp_path / "dresses" / "images").glob("*_0.jpg")]
+    assert len(pictures) == len(set(pictures)) == 6
+
+
+def test_vitonhd_layout_is_complete(tmp_path: Path) -> None:
+    write_vitonhd(tmp_path, 2, 3, width=96, height=128)
+    assert [person == garment for person, garment in pairs(tmp_path / "train_pairs.txt")] == [True, True]
+    test = pairs(tmp_path / "test_pairs.txt")
+    assert len(test) == 3 and all(person != garment for person, garment in test)
+    for phase, names in (("train", pairs(tmp_path / "train_pairs.txt")), ("test", test)):
+        for person, garment in names:
+            for folder, name in (("image", person), ("cloth", garment), ("cloth-mask", garment)):
+                with Image.open(tmp_path / phase / folder / name) as picture:
+                    assert picture.size == SIZE
+            with Image.open(tmp_path / phase / "image-parse-v3" / f"{Path(person).stem}.png") as labels:
+                assert 5 in np.asarray(labels) and np.asarray(labels).max() <= 19
+
+
+def test_a_rerun_draws_only_what_is_missing(tmp_path: Path) -> None:
+    write_dresscode(tmp_path, 2, 1, width=96, height=128)
+    before = files(tmp_path)
+    kept, lost = (tmp_path / "dresses" / "images" / name for name in ("000000_0.jpg", "000001_1.jpg"))
+    time = kept.stat().st_mtime_ns
+    lost.unlink()
+    write_dresscode(tmp_path, 2, 1, width=96, height=128)
+    assert files(tmp_path) == before
+    assert kept.stat().st_mtime_ns == time
+
+
+def test_growing_a_folder_leaves_no_stale_people(tmp_path: Path) -> None:
+    write_dresscode(tmp_path / "grown", 1, 1, width=96, height=128)
+    write_dresscode(tmp_path / "grown", 2, 1, width=96, height=128)
+    write_dresscode(tmp_path / "fresh", 2, 1, width=96, height=128)
+    assert files(tmp_path / "grown") == files(tmp_path / "fresh")
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "drawn_people", *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(("layout", "there"), [("dresscode", "dresses/train_pairs.txt"), ("vitonhd", "test_pairs.txt")])
+def test_command(tmp_path: Path, layout: str, there: str) -> None:
+    size = ("--width", "96", "--height", "128")
+    done = command("--layout", layout, "--train", "1", "--test", "1", *size, "--output", str(tmp_path / "data"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data" / there).exists()
+    assert "data" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--width", "100"), "3:4"),
+        (("--train", "-1"), "-1 training"),
+        (("--train", "0", "--test", "0"), "at least one"),
+        (("--seed", "-3"), "seed -3"),
+        (("--workers", "0"), "--workers 0"),
+        (("--layout", "coco"), "invalid choice"),
+    ],
+)
+def test_bad_arguments_end_in_one_sentence(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    done = command("--output", str(tmp_path / "data"), "--train", "1", "--test", "0", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    done = command("--output", str(tmp_path / "taken"), "--train", "1", "--test", "0")
+    assert done.returncode == 2 and "can't be made" in done.stderr
