@@ -192,7 +192,10 @@ class Captioner:
             200, self.max_pixels // self._token_side**2
         )  # qwen-vl-utils takes 200; one visual token must fit across
         if ratio > limit:
-            raise ValueError(f"the picture is {image.width}x{image.height}, too elongated to be seen; crop it.")
+            raise ValueError(
+                f"the picture is {image.width}x{image.height}, too elongated to be seen with max_pixels "
+                f"{self.max_pixels}; crop it."
+            )
         picture = {"type": "image", "image": image, "min_pixels": self.min_pixels, "max_pixels": self.max_pixels}
         return [{"role": "user", "content": [picture, {"type": "text", "text": prompt}]}]
 

@@ -1,0 +1,147 @@
+"""precompute_utils/captioning_qwen.py on single pictures, imported, called and run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import skimage.data
+from PIL import Image
+from tiny_models import save_tiny_qwen
+
+import command_line
+from precompute_utils import captioning_qwen
+from precompute_utils.captioning_qwen import Captioner
+from temu_vtoff import builtin
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    return str(save_tiny_qwen(tmp_path_factory.mktemp("qwen")))
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(skimage.data.astronaut()).resize((90, 120)).save(path)
+    return path
+
+
+@pytest.fixture
+def call(capsys):
+    """Runs the script in this process: exit status, standard output, standard error."""
+
+    def run(*argv: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            command_line.run(captioning_qwen.main, captioning_qwen.parse_args([str(word) for word in argv]))
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "how", [[ROOT / "precompute_utils/captioning_qwen.py"], ["-m", "precompute_utils.captioning_qwen"]]
+)
+def test_as_a_subprocess(model, photo, tmp_path, how):
+    arguments = ["--pretrained_model_name_or_path", model, "--image_path", photo, "--image_category", "dresses"]
+    arguments += ["--output_path", tmp_path / "outputs/new/caption.txt", "--max_new_tokens", "8"]
+    command = list(map(str, [sys.executable, *how, *arguments]))
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ)
+    assert answer.returncode == 0, answer.stderr
+    (expected,) = Captioner.from_pretrained(model)(Image.open(photo), "dresses", max_new_tokens=8)
+    assert (tmp_path / "outputs/new/caption.txt").read_text("utf-8") == expected + "\n"
+    assert answer.stdout.startswith(f"{tmp_path / 'outputs/new/caption.txt'}: ")
+
+
+def test_importing_is_light():
+    code = (
+        "import sys; import precompute_utils.captioning_qwen; print(sorted({'torch', 'transformers'} & {*sys.modules}))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_every_flag_counts(model, photo, tmp_path, call):
+    def caption(*flags: object) -> str:
+        output = tmp_path / "caption.txt"
+        status, _, err = call(
+            *("--pretrained_model_name_or_path", model, "--image_path", photo, "--output_path", output),
+            *("--max_new_tokens", 12, *flags),
+        )
+        assert status == 0, err
+        (line,) = output.read_text("utf-8").splitlines()
+        return line
+
+    plain = caption()
+    assert caption("--seed", 0, "--temperature", 0.2, "--image_category", "upper_body", "--device", "cpu") == plain
+    others = [
+        caption(*flags)
+        for flags in (
+            ("--temperature", 5),
+            ("--temperature", 5, "--seed", 1),
+            ("--temperature", 0),
+            ("--image_category", "dresses"),
+            ("--caption_source", "garment"),
+            ("--max_pixels", 4 * 28 * 28),
+            ("--max_new_tokens", 3),
+        )
+    ]
+    assert len({plain, *others}) == 8
+    assert caption("--temperature", 0, "--seed", 7) == others[2]
+
+
+def test_the_picture_is_turned_upright(model, photo, tmp_path, call):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    with Image.open(photo) as picture:
+        picture.rotate(-90, expand=True).save(tmp_path / "turned.png", exif=exif)
+    lines = []
+    for path in (photo, tmp_path / "turned.png"):
+        arguments = ("--image_path", path, "--output_path", tmp_path / "caption.txt", "--max_new_tokens", 12)
+        assert call("--pretrained_model_name_or_path", model, *arguments)[0] == 0
+        lines.append((tmp_path / "caption.txt").read_text("utf-8"))
+    assert lines[0] == lines[1]
+
+
+def test_the_built_in_captioner_says_what_it_knows(model, photo, tmp_path, call, monkeypatch):
+    monkeypatch.setattr(builtin, "resolve", lambda name, part: model if name == builtin.BUILTIN else name)
+    arguments = ("--image_path", photo, "--output_path", tmp_path / "caption.txt", "--max_new_tokens", 8)
+    status, _, err = call("--pretrained_model_name_or_path", "builtin", *arguments)
+    assert status == 0 and "drawn people only" in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--image_path", "none.png"), "no picture at none.png"),
+        (("--image_path", "broken.png"), "broken.png can't be read as a picture"),
+        (("--output_path", "caption.json"), "--output_path is caption.json; give a .txt file"),
+        (("--output_path", "photo.png/caption.txt"), "output folder photo.png can't be made"),
+        (("--temperature", "-1"), "temperature is -1.0; give 0 or more"),
+        (("--max_pixels", "10"), "max_pixels is 10; give at least 784"),
+        (("--device", "abacus"), "--device abacus is no device"),
+        (("--pretrained_model_name_or_path", "/no/where"), "no folder /no/where"),
+        (("--pretrained_model_name_or_path", "nobody/nothing"), "hub can't be reached"),
+    ],
+)
+def test_mistakes_get_one_sentence_and_status_2(model, photo, call, monkeypatch, flags, words):
+    monkeypatch.chdir(photo.parent)
+    Path("broken.png").write_bytes(photo.read_bytes()[:400])
+    good = ("--pretrained_model_name_or_path", model, "--image_path", photo, "--output_path", "caption.txt")
+    status, out, err = call(*good, *flags)
+    assert status == 2 and out == "" and not Path("caption.txt").exists()
+    (line,) = err.strip().splitlines()
+    assert line.startswith("error: ") and words in line
+
+
+@pytest.mark.parametrize(
+    "flags", [(), ("--image_category", "all"), ("--max_new_tokens", "0"), ("--caption_source", "shop")]
+)
+def test_wrong_flags(flags, photo, call):
+    paths = ("--image_path", photo, "--output_path", "caption.txt") if flags else ()
+    status, _, err = call(*paths, *flags)
+    assert status == 2 and "usage:" in err

@@ -1,0 +1,381 @@
+"""SegCloth.py, imported and as a command: photos of every kind, folders that were left half done, every mistake."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+from tiny_models import save_tiny_segformer
+from transformers import SegformerForSemanticSegmentation
+
+import command_line
+import SegCloth
+from SegCloth import GarmentNotFoundError, batch_segment_clothing, segment_clothing
+from temu_vtoff import builtin
+from temu_vtoff.checkpoints import CheckpointError, HubUnreachableError
+from temu_vtoff.segmentation import LABELS, ClothSegmenter
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    return str(save_tiny_segformer(tmp_path_factory.mktemp("segformer")))
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    return Image.fromarray(skimage.data.astronaut()).resize((90, 120))
+
+
+@pytest.fixture(scope="module")
+def shares(model, photo) -> dict[str, float]:
+    """The share of the photo that the random model gives each label but the background, the largest first."""
+    (label_map,) = ClothSegmenter.from_pretrained(model).label_maps([photo])
+    counts = np.bincount(label_map.ravel(), minlength=len(LABELS))
+    return {LABELS[i]: counts[i] / counts.sum() for i in np.argsort(-counts) if i > 0}
+
+
+@pytest.fixture(scope="module")
+def clothes(shares) -> list[str]:
+    """What plays the garment: the label that the random model likes best."""
+    return [next(iter(shares))]
+
+
+@pytest.fixture(scope="module")
+def dress_model(tmp_path_factory) -> str:
+    """A segmenter that sees a dress everywhere."""
+    folder = save_tiny_segformer(tmp_path_factory.mktemp("dress"))
+    model = SegformerForSemanticSegmentation.from_pretrained(folder)
+    model.decode_head.classifier.weight.data.zero_()
+    model.decode_head.classifier.bias.data.zero_()[LABELS.index("Dress")] = 1
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def folder(tmp_path, photo) -> Path:
+    """Photos whose names collide, a subfolder, two files that are no pictures, and one that a Mac left."""
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.png", "a.jpg", "b.png", "sub/a.png", "sub/c.webp"):
+        photo.save(folder / name)
+    (folder / "broken.jpg").write_bytes((folder / "a.jpg").read_bytes()[:900])
+    (folder / "empty.png").touch()
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "._a.jpg").write_bytes(b"\0" * 10)
+    return folder
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    """Runs SegCloth.py in this process: exit status, standard output, standard error."""
+    monkeypatch.setattr("warnings.showwarning", None)  # put back afterwards: the command sets its own
+
+    def run(*argv: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            command_line.run(SegCloth.main, SegCloth.parse_args([str(word) for word in argv]))
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return run
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.png")}
+
+
+# One photo
+
+
+def test_importing_is_light():
+    code = (
+        "import sys; from SegCloth import segment_clothing; print(sorted({'torch', 'transformers'} & {*sys.modules}))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_masks_of_a_photo(model, photo, clothes, tmp_path):
+    binary, fine = segment_clothing(photo, clothes=clothes, model=model)
+    assert (binary.mode, binary.size, fine.mode, fine.size) == ("L", photo.size, "RGB", photo.size)
+    inside = np.asarray(binary) == 255
+    assert inside.any() and (np.asarray(binary)[~inside] == 0).all() and not inside.all()
+    assert (np.asarray(fine)[inside] == 128).all()
+    assert np.array_equal(np.asarray(fine)[~inside], np.asarray(photo)[~inside])
+    photo.save(tmp_path / "photo.png")
+    for path in (tmp_path / "photo.png", str(tmp_path / "photo.png")):
+        assert segment_clothing(path, clothes=clothes, model=model)[0] == binary
+
+
+def to_16_bit(photo: Image.Image) -> Image.Image:
+    return Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257)
+
+
+@pytest.mark.parametrize(
+    "convert", [*(lambda p, m=m: p.convert(m) for m in ("RGBA", "P", "L", "CMYK", "1")), to_16_bit]
+)
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_photos_of_every_mode(model, photo, tmp_path, convert, ending):
+    other = convert(photo)
+    everything = [name for name in LABELS if name != "Background"]
+    binary, fine = segment_clothing(other, clothes=everything, model=model)
+    assert (binary.mode, binary.size, fine.mode, fine.size) == ("L", photo.size, "RGB", photo.size)
+    if ending == "tif" or other.mode != "CMYK":
+        other.save(tmp_path / f"photo.{ending}")
+        assert segment_clothing(tmp_path / f"photo.{ending}", clothes=everything, model=model)[0] == binary
+
+
+def test_exif_rotation_comes_first(model, photo, clothes, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn me a quarter to the right"
+    photo.rotate(90, expand=True).save(tmp_path / "turned.png", exif=exif)
+    expected, _ = segment_clothing(photo, clothes=clothes, model=model)
+    for turned in (tmp_path / "turned.png", Image.open(tmp_path / "turned.png")):
+        binary, fine = segment_clothing(turned, clothes=clothes, model=model)
+        assert binary == expected and fine.size == photo.size
+
+
+def test_categories(dress_model, photo, recwarn):
+    dress, _ = segment_clothing(photo, category="dresses", model=dress_model)
+    assert dress.getextrema() == (255, 255) and not recwarn
+    with pytest.warns(UserWarning, match="No Upper-clothes in the picture: Dress serves as the upper_body garment"):
+        assert segment_clothing(photo, model=dress_model)[0] == dress
+    with pytest.raises(GarmentNotFoundError, match=r"no lower_body garment .* found instead: Dress") as caught:
+        segment_clothing(photo, category="lower_body", model=dress_model)
+    assert isinstance(caught.value, ValueError) and caught.value.found == ["Dress"]
+
+
+def test_wrong_arguments_show_before_the_model_is_loaded(photo, tmp_path):
+    with pytest.raises(ValueError, match="choose one of upper_body"):
+        segment_clothing(photo, category="hat", model=tmp_path)
+    with pytest.raises(FileNotFoundError, match="no picture at"):
+        segment_clothing(tmp_path / "photo.png", model=tmp_path)
+    with pytest.raises(ValueError, match="no device"):
+        segment_clothing(photo, model=tmp_path, device="abacus")
+    with pytest.raises(CheckpointError, match="segmenter"):
+        segment_clothing(photo, model=tmp_path)
+
+
+def test_the_model_is_loaded_once_and_kept(model, photo, clothes, monkeypatch):
+    loaded, load = [], ClothSegmenter.from_pretrained
+    monkeypatch.setattr(ClothSegmenter, "from_pretrained", lambda *args: loaded.append(args) or load(*args))
+    SegCloth._load.cache_clear()
+    with ThreadPoolExecutor(4) as pool:
+        masks = list(pool.map(lambda _: segment_clothing(photo, clothes=clothes, model=model)[0], range(8)))
+    assert len(loaded) == 1
+    assert all(mask == masks[0] for mask in masks)
+
+
+def test_without_the_hub_the_built_in_model_serves_with_a_warning(model, photo, clothes, monkeypatch):
+    monkeypatch.setattr(builtin, "resolve", lambda name, part: model if name == builtin.BUILTIN else name)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"the hub can't be reached.*drawn people only"):
+            binary, _ = segment_clothing(photo, clothes=clothes, model="nobody/nothing")
+    assert binary == segment_clothing(photo, clothes=clothes, model=model)[0]
+
+
+# Folders
+
+
+def test_a_folder(model, folder, clothes, tmp_path):
+    report = batch_segment_clothing(
+        folder, tmp_path / "out", clothes=clothes, model=model, batch_size=2, progress=False
+    )
+    stems = ("a_jpg", "a_png", "b", "sub/a", "sub/c")
+    assert set(contents(tmp_path / "out")) == {
+        f"{stem}_{kind}.png" for stem in stems for kind in ("binary_mask", "fine_mask")
+    }
+    assert sorted(report.failed) == [folder / "broken.jpg", folder / "empty.png"]
+    assert all("can't be read as a picture" in reason for reason in report.failed.values())
+    assert len(report.written) == 5 and not report.skipped and not report.substituted
+    binary, fine = segment_clothing(folder / "b.png", clothes=clothes, model=model)
+    assert np.mean(np.asarray(Image.open(tmp_path / "out/b_binary_mask.png")) != np.asarray(binary)) < 1e-3
+    assert Image.open(tmp_path / "out/b_fine_mask.png").size == fine.size
+
+
+def test_absent_garments_and_substitutes_are_reported(dress_model, folder, tmp_path):
+    report = batch_segment_clothing(folder, tmp_path / "lower", "lower_body", model=dress_model, progress=False)
+    assert (
+        "no lower_body garment (Skirt or Pants) in the picture; found instead: Dress" in report.failed[folder / "b.png"]
+    )
+    assert not report.written and not contents(tmp_path / "lower")
+    report = batch_segment_clothing(folder, tmp_path / "upper", "upper_body", model=dress_model, progress=False)
+    assert len(report.written) == 5
+    assert report.substituted == dict.fromkeys(report.written, "Dress")
+
+
+def test_finished_files_are_skipped_and_missing_ones_made_alike(model, folder, clothes, tmp_path):
+    def run():
+        return batch_segment_clothing(
+            folder, tmp_path / "out", clothes=clothes, model=model, batch_size=3, progress=False
+        )
+
+    run()
+    made = contents(tmp_path / "out")
+    (tmp_path / "out/a_png_binary_mask.png").unlink()
+    (tmp_path / "out/sub/c_fine_mask.png").unlink()
+    kept = (tmp_path / "out/b_fine_mask.png").stat().st_mtime_ns
+    report = run()
+    assert sorted(report.written) == [folder / "a.png", folder / "sub/c.webp"]
+    assert sorted(report.skipped) == [folder / "a.jpg", folder / "b.png", folder / "sub/a.png"]
+    assert (tmp_path / "out/b_fine_mask.png").stat().st_mtime_ns == kept
+    assert contents(tmp_path / "out") == made
+
+
+def test_masks_beside_the_photos_are_not_taken_for_photos(model, folder, clothes):
+    first = batch_segment_clothing(folder, folder, clothes=clothes, model=model, progress=False)
+    second = batch_segment_clothing(folder, folder, clothes=clothes, model=model, progress=False)
+    assert sorted(second.skipped) == sorted(first.written)
+    assert not second.written
+
+
+def test_masks_made_otherwise_are_not_taken_for_finished(model, folder, clothes, shares, tmp_path):
+    other = [list(shares)[1]]
+    batch_segment_clothing(folder, tmp_path / "out", clothes=clothes, model=model, progress=False)
+    made = contents(tmp_path / "out")
+    with pytest.raises(ValueError, match=f"made with {model} for {clothes[0]}, not {model} for {other[0]}"):
+        batch_segment_clothing(folder, tmp_path / "out", clothes=other, model=model, progress=False)
+    assert contents(tmp_path / "out") == made
+    report = batch_segment_clothing(
+        folder, tmp_path / "out", clothes=other, model=model, overwrite=True, progress=False
+    )
+    assert len(report.written) == 5
+    assert all(old != new for old, new in zip(made.values(), contents(tmp_path / "out").values(), strict=True))
+
+
+def test_folders_that_do_not_serve(model, folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        batch_segment_clothing(tmp_path / "nowhere", tmp_path / "out", model=model)
+    (tmp_path / "void").mkdir()
+    with pytest.raises(ValueError, match="no pictures in the folder"):
+        batch_segment_clothing(tmp_path / "void", tmp_path / "out", model=model)
+    with pytest.raises(ValueError, match="output folder"):
+        batch_segment_clothing(folder, folder / "a.png", model=model)
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        batch_segment_clothing(folder, tmp_path / "out", model=model, batch_size=0)
+
+
+def test_a_folder_is_refused_without_the_hub(folder, tmp_path):
+    with pytest.raises(HubUnreachableError, match=r"check the network.*drawn people the model builtin"):
+        batch_segment_clothing(folder, tmp_path / "out", model="nobody/nothing")
+
+
+def test_killed_half_way_and_finished(model, photo, clothes, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(40):
+        photo.resize((300 + i, 400)).save(photos / f"{i:02}.jpg")
+    arguments = {"clothes": clothes, "model": model, "batch_size": 4, "progress": False}
+    batch_segment_clothing(photos, tmp_path / "whole", **arguments)
+
+    command = [sys.executable, "SegCloth.py", "--img_dir", photos, "--out_dir", tmp_path / "out", "--batch_size", "4"]
+    command += ["--model", model, "--clothes", *clothes]
+    process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    deadline = time.time() + 100
+    while len(list(tmp_path.glob("out/*_binary_mask.png"))) < 8 and process.poll() is None and time.time() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    done = [path for path in tmp_path.glob("out/*.png") if not path.name.startswith(".")]
+    assert process.returncode == -signal.SIGKILL and 16 <= len(done) < 80
+    for path in done:
+        assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
+
+    report = batch_segment_clothing(photos, tmp_path / "out", **arguments)
+    assert len(report.skipped) >= 8 and len(report.skipped) + len(report.written) == 40
+    finished = {name: data for name, data in contents(tmp_path / "out").items() if not name.startswith(".")}
+    assert finished == contents(tmp_path / "whole")
+
+
+# The command
+
+
+def test_command_on_a_photo_as_a_subprocess(model, photo, clothes, tmp_path):
+    photo.save(tmp_path / "photo.jpg")
+    command = [sys.executable, ROOT / "SegCloth.py", "--image_path", "photo.jpg", "--out_dir", "outputs/masks"]
+    command += ["--model", model, "--clothes", *clothes]
+    answer = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.split() == ["outputs/masks/photo_binary_mask.png", "outputs/masks/photo_fine_mask.png"]
+    assert "warning" not in answer.stderr
+    with Image.open(tmp_path / "outputs/masks/photo_binary_mask.png") as mask:
+        assert mask.mode == "L" and mask.size == photo.size
+
+
+def test_command_on_a_folder(model, folder, clothes, tmp_path, call):
+    arguments = ("--img_dir", folder, "--out_dir", tmp_path / "out", "--model", model, "--clothes", *clothes)
+    status, out, err = call(*arguments, "--batch_size", 2, "--num_workers", 1)
+    assert status == 1
+    assert out == f"{tmp_path / 'out'}: 5 made, 0 made earlier, 2 failed\n"
+    assert f"{folder / 'broken.jpg'}: can't be read as a picture" in err
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert record["arguments"]["clothes"] == clothes and str(folder / "empty.png") in record["failures"]
+    (folder / "broken.jpg").unlink()
+    (folder / "empty.png").unlink()
+    assert call(*arguments)[:2] == (0, f"{tmp_path / 'out'}: 0 made, 5 made earlier, 0 failed\n")
+
+
+def test_command_says_what_the_built_in_model_knows(model, photo, clothes, tmp_path, call, monkeypatch):
+    monkeypatch.setattr(builtin, "resolve", lambda name, part: model if name == builtin.BUILTIN else name)
+    photo.save(tmp_path / "photo.jpg")
+    arguments = ("--image_path", tmp_path / "photo.jpg", "--out_dir", tmp_path, "--clothes", *clothes, "--model")
+    SegCloth._load.cache_clear()
+    assert "drawn people only" in call(*arguments, "builtin")[2]
+    status, _, err = call(*arguments, "nobody/nothing")
+    assert status == 0 and "BUILT-IN SEGMENTER IS USED INSTEAD" in err
+    SegCloth._load.cache_clear()
+
+
+def test_command_tells_of_substitutes_and_absent_garments(dress_model, folder, tmp_path, call):
+    arguments = ("--out_dir", tmp_path / "out", "--model", dress_model)
+    status, out, err = call("--image_path", folder / "b.png", *arguments)
+    assert status == 0 and len(out.split()) == 2
+    assert err == "warning: No Upper-clothes in the picture: Dress serves as the upper_body garment.\n"
+    status, out, err = call("--image_path", folder / "b.png", "--category", "lower_body", *arguments)
+    assert status == 2 and out == "" and "found instead: Dress" in err
+    status, out, err = call("--img_dir", folder / "sub", "--overwrite", *arguments)
+    assert status == 0 and f"{folder / 'sub/c.webp'}: the garment is absent, Dress taken instead" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--image_path", "none.png"), "no picture at none.png"),
+        (("--image_path", "broken.jpg"), "broken.jpg can't be read as a picture"),
+        (("--image_path", "b.png", "--clothes", "Dres"), "no labels Dres"),
+        (("--image_path", "b.png", "--device", "abacus"), "--device abacus is no device"),
+        (("--image_path", "b.png", "--model", "/no/where"), "no folder /no/where"),
+        (("--image_path", "b.png", "--out_dir", "b.png"), "output folder b.png"),
+        (("--img_dir", "nowhere"), "no folder nowhere"),
+        (("--img_dir", ".", "--model", "nobody/nothing"), "hub can't be reached"),
+    ],
+)
+def test_mistakes_get_one_sentence_and_status_2(model, folder, call, monkeypatch, arguments, words):
+    monkeypatch.chdir(folder)
+    status, out, err = call("--model", model, *arguments)
+    assert status == 2 and out == "" and "Traceback" not in err
+    (line,) = err.strip().splitlines()
+    assert line.startswith("error: ") and words in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--image_path", "a", "--img_dir", "b"),
+        ("--img_dir", "b", "--category", "hat"),
+        ("--img_dir", "b", "--batch_size", "0"),
+    ],
+)
+def test_wrong_flags(arguments, call):
+    status, _, err = call(*arguments)
+    assert status == 2 and "usage:" in err
