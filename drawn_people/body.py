@@ -4,6 +4,7 @@ Figure units: the figure is about 228 high; y points down from the base of the n
 crotch 80, knees 128, ankles 176, soles 186. Side 0 is the picture's left (the person's right), side 1 its right.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -28,11 +29,11 @@ class TorsoFrame:
     shoulder_tilt: float = 0.0
     hip_tilt: float = 0.0
 
-    def _shift(self, y):
+    def _shift(self, y: np.ndarray) -> np.ndarray:
         up = np.clip((HIPS - y) / HIPS, 0, 1.5)
         return HIPS * (self.lean * up + self.curve * up * up) + self.sway * np.maximum(y - HIPS, 0)
 
-    def _slant(self, y):
+    def _slant(self, y: np.ndarray) -> np.ndarray:
         t = np.clip(y / HIPS, 0, 1)
         below = np.clip((y - HIPS) / 90, 0, 1)
         return (self.shoulder_tilt * (1 - t) + self.hip_tilt * t) * (1 - 0.7 * below)
@@ -104,7 +105,7 @@ class Body:
         legs = np.stack([_leg(self, side, 0.07, 0.05) for side in (0, 1)])
         return replace(self, frame=TorsoFrame(), yaw=0.0, arms=arms, legs=legs, light=-0.25, flat=True)
 
-    def keep_legs_within(self, half_width, bottom: float) -> None:
+    def keep_legs_within(self, half_width: Callable[[float], np.ndarray], bottom: float) -> None:
         """Moves the legs together until a skirt hides them, down to its hem.
 
         Args:
@@ -114,11 +115,8 @@ class Body:
         for side, out in ((0, -1), (1, 1)):
             hip, knee, ankle = self.legs[side]
             for height in np.linspace(min(100.0, bottom), min(bottom, ANKLE), 4):
-                joint = (
-                    hip + (knee - hip) * (height - hip[1]) / (knee[1] - hip[1])
-                    if height < knee[1]
-                    else (knee + (ankle - knee) * (height - knee[1]) / (ankle[1] - knee[1]))
-                )
+                start, end = (hip, knee) if height < knee[1] else (knee, ankle)
+                joint = start + (end - start) * (height - start[1]) / (end[1] - start[1])
                 middle = self.frame.to_world(np.array([0.0, height]))[0]
                 excess = out * (joint[0] - middle) + leg_width - float(half_width(height))
                 if excess > 0:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from drawn_people.body import LEG_LABELS, SHOE_LABELS, Body
 from drawn_people.canvas import Canvas, ellipse, moved, ribbon, spline
@@ -42,7 +43,7 @@ class Extras:
         label, color = SHOE_LABELS[side], self.shoe_color
         splay = out * self.toes
 
-        def place(points) -> np.ndarray:
+        def place(points: ArrayLike) -> np.ndarray:
             p = np.array(points, float)
             p[:, 0] += splay * np.clip(p[:, 1] / 10, 0, 1.2)
             return ankle + p

@@ -6,6 +6,7 @@ Coordinates of the head: origin in the middle of the face, chin at 15, crown at 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from drawn_people.body import FACE_LABEL, Body
 from drawn_people.canvas import Canvas, ellipse, ribbon, spline
@@ -41,7 +42,7 @@ class Head:
     beard: float
     phase: float
 
-    def place(self, points) -> np.ndarray:
+    def place(self, points: ArrayLike) -> np.ndarray:
         """Head coordinates -> figure coordinates."""
         p = np.asarray(points, np.float64)
         turn = self.body.head_tilt * 0.9

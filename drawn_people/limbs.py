@@ -40,9 +40,6 @@ class Limb:
         spine = np.stack([np.interp(along, self.along, self.spine[:, i]) for i in (0, 1)], axis=1)
         return Limb(spine, along - start, np.interp(along, self.along, self.half_width))
 
-    def point(self, along: float) -> np.ndarray:
-        return np.array([np.interp(along, self.along, self.spine[:, i]) for i in (0, 1)])
-
     def shape(self) -> list[np.ndarray]:
         return ribbon(self.spine, self.half_width)
 

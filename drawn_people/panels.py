@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from drawn_people.body import Body
-from drawn_people.canvas import spline
+from drawn_people.canvas import Paint, spline
 from drawn_people.folds import Folds
 from drawn_people.limbs import Limb
 from drawn_people.patterns import Texture
@@ -83,7 +83,7 @@ class Tube:
             y = y - 1.6 * (1 - u * u)
         return (seen * half).astype(np.float32), y.astype(np.float32), u.astype(np.float32)
 
-    def paint(self, cloth: Cloth, factor: float = 1.0):
+    def paint(self, cloth: Cloth, factor: float = 1.0) -> Paint:
         """The colour function of the panel."""
 
         def colors(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -145,7 +145,7 @@ class Sleeve:
     crease: bool = False
     faded: bool = False
 
-    def paint(self, cloth: Cloth, factor: float = 1.0):
+    def paint(self, cloth: Cloth, factor: float = 1.0) -> Paint:
         def colors(x: np.ndarray, y: np.ndarray) -> np.ndarray:
             across, along, half = self.limb.project(x, y)
             across = -across
