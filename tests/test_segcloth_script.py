@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def folder(tmp_path, photo) -> Path:
 @pytest.fixture
 def call(capsys, monkeypatch):
     """Runs SegCloth.py in this process: exit status, standard output, standard error."""
-    monkeypatch.setattr("warnings.showwarning", None)  # put back afterwards: the command sets its own
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the command sets its own: put it back
 
     def run(*argv: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
