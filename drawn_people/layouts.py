@@ -1,8 +1,8 @@
 """Writes drawn people as the DressCode and VITON-HD folders, so that every dataset script runs on them unchanged.
 
-The truth that those layouts have no place for lies in `<root>/truth/`: per category and phase (VITON-HD: per phase) a
-caption file `<phase>_<category>.json`, `{item id: [caption]}`, and `<phase>_<category>.jsonl` with attributes, pattern
-and colour of each item.
+The truth that those layouts have no place for lies in `<root>/truth/`: per phase a caption file `<phase>.json`,
+`{item id: [caption]}`, and per phase and category `<phase>_<category>.jsonl` with attributes, pattern and colour of
+each item.
 """
 
 import json
@@ -22,6 +22,7 @@ from temu_vtoff.pictures import save_picture
 
 # Seeds of people: a data set's seed owns a range of 2^20, and test people lie beyond every training person.
 SEEDS_PER_SET, LARGEST_SEED, TEST_SEEDS = 1 << 20, (1 << 29) - 1, 1 << 62
+NUMBERS_PER_CATEGORY = 300_000  # of the six digits that name an item
 PHASES = ("train", "test")
 Progress = Callable[[Iterable], Iterable]
 
@@ -100,16 +101,18 @@ def write_vitonhd(
 def _items(train: int, test: int, seed: int, categories: Iterable[str]) -> list[Item]:
     if train < 0 or test < 0 or train + test == 0:
         raise ValueError(f"{train} training and {test} test people can't be written; give at least one in all.")
-    if max(train, test) > SEEDS_PER_SET:
-        raise ValueError(f"{max(train, test)} people per category are too many; give at most {SEEDS_PER_SET}.")
+    if train + test > NUMBERS_PER_CATEGORY:
+        raise ValueError(f"{train + test} people per category are too many; give at most {NUMBERS_PER_CATEGORY}.")
     if not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"seed {seed} is not possible; give 0 to {LARGEST_SEED}.")
     first = seed * SEEDS_PER_SET
     items = []
-    for category in categories:
-        # The test people's numbers follow the training people's; their seeds never meet, whatever the counts.
-        items += [Item("train", category, n, first + n) for n in range(train)]
-        items += [Item("test", category, train + n, TEST_SEEDS + first + n) for n in range(test)]
+    for index, category in enumerate(categories):
+        # A number is an item's own through phases and categories: caption files name items by it alone. The seeds of
+        # training and test people never meet, whatever the counts.
+        number = index * NUMBERS_PER_CATEGORY
+        items += [Item("train", category, number + n, first + n) for n in range(train)]
+        items += [Item("test", category, number + train + n, TEST_SEEDS + first + n) for n in range(test)]
     return items
 
 
@@ -122,10 +125,12 @@ def _write(
         truth.setdefault((item.phase, item.category), []).append(facts)
     folder = root / "truth"
     folder.mkdir(exist_ok=True)
+    captions: dict[str, dict[str, list[str]]] = {}
     for (phase, category), rows in truth.items():
-        captions = {row["id"]: [row["caption"]] for row in rows}
-        write_text(folder / f"{phase}_{category}.json", json.dumps(captions, indent=1) + "\n")
+        captions.setdefault(phase, {}).update({row["id"]: [row["caption"]] for row in rows})
         write_text(folder / f"{phase}_{category}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    for phase, of_phase in captions.items():
+        write_text(folder / f"{phase}.json", json.dumps(of_phase, indent=1) + "\n")
 
 
 def _map(write_item: Callable[[Item], dict], items: list[Item], workers: int) -> Iterator[dict]:

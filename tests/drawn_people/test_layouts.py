@@ -48,12 +48,13 @@ def test_dresscode_layout_is_complete_and_reproducible(tmp_path: Path) -> None:
 
 def test_truth_agrees_with_the_captions(tmp_path: Path) -> None:
     write_dresscode(tmp_path, 2, 2, width=96, height=128)
-    for category in CATEGORIES:
-        for phase, items in (("train", ["000000", "000001"]), ("test", ["000002", "000003"])):
-            captions = json.loads((tmp_path / "truth" / f"{phase}_{category}.json").read_text())
+    for phase, numbers in (("train", (0, 1)), ("test", (2, 3))):
+        captions = json.loads((tmp_path / "truth" / f"{phase}.json").read_text())
+        assert len(captions) == 2 * len(CATEGORIES)  # an id is one garment's, whatever its category
+        for index, category in enumerate(CATEGORIES):
             lines = (tmp_path / "truth" / f"{phase}_{category}.jsonl").read_text().splitlines()
             rows = [json.loads(line) for line in lines]
-            assert list(captions) == [row["id"] for row in rows] == items
+            assert [row["id"] for row in rows] == [f"{index * 300_000 + number:06d}" for number in numbers]
             for row in rows:
                 assert captions[row["id"]] == [row["caption"]] == [caption_from_attributes(row["attributes"])]
                 assert len(row["color"]) == 3 and row["pattern"]
@@ -82,7 +83,7 @@ def test_vitonhd_layout_is_complete(tmp_path: Path) -> None:
 def test_a_rerun_draws_only_what_is_missing(tmp_path: Path) -> None:
     write_dresscode(tmp_path, 2, 1, width=96, height=128)
     before = files(tmp_path)
-    kept, lost = (tmp_path / "dresses" / "images" / name for name in ("000000_0.jpg", "000001_1.jpg"))
+    kept, lost = (tmp_path / "dresses" / "images" / name for name in ("600000_0.jpg", "600001_1.jpg"))
     time = kept.stat().st_mtime_ns
     lost.unlink()
     write_dresscode(tmp_path, 2, 1, width=96, height=128)
