@@ -4,14 +4,24 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RUN := HF_HUB_OFFLINE=1 $(BIN)/python
 
-.PHONY: demo test lint format clean
+.PHONY: demo test examples assets lint format clean
 
 demo: .venv/installed  ## photos in, product pictures out, with the built-in model
-	$(RUN) inference.py --example_image examples/example1.jpg examples/example2.jpg examples/example3.jpg --category all --output_dir outputs
-	@echo "The product pictures are listed above; outputs/*_panel.png show photo, mask and product side by side."
+	$(RUN) inference.py --example_image examples --category all --output_dir outputs
+	@echo "These are the product pictures; outputs/*_panel.png show photo, mask and product side by side."
 
 test: .venv/installed-dev  ## the test suite
 	$(BIN)/python -m pytest
+
+examples: .venv/installed  ## draws the example photos and makes their outputs anew
+	$(RUN) examples/make_examples.py
+	$(RUN) inference.py --example_image examples/example1.jpg --category upper_body --output_dir examples/outputs
+	$(RUN) inference.py --example_image examples/example2.jpg --category lower_body --output_dir examples/outputs
+	$(RUN) inference.py --example_image examples/example3.jpg --category dresses --output_dir examples/outputs
+	rm examples/outputs/run.json
+
+assets: .venv/installed-dev  ## makes the README's pictures anew
+	$(RUN) assets/make_assets.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

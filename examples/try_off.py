@@ -20,7 +20,7 @@ pipe = TryOffPipeline.from_pretrained("builtin")
 
 photo = Image.open(Path(__file__).parent / "example1.jpg")
 mask, _ = segment_clothing(photo, category="upper_body", model="builtin")
-caption = (Path(__file__).parent / "example1_caption.txt").read_text().strip()
+caption = (Path(__file__).parent / "outputs" / "example1_caption.txt").read_text().strip()
 product = pipe(photo, mask=mask, prompt=caption, generator=torch.Generator().manual_seed(0)).images[0]
 
 folder = Path("outputs")

@@ -1,0 +1,64 @@
+"""Makes the README's pictures from what the built-in model does now.
+
+python assets/make_assets.py
+
+teaser.png: three unseen people for each category, none chosen, each as the photo and the product picture made of it by
+the model's own segmenter and captioner.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import torch
+from PIL import Image
+
+import command_line
+from builtin_training.measure import HELD_OUT_SEEDS
+from drawn_people import CATEGORIES, draw_person
+from temu_vtoff import TryOffPipeline
+from temu_vtoff.captioning import Captioner
+from temu_vtoff.masks import fine_mask, garment_mask, mask_picture
+from temu_vtoff.pictures import save_picture
+from temu_vtoff.segmentation import ClothSegmenter
+
+FOLDER = Path(__file__).parent
+PER_CATEGORY = 3
+GAP, PAPER = 10, (255, 255, 255)
+
+
+def make_pairs() -> list[list[tuple[Image.Image, Image.Image]]]:
+    """For each category, photos with the product pictures made of them."""
+    segmenter, captioner = ClothSegmenter.from_pretrained("builtin"), Captioner.from_pretrained("builtin")
+    pipe = TryOffPipeline.from_pretrained("builtin")
+    rows = []
+    for category in CATEGORIES:
+        photos = [draw_person(HELD_OUT_SEEDS + i, category).photo for i in range(PER_CATEGORY)]
+        masks = [garment_mask(label_map, category) for label_map in segmenter.label_maps(photos)]
+        products = pipe(
+            photos,
+            [mask_picture(mask) for mask in masks],
+            masked_image=[fine_mask(photo, mask) for photo, mask in zip(photos, masks, strict=True)],
+            prompt=captioner(photos, category),
+            generator=[torch.Generator().manual_seed(i) for i in range(PER_CATEGORY)],
+        ).images
+        rows.append(list(zip(photos, products, strict=True)))
+    return rows
+
+
+def lay_out(rows: list[list[tuple[Image.Image, Image.Image]]]) -> Image.Image:
+    """A row for each category; photo and product touch, pairs stand apart."""
+    width, height = rows[0][0][0].size
+    sheet_size = (PER_CATEGORY * (2 * width + GAP) + GAP, len(rows) * (height + GAP) + GAP)
+    sheet = Image.new("RGB", sheet_size, PAPER)
+    for r, row in enumerate(rows):
+        for c, pair in enumerate(row):
+            for k, picture in enumerate(pair):
+                sheet.paste(picture, (GAP + c * (2 * width + GAP) + k * width, GAP + r * (height + GAP)))
+    return sheet
+
+
+if __name__ == "__main__":
+    command_line.quiet_libraries()
+    print(save_picture(lay_out(make_pairs()), FOLDER / "teaser.png", optimize=True))

@@ -1,0 +1,22 @@
+"""Draws the example photos anew; `make examples` then runs inference.py on them.
+
+python examples/make_examples.py
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from drawn_people import draw_person
+from temu_vtoff.pictures import save_picture
+
+PEOPLE = {  # of seeds that no training data set uses
+    "example1.jpg": (10**15 + 5004, "upper_body"),
+    "example2.jpg": (10**15 + 5001, "lower_body"),
+    "example3.jpg": (10**15 + 5001, "dresses"),
+}
+
+for name, (seed, category) in PEOPLE.items():
+    photo = draw_person(seed, category, 384, 512).photo
+    print(save_picture(photo, Path(__file__).parent / name, quality=92, subsampling=0))
