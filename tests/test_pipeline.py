@@ -202,3 +202,66 @@ def test_without_image_encoders_embeddings_must_be_given(golden_inputs):
     assert pipe(**golden_inputs, num_inference_steps=1, output_type="latent").images.isfinite().all()
     with pytest.raises(ValueError, match="give image_embeds"):
         pipe(**golden_inputs | {"image_embeds": None}, num_inference_steps=1)
+
+
+@pytest.fixture(scope="module")
+def builtin():
+    pipe = TryOffPipeline.from_pretrained("builtin")
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def test_captions_are_encoded_as_sd3_does_with_t5_cut_to_clips_length(builtin):
+    from diffusers import StableDiffusion3Pipeline
+
+    names = ("scheduler", "vae", *(f"{part}{n}" for part in ("text_encoder", "tokenizer") for n in ("", "_2", "_3")))
+    sd3 = StableDiffusion3Pipeline(transformer=builtin.transformer, **{n: builtin.components[n] for n in names})
+    captions = ["a t-shirt with crew neckline, short sleeves", "", "a dress " * 100]
+    length = builtin.tokenizer_max_length
+    expected, _, expected_pooled, _ = sd3.encode_prompt(
+        captions, None, None, do_classifier_free_guidance=False, max_sequence_length=length
+    )
+    embeds, pooled = builtin.encode_captions(captions)
+    assert length <= 77 and embeds.shape[:2] == (3, 2 * length)
+    assert torch.equal(embeds, expected) and torch.equal(pooled, expected_pooled)
+
+    # The same, spelled out: both CLIPs' last hidden layer but one, padded with zeros, then T5.
+    clip = []
+    for tokenizer, encoder in (
+        (builtin.tokenizer, builtin.text_encoder),
+        (builtin.tokenizer_2, builtin.text_encoder_2),
+    ):
+        ids = tokenizer(
+            captions, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+        ).input_ids
+        clip.append(encoder(ids, output_hidden_states=True).hidden_states[-2])
+    ids = builtin.tokenizer_3(captions, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    t5 = builtin.text_encoder_3(ids.input_ids)[0]
+    clip = torch.cat(clip, dim=-1)
+    torch.testing.assert_close(embeds[:, :length, : clip.shape[-1]], clip)
+    assert embeds[:, :length, clip.shape[-1] :].abs().max() == 0
+    torch.testing.assert_close(embeds[:, length:], t5)
+
+
+def test_prompts_and_their_embeddings_give_the_same(builtin):
+    photo, mask = torch.rand(1, 3, 256, 192), torch.ones(1, 1, 256, 192)
+    options = {"num_inference_steps": 1, "output_type": "latent"}
+    by_text = builtin(photo, mask, prompt="a dress", **options, generator=seeded(0)[0]).images
+    embeds, pooled = builtin.encode_captions(["a dress"])
+    given = builtin(photo, mask, prompt_embeds=embeds, pooled_prompt_embeds=pooled, **options, generator=seeded(0)[0])
+    torch.testing.assert_close(given.images, by_text)
+    other = builtin(photo, mask, prompt="a t-shirt", **options, generator=seeded(0)[0]).images
+    unset = builtin(photo, mask, **options, generator=seeded(0)[0]).images
+    empty = builtin(photo, mask, prompt="", **options, generator=seeded(0)[0]).images
+    assert torch.equal(unset, empty) and not torch.allclose(by_text, other)
+
+
+def test_a_real_photograph_goes_through(builtin):
+    """Nothing sensible comes out of the built-in model, which knows drawn people only; but a picture does."""
+    from skimage.data import astronaut
+
+    photo = Image.fromarray(astronaut())
+    mask = Image.new("L", photo.size)
+    mask.paste(255, (100, 300, 420, 512))
+    product = builtin(photo, mask=mask, num_inference_steps=2).images[0]
+    assert product.size == (192, 256) and np.asarray(product).std() > 1
