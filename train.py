@@ -1,18 +1,20 @@
 """Trains the feature extractor and the generator on pairs of photo and product picture.
 
-Both at once, small, from nothing, on drawn people (what made the built-in model):
+Both at once, small, from nothing, on drawn people: so the built-in model was made:
 
-    python -m drawn_people --layout dresscode --train 2000 --test 100 --seed 1 --output data/drawn
-    python train.py --stage joint --from_scratch --pretrained_model_name_or_path builtin \
-        --dataset_name dresscode --dataset_root data/drawn --output_dir runs/joint --mixed_precision bf16
+    python -m drawn_people --layout dresscode --train 2100 --test 100 --seed 1 --output data/drawn
+    python train.py --stage joint --from_scratch --pretrained_model_name_or_path builtin --dataset_root data/drawn \
+        --caption_file data/drawn/truth/train.json data/drawn/truth/test.json --cache_dir data/drawn_encoded \
+        --output_dir runs/joint --max_train_steps 3000 --learning_rate 2e-3 --shift 2 --mixed_precision bf16
 
 The published model's two stages, on SD3's weights and Dress Code, on every GPU of the machine:
 
     accelerate launch train.py --stage extractor --dataset_name dresscode --dataset_root DressCode \
-        --output_dir runs/extractor --width 768 --height 1024 --train_batch_size 4 --gradient_checkpointing
+        --output_dir runs/extractor --learning_rate 1e-5 --train_batch_size 4 --gradient_checkpointing
     accelerate launch train.py --stage generator --dataset_name dresscode --dataset_root DressCode \
-        --pretrained_extractor_name_or_path runs/extractor --align_weight 0.5 --caption_file captions.json \
-        --output_dir runs/generator --width 768 --height 1024 --train_batch_size 4 --gradient_checkpointing
+        --pretrained_extractor_name_or_path runs/extractor --align_weight 0.5 --align_size 448 \
+        --caption_file captions_train.json captions_test.json \
+        --output_dir runs/generator --learning_rate 1e-5 --train_batch_size 4 --gradient_checkpointing
 
 A run that was interrupted goes on with --resume_from_checkpoint latest, to the same losses as if it never had been.
 The output folder is what `inference.py --pretrained_model_name_or_path_sd3_tryoff` takes. See docs/training.md.
@@ -95,7 +97,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--max_train_steps", type=int, default=5000, help="optimizer steps")
     add("--train_batch_size", type=int, default=16, help="items a step, process and accumulation")
     add("--gradient_accumulation_steps", type=int, default=1, help="batches summed for one optimizer step")
-    add("--learning_rate", type=float, default=1e-3, help="after warm-up; 1e-3 suits the small model, 1e-5 SD3")
+    add("--learning_rate", type=float, default=1e-4, help="after warm-up; 2e-3 made the built-in model, 1e-5 suits SD3")
     add("--lr_scheduler", choices=("cosine", "linear", "constant"), default="cosine", help="of the rate")
     add("--lr_warmup_steps", type=int, default=100, help="steps until the full rate")
     add("--adam_beta1", type=float, default=0.9, help="AdamW")

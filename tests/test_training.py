@@ -18,7 +18,6 @@ from temu_vtoff.training.initialization import (
     TransformerShape,
     add_lora,
     extractor_from_sd3,
-    initialize_weights,
     new_transformers,
 )
 from temu_vtoff.training.objectives import ExtractorObjective, FlowSettings, GeneratorObjective
@@ -186,11 +185,8 @@ def test_stage_one_trains_the_whole_denoiser():
 def test_one_batch_is_learned_by_heart(stage):
     if stage == "extractor":
         objective = ExtractorObjective(make_extractor(PersonDenoiser), FlowSettings())
-        initialize_weights(objective.extractor)
     else:
         objective = GeneratorObjective(make_extractor(), make_generator(), FlowSettings())
-        initialize_weights(objective.extractor)
-        initialize_weights(objective.generator)
     optimizer = make_optimizer(objective.parameters(), learning_rate=3e-3, weight_decay=0.0)
     batch, losses = make_batch(), []
     for _ in range(250):
@@ -218,7 +214,7 @@ def test_gradient_checkpointing_changes_no_gradient():
 # Where weights start
 
 
-def test_fresh_transformers_predict_zero_and_fit_the_frozen_models(tmp_path):
+def test_fresh_transformers_fit_the_frozen_models(tmp_path):
     components = load_components(save_tiny_base(tmp_path), given={"transformer": None, "transformer_vton": None})
     shape = TransformerShape(sample_size=8, num_layers=2, num_attention_heads=1, attention_head_dim=16)
     extractor, generator = new_transformers(shape, components, FeatureExtractor)
@@ -226,7 +222,7 @@ def test_fresh_transformers_predict_zero_and_fit_the_frozen_models(tmp_path):
     assert generator.config.joint_attention_dim == 32 and generator.config.pooled_projection_dim == 16
     reference = extractor(torch.randn(1, 9, 8, 6), torch.randn(1, 16))
     velocity = generator(torch.randn(1, 4, 8, 6), torch.randn(1, 5, 32), torch.randn(1, 16), torch.ones(1), reference)
-    assert not velocity.sample.any()
+    assert velocity.sample.shape == (1, 4, 8, 6)
 
 
 @pytest.mark.parametrize("kind", [FeatureExtractor, PersonDenoiser])

@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.modeling_utils import ModelMixin
-from diffusers.models.normalization import AdaLayerNormContinuous, AdaLayerNormZero
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
-from torch import nn
 
 from temu_vtoff.builtin import resolve
 from temu_vtoff.checkpoints import CheckpointError, explain_loading
@@ -74,6 +71,9 @@ def new_transformers(
 ) -> tuple[FeatureExtractor, TryOffTransformer]:
     """Both transformers with fresh weights; widths of latents and embeddings are those of the frozen components.
 
+    The weights are as PyTorch draws them. DiT's initialisation, with gates at zero, started slower: at the built-in
+    model's shape the validation loss at t = 0.3 stood at 1.06 after 200 steps of learning rate 2e-3, against 0.81.
+
     Args:
         components: `vae`, `text_encoder`, `text_encoder_2`, `text_encoder_3`, `image_encoder_large`,
             `image_encoder_bigG`.
@@ -98,26 +98,7 @@ def new_transformers(
         qk_norm=shape.qk_norm,
         **common,
     )
-    for transformer in (extractor, generator):
-        initialize_weights(transformer)
     return extractor, generator
-
-
-def initialize_weights(transformer: ModelMixin) -> None:
-    """DiT's initialisation (arXiv 2212.09748): Xavier, and every block an identity because its gates start at zero."""
-    for module in transformer.modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d)):
-            nn.init.xavier_uniform_(module.weight.flatten(1))
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    for module in transformer.time_text_embed.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.02)
-    zeroed = [m.linear for m in transformer.modules() if isinstance(m, (AdaLayerNormZero, AdaLayerNormContinuous))]
-    if hasattr(transformer, "proj_out"):
-        zeroed.append(transformer.proj_out)
-    for linear in zeroed:
-        nn.init.zeros_(linear.weight)
 
 
 def extractor_from_sd3(
