@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import command_line
@@ -232,7 +233,7 @@ def load_data(
 
 def main(args: argparse.Namespace) -> int:
     import torch
-    from accelerate import Accelerator
+    from accelerate import Accelerator, InitProcessGroupKwargs
     from torch.utils.data import DataLoader
     from tqdm.auto import tqdm
 
@@ -255,6 +256,7 @@ def main(args: argparse.Namespace) -> int:
         gradient_accumulation_steps=args.gradient_accumulation_steps,
         log_with=None if args.report_to == "none" else args.report_to,
         project_dir=args.output_dir,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],  # one process encodes, the others wait
     )
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
 

@@ -21,6 +21,7 @@ from tests.tiny_training import save_tiny_base, save_tiny_dresscode
 ROOT = Path(__file__).parent.parent
 SMALL = "--from_scratch --num_layers 2 --num_attention_heads 1 --width 48 --height 64 --train_batch_size 4"
 QUICK = "--max_train_steps 8 --checkpointing_steps 4 --validation_steps 4 --logging_steps 1 --lr_warmup_steps 2"
+PARTS = ("extractor", "generator")  # of the objective
 SPARE = "--num_inference_steps 2 --num_validation_items 4 --num_validation_images 2 --report_to none"
 
 
@@ -157,6 +158,10 @@ def test_lora_on_trained_weights(arguments, tmp_path):
     more = [a for a in arguments(f"{start_from} --lora_rank 2", stage="generator") if a != "--from_scratch"]
     assert run(more) == 0
     layers = load_file(tmp_path / "lora" / "transformer_lora" / "pytorch_lora_weights.safetensors")
+    saved = load_file(tmp_path / "lora" / "checkpoints" / "step-000008" / "model.safetensors")
+    assert {name for name in saved if "lora_" not in name} <= {f"{part}.pos_embed.pos_embed" for part in PARTS}
+    run([*more, "--max_train_steps", "10", "--resume_from_checkpoint", "latest"])
+    assert [row["step"] for row in rows(tmp_path / "lora") if "loss" in row] == list(range(1, 11))
     assert layers and not (tmp_path / "lora" / "transformer").exists()
 
 

@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from temu_vtoff.training.optimization import WeightAverage
 from temu_vtoff.training.run_folder import RunFolder
@@ -46,6 +47,7 @@ class Session:
         self.sums: dict[str, float] = {}  # of the losses since the last row
         self.batches = self.skipped = 0
         self.best_loss, self.best_step = float("inf"), None
+        accelerator.register_save_state_pre_hook(_drop_frozen_weights)
         self._signalled = False
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._stop)
@@ -74,7 +76,7 @@ class Session:
                 )
             step = 0
         else:
-            self.accelerator.load_state(checkpoint)
+            self.accelerator.load_state(checkpoint, strict=False)  # frozen weights are not in it
             state = self.run.read_state(checkpoint)
             self.sums, self.batches = state["sums"], state["batches"]
             self.best_loss, self.best_step = state["best_loss"] or float("inf"), state["best_step"]
@@ -168,3 +170,11 @@ class Session:
         if self.accelerator.is_main_process:
             self.run.log(step=step, **row)
         self.accelerator.log(row, step=step)
+
+
+def _drop_frozen_weights(models: list[nn.Module], weights: list[dict[str, torch.Tensor]], folder: str) -> None:
+    """Leaves out of a checkpoint what a run starts with anyway: most of the gigabytes of stage 2 and of LoRA."""
+    for model, state in zip(models, weights, strict=False):  # no weights come here when DeepSpeed writes them
+        for name, weight in model.named_parameters():
+            if not weight.requires_grad:
+                state.pop(name, None)
