@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RUN := HF_HUB_OFFLINE=1 $(BIN)/python
 
-.PHONY: demo test examples assets lint format clean
+.PHONY: demo test examples assets train-demo lint format clean
 
 demo: .venv/installed  ## photos in, product pictures out, with the built-in model
 	$(RUN) inference.py --example_image examples --category all --output_dir outputs
@@ -22,6 +22,19 @@ examples: .venv/installed  ## draws the example photos and makes their outputs a
 
 assets: .venv/installed-dev  ## makes the README's pictures anew
 	$(RUN) assets/make_assets.py
+
+TRAIN_DEMO := outputs/train-demo
+TRAIN_FLAGS := --from_scratch --pretrained_model_name_or_path builtin --dataset_root $(TRAIN_DEMO)/people \
+	--max_train_steps 200 --learning_rate 2e-3 --train_batch_size 8 --lr_warmup_steps 20 --ema_decay 0.97 \
+	--mixed_precision bf16 --validation_steps 100 --resume_from_checkpoint latest
+
+train-demo: .venv/installed  ## both training stages on drawn people, within ten minutes; see docs/training.md
+	$(RUN) -m drawn_people --layout dresscode --train 100 --test 10 --seed 7 --output $(TRAIN_DEMO)/people
+	$(RUN) train.py --stage extractor $(TRAIN_FLAGS) --cache_dir $(TRAIN_DEMO)/encoded --output_dir $(TRAIN_DEMO)/extractor
+	$(RUN) train.py --stage generator $(TRAIN_FLAGS) --cache_dir $(TRAIN_DEMO)/encoded_with_tokens \
+		--output_dir $(TRAIN_DEMO)/generator --pretrained_extractor_name_or_path $(TRAIN_DEMO)/extractor \
+		--align_weight 0.5 --align_model temu_vtoff/builtin/tryoff/image_encoder_large --align_block 3 \
+		--caption_file $(TRAIN_DEMO)/people/truth/train.json $(TRAIN_DEMO)/people/truth/test.json
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
