@@ -21,11 +21,10 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from builtin_training import data
-from builtin_training.attribute_heads import AttributeHeads
+from builtin_training import data, loop
 from builtin_training.data import Item
+from builtin_training.heads import AttributeHeads, LabelHead
 from temu_vtoff.captioning import caption_prompt
-from temu_vtoff.masks import LABELS
 
 WIDTH = 128
 VISION_LAYERS = 5
@@ -36,7 +35,6 @@ PICTURE_SIZE = (196, 252)  # width and height in pixels that the grid covers
 # Bounds within which Qwen's resizing gives pictures of that aspect this very grid, from 96x128 pixels up.
 PIXELS = {"shortest_edge": 47_000, "longest_edge": 52_000}
 IGNORED = -100  # in place of tokens that are no part of the answer
-CELLS = 4  # a visual token tells the labels of CELLS x CELLS places within it
 # The turns as Qwen2.5-VL's own template writes them, without its system prompt and its video part.
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -55,7 +53,7 @@ class TaughtCaptioner(nn.Module):
     def __init__(self, tokenizer: Qwen2Tokenizer) -> None:
         super().__init__()
         self.captioner = build_captioner(tokenizer)
-        self.labels = nn.Linear(WIDTH, CELLS * CELLS * len(LABELS))
+        self.labels = LabelHead(WIDTH, GRID)
         self.questions = nn.Embedding(len(data.CATEGORIES), WIDTH)
         self.attention = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
         self.attributes = AttributeHeads(WIDTH)
@@ -70,15 +68,6 @@ class TaughtCaptioner(nn.Module):
         questions = [data.CATEGORIES.index(item.category) for item in items]
         query = self.questions(torch.tensor(questions, device=tokens.device))[:, None]  # (B, 1, D)
         return self.attention(query, tokens, tokens, need_weights=False)[0][:, 0]
-
-    def label_loss(self, tokens: torch.Tensor, label_maps: torch.Tensor) -> torch.Tensor:
-        """Cross entropy of the label maps (B, H, W) uint8 at the places that the tokens (B, N, D) tell of."""
-        rows, columns = GRID
-        size = (rows * CELLS, columns * CELLS)
-        truth = F.interpolate(label_maps[:, None].float(), size, mode="nearest-exact")  # (B, 1, rows c, columns c)
-        truth = truth.view(-1, rows, CELLS, columns, CELLS).transpose(2, 3).flatten().long()  # (B N c c,)
-        logits = self.labels(tokens).view(-1, len(LABELS)).float()  # (B N c c, labels)
-        return F.cross_entropy(logits, truth.to(logits.device))
 
     def answer_loss(self, inputs: BatchFeature, tokens: torch.Tensor) -> torch.Tensor:
         """Cross entropy of the answers in `dialogues`, given what `look` made of their pictures, (B, N, D)."""
@@ -175,6 +164,7 @@ def build_captioner(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLForConditionalGenera
         tie_word_embeddings=True,
     )
     model = Qwen2_5_VLForConditionalGeneration(config)
+    loop.initialize(model)
     model.generation_config.eos_token_id = [token("<|im_end|>"), token("<|endoftext|>")]
     model.generation_config.pad_token_id = token("<|endoftext|>")
     return model

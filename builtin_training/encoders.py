@@ -23,8 +23,8 @@ from transformers import (
 )
 
 from builtin_training import data
-from builtin_training.attribute_heads import AttributeHeads
 from builtin_training.data import Item
+from builtin_training.heads import AttributeHeads
 from builtin_training.tokenizers_from_text import TEXT_TOKENS, clip_tokenizer, t5_tokenizer
 
 PAIRS = (("text_encoder", "image_encoder_large"), ("text_encoder_2", "image_encoder_bigG"))

@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
         inputs = inputs.to(taught.questions.weight.device)
         tokens = taught.look(inputs)
         losses = {
-            "labels": taught.label_loss(tokens[worn], label_maps),
+            "labels": taught.labels.loss(tokens[worn], label_maps),
             "attributes": taught.attributes.loss(taught.find_attributes(tokens, items), items),
         }
         if not looking_only:

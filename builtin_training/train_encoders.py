@@ -28,7 +28,7 @@ SHORTENED_SHARE = 0.3  # of the captions lack some attributes, as captions of ha
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    loop.add_arguments(parser, steps=1500, batch_size=32, learning_rate=1e-3)
+    loop.add_arguments(parser, steps=900, batch_size=32, learning_rate=1e-3, ema_decay=0.99)
     return parser.parse_args(argv)
 
 

@@ -25,7 +25,7 @@ LEFT_AND_RIGHT = ((9, 10), (12, 13), (14, 15))  # labels that a flip exchanges: 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    loop.add_arguments(parser, steps=2000, batch_size=16, learning_rate=2e-3)
+    loop.add_arguments(parser, steps=1100, batch_size=12, learning_rate=2e-3, ema_decay=0.99)
     return parser.parse_args(argv)
 
 
@@ -81,7 +81,9 @@ def build_segmenter() -> SegformerForSemanticSegmentation:
         id2label=dict(enumerate(LABELS)),
         label2id={name: number for number, name in enumerate(LABELS)},
     )
-    return SegformerForSemanticSegmentation(config)
+    segmenter = SegformerForSemanticSegmentation(config)
+    loop.initialize(segmenter)
+    return segmenter
 
 
 def normalize(pictures: torch.Tensor, processor: SegformerImageProcessor) -> torch.Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import command_line
@@ -27,22 +28,33 @@ BATCH = 4  # when not training
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    loop.add_arguments(parser, steps=6000, batch_size=16, learning_rate=1e-3)
+    loop.add_arguments(parser, steps=1500, batch_size=16, learning_rate=1e-3, ema_decay=0.995)
     parser.add_argument(
-        "--block_out_channels", type=int, nargs="+", default=[16, 32, 64, 96], help="widths, from the pixels inwards"
+        "--block_out_channels", type=int, nargs="+", default=[16, 48, 96, 128], help="widths, from the pixels inwards"
+    )
+    parser.add_argument(
+        "--decoder_of",
+        type=Path,
+        help="start from the VAE in this folder and train its decoder only: the latents that other models were "
+        "trained on stay what they are",
     )
     return parser.parse_args(argv)
 
 
 def main(args: argparse.Namespace) -> None:
     import torch
+    from diffusers import AutoencoderKL
 
     from builtin_training import data
 
     train_items = data.read_items(args.data_root, "train")
     test_items = data.read_items(args.data_root, "test", args.validation_items)
     torch.manual_seed(args.seed)
-    vae = build_vae(args.block_out_channels)
+    if args.decoder_of is None:
+        vae = build_vae(args.block_out_channels)
+    else:
+        vae = AutoencoderKL.from_pretrained(args.decoder_of)
+        vae.encoder.requires_grad_(False)
 
     def loss(vae: AutoencoderKL, step: loop.Step) -> dict[str, torch.Tensor]:
         size = [crop for start, crop in CROPS if step.progress >= start][-1]
@@ -58,8 +70,9 @@ def main(args: argparse.Namespace) -> None:
         return {f"psnr_{kind}": reconstruction_psnr(vae, test_items, kind) for kind in SHARES}
 
     vae = loop.train(vae, loss, validate, len(train_items), args)
-    mean, std = latent_statistics(vae, train_items[:: max(1, len(train_items) // STATISTICS_ITEMS)])
-    vae.register_to_config(shift_factor=mean, scaling_factor=1 / std)
+    if args.decoder_of is None:
+        mean, std = latent_statistics(vae, train_items[:: max(1, len(train_items) // STATISTICS_ITEMS)])
+        vae.register_to_config(shift_factor=mean, scaling_factor=1 / std)
     vae.to(torch.float16).save_pretrained(args.output_dir / "vae")
     print(f"The VAE is in {args.output_dir / 'vae'}.")
 

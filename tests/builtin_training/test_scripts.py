@@ -39,6 +39,19 @@ def test_the_parts_load_as_what_they_are(runs: Path, drawn_root: Path) -> None:
     assert "\n" not in caption
 
 
+def test_a_decoder_can_be_trained_alone(runs: Path, drawn_root: Path, tmp_path: Path) -> None:
+    from diffusers import AutoencoderKL
+
+    common = ["--data_root", str(drawn_root), "--output_dir", str(tmp_path), "--steps", "1", "--batch_size", "3"]
+    flags = ["--validation_items", "3", "--warmup_steps", "1", "--decoder_of", str(runs / "vae" / "vae")]
+    train_vae.main(train_vae.parse_args([*common, *flags]))
+    before, after = (AutoencoderKL.from_pretrained(folder / "vae") for folder in (runs / "vae", tmp_path))
+    assert before.config.scaling_factor == after.config.scaling_factor
+    for part, changes in (("encoder", False), ("decoder", True)):
+        weights = (getattr(vae, part).conv_in.weight for vae in (before, after))
+        assert (next(weights) != next(weights)).any() == changes, part
+
+
 def test_assembled_without_transformers_then_with_them(runs: Path, tmp_path: Path) -> None:
     import torch
 

@@ -1,6 +1,6 @@
-"""Linear classifiers that teach an encoder a garment's attributes; thrown away after training.
+"""Linear classifiers that teach an encoder what it should see; thrown away after training.
 
-Letters: B items, D width of the embeddings.
+Letters: B items, N patches, D width of the embeddings, H W picture size.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from torch.nn import functional as F
 
 from builtin_training.data import Item
 from drawn_people.attributes import VOCABULARY
+from temu_vtoff.masks import LABELS
+
+CELLS = 4  # a patch tells the labels of CELLS x CELLS places within it
 
 
 class AttributeHeads(nn.Module):
@@ -48,3 +51,26 @@ class AttributeHeads(nn.Module):
                     truth = [words.index(items[row].attributes[name]) for row in rows]
                     answers.append((head(embeddings[rows]), torch.tensor(truth, device=embeddings.device)))
         return answers
+
+
+class LabelHead(nn.Module):
+    """Makes each patch of a photo tell the labels within it: many small lessons in every picture, without which a
+    transformer takes long to see anything.
+
+    Args:
+        grid: Rows and columns of patches.
+    """
+
+    def __init__(self, width: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.grid = grid
+        self.classify = nn.Linear(width, CELLS * CELLS * len(LABELS))
+
+    def loss(self, patches: torch.Tensor, label_maps: torch.Tensor) -> torch.Tensor:
+        """Mean cross entropy, for patches (B, N, D), row by row, and label maps (B, H, W) uint8."""
+        rows, columns = self.grid
+        places = (rows * CELLS, columns * CELLS)
+        truth = F.interpolate(label_maps[:, None].float(), places, mode="nearest-exact")  # (B, 1, rows c, columns c)
+        truth = truth.view(-1, rows, CELLS, columns, CELLS).transpose(2, 3).flatten().long()  # (B N c c,)
+        logits = self.classify(patches).view(-1, len(LABELS)).float()  # (B N c c, labels)
+        return F.cross_entropy(logits, truth.to(logits.device))
