@@ -26,6 +26,18 @@ def parser(description: str) -> argparse.ArgumentParser:
     return made
 
 
+def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
+    """Size and sampling: what `TryOffPipeline` takes."""
+    from temu_vtoff.pictures import RESIZE_MODES
+
+    add = parser.add_argument_group("sampling").add_argument
+    add("--width", type=int, help="pixels, a multiple of 16; when absent the model's own: published 768, built-in 192")
+    add("--height", type=int, help="likewise: published 1024, built-in 256")
+    add("--resize_mode", default="pad", choices=RESIZE_MODES, help="for photos of another aspect ratio")
+    add("--guidance_scale", type=float, default=2.0, help="1 or less turns guidance off")
+    add("--num_inference_steps", type=positive, default=28, help="Euler steps")
+
+
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
     """Which models to use: what `temu_vtoff.loading.complete_sources` and the stages' loaders take."""
     from temu_vtoff.captioning import PUBLISHED_CAPTIONER
@@ -134,4 +146,4 @@ def progress(items: Sequence[Item], what: str) -> Iterable[Item]:
     """The items under a progress bar on standard error."""
     from tqdm import tqdm
 
-    return tqdm(items, desc=what, file=sys.stderr, disable=None if len(items) > 1 else True)
+    return tqdm(items, desc=what, file=sys.stderr, disable=None)  # None: on a terminal only

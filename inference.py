@@ -13,28 +13,23 @@ import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import command_line
-from temu_vtoff.builtin import BUILTIN, NOTICE
-from temu_vtoff.captioning import PUBLISHED_CAPTIONER
+from temu_vtoff.builtin import NOTICE
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.masks import CATEGORIES
-from temu_vtoff.pictures import RESIZE_MODES
+from temu_vtoff.model_choice import ModelChoice
 from temu_vtoff.run_record import write_run_record
-from temu_vtoff.segmentation import PUBLISHED_SEGMENTER
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from temu_vtoff import TryOffPipeline
-
 EXAMPLE = Path(__file__).parent / "examples" / "example1.jpg"
-IMAGE_ENCODERS = ("image_encoder_large", "image_encoder_bigG")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -46,13 +41,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--mask", type=Path, help="mask of the garment, white on it, instead of segmenting; for one photo and category")
     add("--caption", help="caption of the garment, instead of having it written; for one category")
     add("--num_images", type=command_line.positive, default=1, help="pictures a garment, by seeds SEED, SEED + 1, …")
-    add = parser.add_argument_group("how").add_argument
-    add("--width", type=int, help="pixels, a multiple of 16; when absent the model's own: published 768, built-in 192")
-    add("--height", type=int, help="likewise: published 1024, built-in 256")
-    add("--resize_mode", default="pad", choices=RESIZE_MODES, help="for photos of another aspect ratio")
-    add("--guidance_scale", type=float, default=2.0, help="1 or less turns guidance off")
-    add("--num_inference_steps", type=command_line.positive, default=28, help="Euler steps")
     add("--seed", type=int, default=0, help="of each garment's noise")
+    command_line.add_sampling_flags(parser)
     command_line.add_model_flags(parser)
     command_line.add_device_flags(parser)
     return parser.parse_args(argv)
@@ -76,7 +66,6 @@ class TryOff:
 
     def __init__(self, args: argparse.Namespace) -> None:
         from temu_vtoff.devices import choose_device, choose_dtype
-        from temu_vtoff.loading import complete_sources, read_working_size
         from temu_vtoff.pictures import find_pictures
 
         self.args = args
@@ -87,10 +76,8 @@ class TryOff:
             raise ValueError("--caption is for one category: give --category.")
         self.device = choose_device(args.device)
         self.dtype = choose_dtype(args.mixed_precision, self.device)
-        sources = args.pretrained_model_name_or_path, args.pretrained_model_name_or_path_sd3_tryoff
-        self.base, self.tryoff = complete_sources(*sources)
-        working_size = read_working_size(self.base, self.tryoff, args.revision)
-        self.width, self.height = working_size.choose(args.width, args.height)
+        self.models = ModelChoice.from_flags(args)
+        self.width, self.height = self.models.working_size().choose(args.width, args.height)
         self.output_dir = writable_folder(args.output_dir)
         self.failures: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
@@ -113,8 +100,7 @@ class TryOff:
 
         args, garments = self.args, []
         if args.mask is None:
-            name = self.stage_model(args.segmentation_model, PUBLISHED_SEGMENTER)
-            segmenter = ClothSegmenter.from_pretrained(name, device=self.device)
+            segmenter = ClothSegmenter.from_pretrained(self.models.segmenter, device=self.device)
         stems = dict(zip(self.photos, unique_stems(self.photos), strict=True))
         for photo in command_line.progress(self.photos, "segment"):
             with self.surviving(photo):
@@ -141,8 +127,7 @@ class TryOff:
         if self.args.caption is None and garments:
             from temu_vtoff.captioning import Captioner
 
-            name = self.stage_model(self.args.caption_model, PUBLISHED_CAPTIONER)
-            captioner = Captioner.from_pretrained(name, device=self.device)
+            captioner = Captioner.from_pretrained(self.models.captioner, device=self.device)
         for garment in command_line.progress(garments, "caption"):
             if self.args.caption is not None:
                 garment.caption = self.args.caption
@@ -157,7 +142,9 @@ class TryOff:
         from temu_vtoff.panels import panel
         from temu_vtoff.pictures import save_picture
 
-        pipe = self.load_pipeline() if garments else None
+        if garments:
+            pipe = self.models.load_pipeline(self.device, self.dtype, self.args.offload)
+            pipe.set_progress_bar_config(desc="denoise", leave=False)
         made = []
         for garment in command_line.progress(garments, "try off"):
             with self.surviving(garment.photo):
@@ -181,25 +168,6 @@ class TryOff:
                 sheet = panel([photo, mask, masked, *products], garment.caption)
                 save_picture(sheet, garment.file("panel.png"))
         return made
-
-    def load_pipeline(self) -> "TryOffPipeline":
-        from temu_vtoff import TryOffPipeline
-        from temu_vtoff.devices import place
-
-        args = self.args
-        named = {name: value for name in IMAGE_ENCODERS if (value := getattr(args, name)) is not None}
-        pipe = TryOffPipeline.from_pretrained(
-            self.base, self.tryoff, torch_dtype=self.dtype, revision=args.revision, variant=args.variant, **named
-        )
-        place(pipe, self.device, args.offload)
-        pipe.set_progress_bar_config(desc="denoise", leave=False)
-        return pipe
-
-    def stage_model(self, name: str | None, published: str) -> str:
-        """The model of a stage: the one named, else the built-in one beside the built-in try-off model."""
-        if name is not None:
-            return name
-        return BUILTIN if self.tryoff == BUILTIN else published
 
     def fitted(self, photo: Path) -> "Image.Image":
         from temu_vtoff.pictures import open_picture
@@ -238,13 +206,11 @@ def main(args: argparse.Namespace) -> int:
     started = time.time()
     command_line.quiet_libraries()
     work = TryOff(args)
-    if work.tryoff == BUILTIN:
+    if work.models.is_builtin:
         command_line.say(NOTICE)
     made = work.run()
-    models = {"base": work.base, "tryoff": work.tryoff}
-    write_run_record(
-        work.output_dir, args, started, models=models, outputs=made, stages=work.seconds, failures=work.failures
-    )
+    facts = {"models": asdict(work.models), "outputs": made, "stages": work.seconds, "failures": work.failures}
+    write_run_record(work.output_dir, args, started, **facts)
     for path in made:
         print(path)
     return 1 if work.failures else 0

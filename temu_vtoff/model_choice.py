@@ -1,0 +1,99 @@
+"""Which models a run uses: what was named, and what goes with it where nothing was."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from temu_vtoff.builtin import BUILTIN
+from temu_vtoff.captioning import PUBLISHED_CAPTIONER
+from temu_vtoff.segmentation import PUBLISHED_SEGMENTER
+
+if TYPE_CHECKING:
+    import torch
+
+    from temu_vtoff.inputs import WorkingSize
+    from temu_vtoff.pipeline import TryOffPipeline
+
+IMAGE_ENCODERS = ("image_encoder_large", "image_encoder_bigG")
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Hub ids, folders or "builtin" of the three stages' models.
+
+    Attributes:
+        base: VAE, scheduler and text encoders; or a whole pipeline.
+        tryoff: Generator and feature extractor.
+        segmenter: SegFormer.
+        captioner: Qwen2.5-VL.
+        image_encoders: Those named instead of the pipeline's own, by component.
+        revision: Of the base.
+        variant: Of the base's weights.
+    """
+
+    base: str
+    tryoff: str
+    segmenter: str
+    captioner: str
+    image_encoders: dict[str, str] = field(default_factory=dict)
+    revision: str | None = None
+    variant: str | None = None
+
+    @classmethod
+    def from_flags(cls, args: Namespace) -> ModelChoice:
+        """From the flags of `command_line.add_model_flags`; what is left out is filled in.
+
+        Naming one of the two published sources brings the other; the segmenter and the captioner are the built-in
+        ones beside the built-in try-off model, else the published ones.
+        """
+        from temu_vtoff.loading import complete_sources
+
+        base, tryoff = complete_sources(
+            args.pretrained_model_name_or_path, args.pretrained_model_name_or_path_sd3_tryoff
+        )
+
+        def stage(named: str | None, published: str) -> str:
+            if named is not None:
+                return named
+            return BUILTIN if tryoff == BUILTIN else published
+
+        return cls(
+            base,
+            tryoff,
+            segmenter=stage(args.segmentation_model, PUBLISHED_SEGMENTER),
+            captioner=stage(args.caption_model, PUBLISHED_CAPTIONER),
+            image_encoders={name: value for name in IMAGE_ENCODERS if (value := getattr(args, name)) is not None},
+            revision=args.revision,
+            variant=args.variant,
+        )
+
+    @property
+    def is_builtin(self) -> bool:
+        """Whether the try-off model knows drawn people only."""
+        return self.tryoff == BUILTIN
+
+    def working_size(self) -> WorkingSize:
+        """The try-off model's size; also tells early, before the other stages run, when it can't be had."""
+        from temu_vtoff.loading import read_working_size
+
+        return read_working_size(self.base, self.tryoff, self.revision)
+
+    def load_pipeline(
+        self, device: torch.device, dtype: torch.dtype, offload: str = "none", **components: Any
+    ) -> TryOffPipeline:
+        """The pipeline on its device; `components` as for `TryOffPipeline.from_pretrained`."""
+        from temu_vtoff.devices import place
+        from temu_vtoff.pipeline import TryOffPipeline
+
+        pipe = TryOffPipeline.from_pretrained(
+            self.base,
+            self.tryoff,
+            torch_dtype=dtype,
+            revision=self.revision,
+            variant=self.variant,
+            **self.image_encoders | components,
+        )
+        place(pipe, device, offload)
+        return pipe
