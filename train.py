@@ -260,6 +260,9 @@ def main(args: argparse.Namespace) -> int:
     )
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
 
+    if accelerator.is_main_process:
+        run.lock()
+
     # 1. The frozen models in a pipeline, the trained ones in an objective, the data
     torch.manual_seed(args.seed)
     pipeline = load_pipeline(args).to(device)
@@ -342,6 +345,7 @@ def main(args: argparse.Namespace) -> int:
     progress.close()
     accelerator.end_training()
     if accelerator.is_main_process:
+        run.unlock()
         first, latest = run.loss_range()
         write_run_record(run.path, args, started, steps=step, processes=world, first_loss=first, last_loss=latest)
         command_line.say(f"{step} steps; loss {first:.3f} -> {latest:.3f}; weights and pictures are in {run.path}")

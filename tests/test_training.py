@@ -365,6 +365,15 @@ def test_a_full_disk_costs_the_new_checkpoint_only(tmp_path, error):
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-000010"]
 
 
+def test_two_runs_never_share_a_folder(tmp_path):
+    first, second = RunFolder(tmp_path), RunFolder(tmp_path)
+    first.lock()
+    with pytest.raises(FileExistsError, match="Another process"):
+        second.lock()
+    first.unlock()
+    second.lock()
+
+
 def test_a_folder_is_replaced_whole(tmp_path):
     for text in ("one", "two"):
         write_folder(tmp_path / "x", lambda folder, text=text: (folder / text).write_text(text))

@@ -13,9 +13,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from temu_vtoff.files import write_text
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 _STATE = "training_state.json"
 
@@ -31,7 +36,30 @@ class RunFolder:
     def __init__(self, path: str | Path, keep_last: int | None = 2) -> None:
         self.path, self.keep_last = Path(path), keep_last
         self.metrics_path = self.path / "metrics.jsonl"
+        self._lock: IO[str] | None = None
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+
+    def lock(self) -> None:
+        """Keeps other processes from training in this folder, until `unlock` or the process's end, however it ends.
+
+        Raises:
+            FileExistsError: Another process is at it.
+        """
+        if fcntl is None:
+            return
+        self._lock = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise FileExistsError(
+                f"Another process is training in {self.path}: wait for its end, or name another --output_dir."
+            ) from None
+
+    def unlock(self) -> None:
+        """Lets other processes train in this folder."""
+        if self._lock is not None:
+            self._lock.close()
 
     def checkpoints(self) -> list[Path]:
         """Finished checkpoints, oldest first."""

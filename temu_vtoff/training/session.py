@@ -53,8 +53,8 @@ class Session:
             signal.signal(name, self._stop)
 
     def _stop(self, number: int, frame: object) -> None:
-        if self._signalled:
-            raise KeyboardInterrupt  # asked twice: at once
+        if self._signalled and number == signal.SIGINT:
+            raise KeyboardInterrupt  # Ctrl-C twice: at once
         self._signalled = True
 
     def resume(self, wanted: str | None) -> int:
