@@ -88,7 +88,8 @@ class TryOffDataset(Dataset[Sample]):
             raise ValueError(f"The pairs files of {self.root} name {twice[0]} twice.")
         self.captions = read_captions(captions) if isinstance(captions, (str, Path)) else captions
         if self.captions is not None:
-            self._check_captions()
+            self.require_unique_ids()
+            self._report_missing_captions()
 
     @abstractmethod
     def _read_items(self, category: str) -> Iterator[tuple]:
@@ -133,6 +134,16 @@ class TryOffDataset(Dataset[Sample]):
             caption=None if self.captions is None else self.captions.get(item.id),
         )
 
+    def require_unique_ids(self) -> None:
+        """
+        Raises:
+            ValueError: Two categories share an item id, so that captions, which go by it, would be mixed up.
+        """
+        if shared := _repeated(item_id for item_id, _ in {(item.id, item.category) for item in self.items}):
+            raise ValueError(
+                f"Item {shared[0]} of {self.root} is in several categories, and captions go by item: name one category."
+            )
+
     def garment_pixels(self, item: Item) -> np.ndarray:
         """(H, W) bool, at the label map's or generated mask's own size.
 
@@ -147,11 +158,7 @@ class TryOffDataset(Dataset[Sample]):
                 pass  # made for some items only, say
         return self._garment_from_label_map(item)
 
-    def _check_captions(self) -> None:
-        if shared := _repeated(item_id for item_id, _ in {(item.id, item.category) for item in self.items}):
-            raise ValueError(
-                f"Item {shared[0]} of {self.root} is in several categories, and captions go by item: name one category."
-            )
+    def _report_missing_captions(self) -> None:
         if self.without_caption:
             ids = [item.id for item in self.without_caption]
             some = ", ".join([*ids[:5], "…"] if len(ids) > 5 else ids)

@@ -40,11 +40,16 @@ class Item:
         return self.garment.name.split("_")[0]
 
     @property
+    def garment_stem(self) -> str:
+        """As in the pairs file, whichever picture of the garment is used."""
+        return self.garment.stem.removesuffix("_cleaned")
+
+    @property
     def stem(self) -> str:
         """Name of a picture made for this item: the garment's, after the person's where that is somebody else."""
         if self.person.name.split("_")[0] == self.id:
-            return self.garment.stem
-        return f"{self.person.stem}_{self.garment.stem}"
+            return self.garment_stem
+        return f"{self.person.stem}_{self.garment_stem}"
 
     @property
     def key(self) -> str:

@@ -1,0 +1,95 @@
+"""Precomputed embeddings on disk, in the release's layout: `<root>/<feature>/<category or phase>/<stem>.pt`.
+
+Text features lie under the garment's stem, features of the photo under the person's. Beside the folders,
+`<root>/<feature>/empty_prompt.pt` holds what guidance needs. Letters: B items, T tokens of one encoder, D width of the
+joint attention, P pooled width; published T 77, D 4096, P 2048.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from temu_vtoff.datasets.sample import Item
+
+POOLED = "CLIP_VIT_L_VIT_G_concat_pooled"  # (P,)
+CLIP = "CLIP_VIT_L_VIT_G_concat"  # (T, D)
+T5 = "T5_XXL"  # (T, D)
+TEXT_FEATURES = (POOLED, CLIP, T5)
+EMPTY_PROMPT = "empty_prompt.pt"
+
+
+def save_feature(feature: torch.Tensor, path: Path) -> None:
+    """Writes one item's tensor, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    torch.save(feature.detach().cpu().clone(), temporary)  # the clone leaves the rest of its batch out of the file
+    temporary.replace(path)
+
+
+def load_feature(path: Path) -> torch.Tensor:
+    """
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not a tensor.
+    """
+    try:
+        feature = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no precomputed feature {path}.") from None
+    except Exception as error:  # unpickling damaged files raises all kinds
+        raise ValueError(f"{path} can't be read as a tensor: {error}") from error
+    if not isinstance(feature, torch.Tensor):
+        raise ValueError(f"{path} holds a {type(feature).__name__}; expected a tensor.")
+    return feature
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """Caption embeddings below `root`."""
+
+    root: Path
+
+    def path(self, feature: str, item: Item) -> Path:
+        return self.root / feature / item.folder / f"{item.garment_stem}.pt"
+
+    def has(self, item: Item) -> bool:
+        """Whether all of an item's features are there."""
+        return all(self.path(feature, item).is_file() for feature in TEXT_FEATURES)
+
+    def has_empty_prompt(self) -> bool:
+        return all((self.root / feature / EMPTY_PROMPT).is_file() for feature in TEXT_FEATURES)
+
+    def load(self, items: Sequence[Item]) -> tuple[torch.Tensor, torch.Tensor]:
+        """`prompt_embeds` (B, 2 T, D), CLIP's before T5's, and `pooled_prompt_embeds` (B, P)."""
+        return self._stack([[self.path(feature, item) for feature in TEXT_FEATURES] for item in items])
+
+    def load_empty_prompt(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `load`, for the empty caption: (1, 2 T, D) and (1, P)."""
+        return self._stack([[self.root / feature / EMPTY_PROMPT for feature in TEXT_FEATURES]])
+
+    @staticmethod
+    def _stack(paths: Sequence[Sequence[Path]]) -> tuple[torch.Tensor, torch.Tensor]:
+        pooled, clip, t5 = (torch.stack([load_feature(path) for path in column]) for column in zip(*paths, strict=True))
+        return torch.cat([clip, t5], dim=1), pooled
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """Embeddings of the photos below `root`."""
+
+    root: Path
+
+    def path(self, item: Item) -> Path:
+        return self.root / POOLED / item.folder / f"{item.person.stem}.pt"
+
+    def has(self, item: Item) -> bool:
+        return self.path(item).is_file()
+
+    def load(self, items: Sequence[Item]) -> torch.Tensor:
+        """`image_embeds`, (B, P)."""
+        return torch.stack([load_feature(self.path(item)) for item in items])

@@ -1,0 +1,98 @@
+"""Work shared out by the place of its items, so that nobody needs to ask who does what.
+
+Batches are cut from the whole list before anything is skipped: a resumed run, or one with more processes, computes the
+very same batches. Randomness comes from the items.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+    from temu_vtoff.datasets import Item
+
+T = TypeVar("T")
+LONGEST_WAIT = timedelta(days=30)  # for processes with more to do
+
+
+@dataclass(frozen=True)
+class Share:
+    """This process's part: every `count`th batch, from the `index`th on."""
+
+    index: int = 0
+    count: int = 1
+    local_index: int = 0  # among the processes of this machine
+
+    @classmethod
+    @contextmanager
+    def join(cls) -> Iterator[Share]:
+        """The part given by `accelerate launch` or `torchrun`; all of it otherwise."""
+        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+            yield cls()
+            return
+        from accelerate import PartialState
+
+        # Only waiting and short messages go between the processes, so the CPU's backend does, whatever the models use.
+        state = PartialState(cpu=True, timeout=LONGEST_WAIT)
+        yield cls(state.process_index, state.num_processes, state.local_process_index)
+        state.wait_for_everyone()
+        state.destroy_process_group()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process tells the person what goes on."""
+        return self.index == 0
+
+    def of(self, batches: Sequence[T]) -> Sequence[T]:
+        """This process's batches."""
+        return batches[self.index :: self.count]
+
+    def gather(self, values: list[T]) -> list[T]:
+        """The values of all processes together; each waits here for the others."""
+        if self.count == 1:
+            return values
+        from accelerate.utils import gather_object
+
+        return gather_object(values)
+
+    def device(self, name: str | None = None) -> torch.device:
+        """As `choose_device`; processes of one machine take different GPUs unless one is named by number."""
+        import torch
+
+        from temu_vtoff.devices import choose_device
+
+        device = choose_device(name)
+        if device.type != "cuda" or device.index is not None or self.count == 1:
+            return device
+        device = torch.device("cuda", self.local_index % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+        return device
+
+
+def cut_batches(items: Sequence[Item], size: int) -> list[list[Item]]:
+    """Batches of `size` neighbours, of one category each: a category alone gives the same ones as all together."""
+    batches = []
+    for _, group in groupby(items, key=lambda item: item.category):
+        members = list(group)
+        batches += [members[start : start + size] for start in range(0, len(members), size)]
+    return batches
+
+
+def first_of_each_category(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """At most `limit` items of each category, in order; None takes all."""
+    return [item for _, group in groupby(items, key=lambda item: item.category) for item in islice(group, limit)]
+
+
+def item_seed(item: Item, seed: int) -> int:
+    """The seed of everything random about an item, in [0, 2^63): from its garment and the run's seed alone."""
+    digest = hashlib.sha256(f"{seed} {item.category} {item.id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

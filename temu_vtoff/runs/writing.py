@@ -1,0 +1,64 @@
+"""Pictures encoded and written by background threads: as PNG, a picture costs as much as a good part of making it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+from PIL import Image
+
+from temu_vtoff.pictures import save_picture
+
+
+class PictureWriter:
+    """A context manager; on leaving it, all pictures are on disk.
+
+    Args:
+        threads: That encode.
+        most_waiting: Pictures kept in memory; beyond, `write` waits.
+    """
+
+    def __init__(self, threads: int = 2, most_waiting: int = 32) -> None:
+        self._pool = ThreadPoolExecutor(threads)
+        self._waiting: deque[Future] = deque()
+        self._most_waiting = most_waiting
+
+    def write(self, picture: Image.Image, path: Path, then: Callable[[], None] | None = None) -> None:
+        """
+        Args:
+            path: Its folder is made when absent.
+            then: Called in the thread once the file is complete.
+
+        Raises:
+            OSError: An earlier picture could not be written.
+        """
+        while len(self._waiting) >= self._most_waiting:
+            self._waiting.popleft().result()
+        self._waiting.append(self._pool.submit(self._write, picture, path, then))
+
+    def __enter__(self) -> PictureWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True)
+        if kind is None:
+            for written in self._waiting:
+                written.result()
+
+    @staticmethod
+    def _write(picture: Image.Image, path: Path, then: Callable[[], None] | None) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_picture(picture, path)
+        if then is not None:
+            then()
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Deletes the hidden temporary files that killed writers left behind; only when nobody writes there any more."""
+    for path in Path(folder).rglob(".*.png"):
+        path.unlink(missing_ok=True)

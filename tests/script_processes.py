@@ -1,0 +1,71 @@
+"""Scripts as processes of their own that start in no time, because their server has imported torch already.
+
+They can be killed like any other, and started together as `accelerate launch` starts them.
+"""
+
+import importlib
+import multiprocessing
+import os
+import socket
+from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PRELOADED = ["inference_dataset", "evaluate", "diffusers", "temu_vtoff.pipeline", "temu_vtoff.runs.generation"]
+
+os.environ["PYTHONPATH"] = str(ROOT)  # for the server, which is started with the first process
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(PRELOADED)
+
+
+def start(script: str, argv: Sequence[object], environment: dict[str, str] | None = None) -> BaseProcess:
+    """Starts a script's main, by module name, with the given flags."""
+    process = _context.Process(target=_run, args=(script, [str(word) for word in argv], environment or {}))
+    process.start()
+    return process
+
+
+def run(script: str, argv: Sequence[object], processes: int = 1) -> int:
+    """Runs a script to its end, on several processes as under a launcher; the largest exit status."""
+    port = _free_port()
+    shared = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = [
+        start(script, argv, {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else None)
+        for rank in range(processes)
+    ]
+    for process in started:
+        process.join(timeout=240)
+    return max(process.exitcode for process in started)
+
+
+def kill_after(process: BaseProcess, seconds: float) -> bool:
+    """SIGKILL after some time; whether the process was still running then."""
+    process.join(timeout=seconds)
+    alive = process.is_alive()
+    process.kill()
+    process.join()
+    return alive
+
+
+def contents(folder: Path, *patterns: str) -> dict[str, bytes]:
+    """The bytes of a folder's files, by relative path."""
+    return {str(p.relative_to(folder)): p.read_bytes() for pattern in patterns for p in sorted(folder.rglob(pattern))}
+
+
+def _run(script: str, argv: list[str], environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import torch
+
+    torch.set_num_threads(1)
+    import command_line
+
+    module = importlib.import_module(script)
+    command_line.run(module.main, module.parse_args(argv))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

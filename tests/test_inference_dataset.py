@@ -1,0 +1,317 @@
+"""inference_dataset.py: the same pictures whatever happens on the way, and no trouble of an item left untold."""
+
+import csv
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import command_line
+import inference_dataset
+from temu_vtoff.segmentation import ClothSegmenter
+from tests.script_processes import ROOT, contents, kill_after, run, start
+from tests.tiny_datasets import SIZE, draw_person, write_dresscode, write_vitonhd
+from tests.tiny_models import save_tiny_qwen, save_tiny_segformer
+from tests.tiny_pipeline import save_tiny_pipeline
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    save_tiny_pipeline(folder / "pipe")
+    save_decided_segformer(folder / "segformer")
+    save_tiny_qwen(folder / "qwen")
+    return folder
+
+
+def save_decided_segformer(folder: Path) -> None:
+    """A tiny one, which sees upper clothes on about half of a photo and pants on the rest."""
+    save_tiny_segformer(folder)
+    segmenter = ClothSegmenter.from_pretrained(folder)
+    model = segmenter.model
+    with torch.no_grad():
+        scores = model(**segmenter.processor([draw_person("000000")], return_tensors="pt")).logits[0]
+        model.decode_head.classifier.bias[4] += 100 - (scores[4] - scores[6]).median()
+        model.decode_head.classifier.bias[6] += 100
+    model.save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def dresscode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = write_dresscode(tmp_path_factory.mktemp("data") / "dresscode", test=9, train=0)
+    captions = {f"{n}{i:05d}": [f"a garment with {i} pockets"] for n in range(3) for i in range(9)}
+    (root.parent / "captions_0_2.json").write_text(json.dumps(captions))
+    return root
+
+
+@pytest.fixture(scope="module")
+def flags(models: Path, dresscode: Path) -> list[object]:
+    """A run over DressCode with captions given and masks from label maps."""
+    return [
+        *("--dataset_name", "dresscode", "--dataset_root", dresscode),
+        *("--coarse_caption_file", dresscode.parent / "captions_0_2.json"),
+        *("--pretrained_model_name_or_path", models / "pipe", "--device", "cpu"),
+        *("--num_inference_steps", 2, "--batch_size", 4, "--num_workers", 0),
+    ]
+
+
+@pytest.fixture(scope="module")
+def expected(flags: list[object], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The pictures of an undisturbed run."""
+    folder = tmp_path_factory.mktemp("expected")
+    assert run("inference_dataset", [*flags, "--output_dir", folder]) == 0
+    return contents(folder, "*.png")
+
+
+@pytest.fixture
+def call(flags: list[object], tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    """Runs the script in this process into tmp_path/out: exit status, standard error."""
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the script sets its own
+
+    def run_here(*more: object) -> tuple[int, str]:
+        argv = [str(word) for word in (*flags, "--output_dir", tmp_path / "out", *more)]
+        with pytest.raises(SystemExit) as ended:
+            command_line.run(inference_dataset.main, inference_dataset.parse_args(argv))
+        return ended.value.code, capsys.readouterr().err
+
+    return run_here
+
+
+def manifest(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / "manifest.csv").open() as file:
+        return {row["key"]: row for row in csv.DictReader(file)}
+
+
+def test_a_whole_split(call, expected: dict[str, bytes], tmp_path: Path) -> None:
+    status, errors = call()
+    out = tmp_path / "out"
+    assert status == 0, errors
+    assert contents(out, "*.png") == expected
+    assert sorted(expected) == sorted(f"{c}/{n}{i:05d}_1.png" for n, c in enumerate(CATEGORIES) for i in range(9))
+    assert all(Image.open(out / name).size == SIZE for name in expected)
+    assert len(set(expected.values())) == 27
+    rows = manifest(out)
+    assert list(rows) == [name.removesuffix(".png") for name in expected_order()]
+    assert {row["status"] for row in rows.values()} == {"done"}
+    assert len({row["seed"] for row in rows.values()}) == 27 and float(rows["dresses/200000_1"]["seconds"]) > 0
+    assert json.loads((out / "run.json").read_text())["failed"] == 0
+
+
+CATEGORIES = ("upper_body", "lower_body", "dresses")
+
+
+def expected_order() -> list[str]:
+    return [f"{c}/{n}{i:05d}_1.png" for n, c in enumerate(CATEGORIES) for i in range(9)]
+
+
+def test_a_second_run_makes_nothing(call, tmp_path: Path) -> None:
+    call("--category", "dresses")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*_1.png")}
+    assert len(before) == 9
+    assert call("--category", "dresses")[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*_1.png")} == before
+    call("--category", "upper_body")
+    assert len(manifest(tmp_path / "out")) == 18  # the dresses are still told of
+
+
+def test_killed_at_random_moments(flags: list[object], expected, models: Path, tmp_path: Path) -> None:
+    """Eight kills while masks, captions and pictures are made; whatever is begun by then must come out the same."""
+    flags = [*flags, "--segment", "all", "--segmentation_model", models / "segformer"]
+    flags += ["--caption", "all", "--caption_model", models / "qwen", "--num_inference_steps", 20]
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    started = time.monotonic()
+    assert run("inference_dataset", [*flags, "--output_dir", undisturbed]) == 0
+    duration = time.monotonic() - started
+    goal = contents(undisturbed, "*.png", "captions.json")
+    assert len(goal) == 27 + 27 + 1  # masks, pictures and captions
+
+    chance, kills, stages = random.Random(0), 0, set()
+    while kills < 8:
+        process = start("inference_dataset", [*flags, "--output_dir", killed])
+        kills += kill_after(process, chance.uniform(0.2, 0.9) * duration)
+        made = (killed / "masks").is_dir(), any(killed.glob("journal/captions*")), any(killed.glob("*/*_1.png"))
+        stages.add(sum(made))
+        if (killed / "manifest.csv").exists():  # this one was too quick to be killed: begin anew
+            assert contents(killed, "*.png", "captions.json") == goal
+            shutil.rmtree(killed)
+    assert run("inference_dataset", [*flags, "--output_dir", killed]) == 0
+    assert contents(killed, "*.png", "captions.json") == goal
+    assert not list(killed.rglob(".*"))
+    assert len(stages) > 1, "all kills came at the same stage"
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_several_processes(flags: list[object], expected: dict[str, bytes], processes: int, tmp_path: Path) -> None:
+    begun = start("inference_dataset", [*flags, "--output_dir", tmp_path, "--limit", 4])  # by one alone
+    begun.join()
+    assert run("inference_dataset", [*flags, "--output_dir", tmp_path], processes) == 0
+    assert contents(tmp_path, "*.png") == expected
+    assert len(manifest(tmp_path)) == 27
+    assert json.loads((tmp_path / "run.json").read_text())["processes"] == processes
+
+
+def test_accelerate_launch(flags: list[object], expected: dict[str, bytes], dresscode: Path, tmp_path: Path) -> None:
+    """Two processes, of which one has a failed item: the other still finishes, and both tell of it."""
+    root = tmp_path / "dresscode"
+    shutil.copytree(dresscode, root)
+    (root / "upper_body" / "images" / "000000_0.jpg").unlink()
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    argv = [*flags, "--output_dir", tmp_path / "out", "--dataset_root", root]
+    answer = subprocess.run(
+        [*launch, *map(str, [ROOT / "inference_dataset.py", *argv])], capture_output=True, text=True, timeout=240
+    )
+    assert answer.returncode == 1, answer.stderr
+    assert "26 of 27 pictures" in answer.stdout and "000000_0.jpg" in answer.stderr
+    made = contents(tmp_path / "out", "*.png")
+    assert len(made) == 26
+    alone = {name for name in made if made[name] != expected[name]}
+    assert alone <= {f"upper_body/00000{i}_1.png" for i in (1, 2, 3)}  # its batch had three members
+
+
+def test_batch_sizes_hardly_matter(flags: list[object], expected: dict[str, bytes], tmp_path: Path) -> None:
+    reference = {name: np.asarray(Image.open(ROOT / name)) for name in ()}
+    folders = {}
+    for size in (1, 7):
+        folders[size] = tmp_path / str(size)
+        assert run("inference_dataset", [*flags, "--batch_size", size, "--output_dir", folders[size]]) == 0
+    (tmp_path / "4").mkdir()
+    for name, data in expected.items():
+        path = tmp_path / "4" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        reference[name] = np.asarray(Image.open(path)).astype(int)
+    pictures = np.stack(list(reference.values()))
+    assert pictures.std() > 5  # there is something to differ in
+    for folder in folders.values():
+        difference = abs(np.stack([np.asarray(Image.open(folder / name)) for name in reference]) - pictures)
+        assert difference.max() <= 1
+        assert (difference.max(axis=-1) > 0).mean() <= 0.001
+
+
+def test_failed_items_are_told_and_tried_again(call, dresscode: Path, tmp_path: Path) -> None:
+    root = tmp_path / "dresscode"
+    shutil.copytree(dresscode, root)
+    photo, labels = root / "dresses/images/200000_0.jpg", root / "upper_body/label_maps/000003_4.png"
+    captions = (
+        json.loads((root.parent / "captions.json").read_text()) if (root.parent / "captions.json").exists() else {}
+    )
+    captions = json.loads((dresscode.parent / "captions_0_2.json").read_text())
+    del captions["100004"]
+    (tmp_path / "captions_0_2.json").write_text(json.dumps(captions))
+    kept = photo.read_bytes(), labels.read_bytes()
+    photo.write_bytes(b"damaged")
+    labels.unlink()
+
+    flags = ("--dataset_root", root, "--coarse_caption_file", tmp_path / "captions_0_2.json")
+    status, errors = call(*flags)
+    assert status == 1
+    rows = manifest(tmp_path / "out")
+    failed = {key: row["reason"] for key, row in rows.items() if row["status"] == "failed"}
+    assert set(failed) == {"dresses/200000_1", "upper_body/000003_1", "lower_body/100004_1"}
+    assert "200000_0.jpg" in failed["dresses/200000_1"] and "000003_4.png" in failed["upper_body/000003_1"]
+    assert "no caption" in failed["lower_body/100004_1"] and "3 items failed" in errors
+    assert all(reason in errors for reason in failed.values())
+
+    photo.write_bytes(kept[0])
+    labels.write_bytes(kept[1])
+    captions["100004"] = ["a garment with 4 pockets"]
+    (tmp_path / "captions_0_2.json").write_text(json.dumps(captions))
+    status, errors = call(*flags)
+    assert status == 0, errors
+    assert {row["status"] for row in manifest(tmp_path / "out").values()} == {"done"}
+    assert not any(row["reason"] for row in manifest(tmp_path / "out").values())
+
+
+def test_other_settings_are_not_mixed_in(call) -> None:
+    assert call("--category", "dresses")[0] == 0
+    status, errors = call("--category", "dresses", "--seed", 1, "--guidance_scale", 3)
+    assert status == 2
+    assert "guidance_scale 2.0, not 3.0; seed 0, not 1" in errors and "name another folder" in errors
+
+
+def test_masks_on_the_fly(call, models: Path, dresscode: Path, tmp_path: Path) -> None:
+    """VITON-HD without label maps: masks are made beside the pictures, and used."""
+    root = write_vitonhd(tmp_path / "vitonhd", test=5)
+    (tmp_path / "captions_0_2.json").write_text(json.dumps({f"0000{n}": ["a top"] for n in range(5)}))
+    flags = [
+        "--dataset_name",
+        "vitonhd",
+        "--dataset_root",
+        root,
+        "--coarse_caption_file",
+        tmp_path / "captions_0_2.json",
+    ]
+    shutil.rmtree(root / "test" / "image-parse-v3")
+    status, errors = call(*flags)
+    assert status == 1 and "no label map" in errors and "SegCloth.py" in errors
+    mask_dir = tmp_path / "masks"
+    status, errors = call(*flags, "--segment", "--segmentation_model", models / "segformer", "--mask_dir", mask_dir)
+    assert status == 2 and "segment null" in errors  # not into the same folder
+    shutil.rmtree(tmp_path / "out")
+    status, errors = call(*flags, "--segment", "--segmentation_model", models / "segformer", "--mask_dir", mask_dir)
+    assert status == 0, errors
+    assert len(list(mask_dir.glob("test/*_binary_mask.png"))) == 5
+    assert len(list((tmp_path / "out").glob("upper_body/*.png"))) == 5
+    assert not list(root.rglob("*mask*"))
+
+
+def test_unpaired_limit_and_mask_types(call, expected: dict[str, bytes], tmp_path: Path) -> None:
+    assert call("--order", "unpaired", "--limit", 2)[0] == 0
+    assert sorted(contents(tmp_path / "out", "*.png"))[:2] == [
+        "dresses/200000_0_200001_1.png",
+        "dresses/200001_0_200002_1.png",
+    ]
+    made = {}
+    for kind in ("fine", "bounding_box", "mask"):
+        shutil.rmtree(tmp_path / "out")
+        assert call("--category", "dresses", "--mask_type", kind)[0] == 0
+        made[kind] = contents(tmp_path / "out", "*.png")
+    assert made["fine"] == {name: data for name, data in expected.items() if name.startswith("dresses")}
+    assert made["fine"] != made["mask"] != made["bounding_box"]
+    assert inference_dataset.parse_args(required("--mask_type", "mask", "--fine_mask")).mask_type == "fine"
+
+
+def required(*more: str) -> list[str]:
+    return ["--dataset_name", "dresscode", "--dataset_root", ".", "--output_dir", ".", *more]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--dataset_root", "nowhere"], "There is no folder nowhere; expected DressCode's layout"),
+        (["--coarse_caption_file", "nowhere.json"], "There is no caption file nowhere.json"),
+        (["--width", "50"], "width 50 is not a multiple of 16; the nearest is 48"),
+        (["--phase", "train", "--order", "unpaired"], "no unpaired list for training"),
+        (["--device", "cuda:9"], "--device cuda:9"),
+        (["--pretrained_model_name_or_path_sd3_tryoff", "./nowhere"], "nowhere is neither a folder here"),
+    ],
+)
+def test_mistakes_end_with_one_sentence(call, more: list[str], words: str) -> None:
+    status, errors = call(*more)
+    assert status == 2
+    assert words in errors and "Traceback" not in errors
+
+
+def test_captions_must_come_from_somewhere(models: Path, dresscode: Path, tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "inference_dataset.py", "--dataset_name", "dresscode"]
+    command += ["--dataset_root", dresscode, "--output_dir", tmp_path / "out"]
+    answer = subprocess.run(map(str, command), capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 2
+    assert "error: Give --coarse_caption_file, or --caption" in answer.stderr and "Traceback" not in answer.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_answers_at_once() -> None:
+    command = [sys.executable, ROOT / "inference_dataset.py", "--help"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=5)
+    assert answer.returncode == 0 and "--coarse_caption_file" in answer.stdout
