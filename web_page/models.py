@@ -1,0 +1,187 @@
+"""The three models behind the page: one copy of each for all visitors, used by one at a time."""
+
+import threading
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from temu_vtoff.builtin import BUILTIN, NOTICE
+from temu_vtoff.captioning import PUBLISHED_CAPTIONER, Captioner
+from temu_vtoff.inputs import WorkingSize
+from temu_vtoff.masks import garment_mask, garments_present, mask_picture
+from temu_vtoff.pictures import fit_picture
+from temu_vtoff.segmentation import PUBLISHED_SEGMENTER, ClothSegmenter
+from web_page.photos import unfit_mask
+
+if TYPE_CHECKING:
+    import argparse
+
+    from temu_vtoff import TryOffPipeline
+
+SIZE_FACTORS = (0.5, 0.75, 1, 1.25, 1.5)  # of the model's own size
+OnStep = Callable[[int, int, Image.Image | None], bool]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What "Advanced" holds. `seed` is the first picture's, the next ones count on from it."""
+
+    width: int
+    height: int
+    steps: int = 28
+    guidance: float = 2.0
+    seed: int = 0
+    count: int = 1
+
+
+class Models:
+    """Segmenter, captioner and try-off pipeline, loaded once.
+
+    Args:
+        notice: Told to every visitor: what the models can't do.
+        previews: Decode pictures while they emerge. Off when models are moved to and from a GPU's memory, where each
+            preview would move two of them.
+    """
+
+    def __init__(
+        self,
+        segmenter: ClothSegmenter,
+        captioner: Captioner,
+        pipe: "TryOffPipeline",
+        notice: str = "",
+        previews: bool = True,
+    ) -> None:
+        self.segmenter, self.captioner, self.pipe = segmenter, captioner, pipe
+        self.notice, self.previews = notice, previews
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, args: "argparse.Namespace") -> "Models":
+        """Loads what the flags of `command_line.add_model_flags` and `add_device_flags` name.
+
+        Raises:
+            CheckpointError: One of them can't be had.
+            ValueError: An unknown or absent device.
+        """
+        from temu_vtoff import TryOffPipeline
+        from temu_vtoff.devices import choose_device, choose_dtype, place
+        from temu_vtoff.loading import IMAGE_ENCODERS, complete_sources
+
+        device = choose_device(args.device)
+        base, tryoff = complete_sources(
+            args.pretrained_model_name_or_path, args.pretrained_model_name_or_path_sd3_tryoff
+        )
+
+        def stage_model(named: str | None, published: str) -> str:
+            return named if named is not None else BUILTIN if tryoff == BUILTIN else published
+
+        encoders = {name: where for name in IMAGE_ENCODERS if (where := getattr(args, name)) is not None}
+        pipe = TryOffPipeline.from_pretrained(
+            base,
+            tryoff,
+            torch_dtype=choose_dtype(args.mixed_precision, device),
+            revision=args.revision,
+            variant=args.variant,
+            **encoders,
+        )
+        place(pipe, device, args.offload)
+        pipe.set_progress_bar_config(disable=True)
+        return cls(
+            ClothSegmenter.from_pretrained(stage_model(args.segmentation_model, PUBLISHED_SEGMENTER), device),
+            Captioner.from_pretrained(stage_model(args.caption_model, PUBLISHED_CAPTIONER), device),
+            pipe,
+            notice=NOTICE if tryoff == BUILTIN else "",
+            previews=args.offload == "none",
+        )
+
+    @property
+    def own_size(self) -> WorkingSize:
+        """The size that the try-off model was made for."""
+        return self.pipe.working_size
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """Widths and heights to offer: of the model's own shape, and not larger than its position embedding."""
+        own, largest = self.own_size, self.own_size.multiple * self.pipe.transformer.config.pos_embed_max_size
+        wanted = [(round(own.width * factor), round(own.height * factor)) for factor in SIZE_FACTORS]
+        return [size for size in wanted if max(size) <= largest and not any(side % own.multiple for side in size)]
+
+    def segment(self, photo: Image.Image, category: str) -> tuple[Image.Image, list[str]]:
+        """The garment's mask, L, 0 or 255, of the photo's size; and what the visitor should be told about it.
+
+        Raises:
+            GarmentNotFoundError: It is not in the photo.
+        """
+        label_map = self._label_map(photo)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            mask = garment_mask(label_map, category)
+        told = [str(one.message) for one in caught if one.category is UserWarning]
+        return unfit_mask(mask_picture(mask), photo.size), told
+
+    def categories_in(self, photo: Image.Image) -> list[str]:
+        """The categories that the photo shows."""
+        return garments_present(self._label_map(photo))
+
+    def caption(self, photo: Image.Image, category: str) -> str:
+        """The garment's shape in words."""
+        with self._lock:
+            return self.captioner([self._fit(photo)], category)[0]
+
+    def try_off(
+        self, photo: Image.Image, mask: Image.Image, caption: str, settings: Settings, on_step: OnStep
+    ) -> list[Image.Image]:
+        """The product pictures.
+
+        Args:
+            photo: Upright RGB, any size.
+            mask: L, 0 or 255, of the photo's shape.
+            on_step: Called with the steps done, the steps there are and, now and then, how the first picture looks by
+                then; when it answers False the work ends early, with pictures of no use.
+        """
+        import torch
+
+        with self._lock:
+            return self.pipe(
+                fit_picture(photo, settings.width, settings.height),
+                mask=fit_picture(mask, settings.width, settings.height, fill=0, resample=Image.Resampling.NEAREST),
+                prompt=caption,
+                width=settings.width,
+                height=settings.height,
+                num_inference_steps=settings.steps,
+                guidance_scale=settings.guidance,
+                num_images_per_prompt=settings.count,
+                generator=[torch.Generator().manual_seed(settings.seed + i) for i in range(settings.count)],
+                callback_on_step_end=_Watcher(on_step, settings.steps, self.previews),
+            ).images
+
+    def _label_map(self, photo: Image.Image) -> np.ndarray:
+        with self._lock:
+            return self.segmenter.label_maps([self._fit(photo)])[0]
+
+    def _fit(self, photo: Image.Image) -> Image.Image:
+        return fit_picture(photo, self.own_size.width, self.own_size.height)
+
+
+class _Watcher:
+    """The pipeline's callback: passes steps on and previews of the clean picture, and ends the loop when told to."""
+
+    def __init__(self, on_step: OnStep, steps: int, previews: bool) -> None:
+        self.on_step, self.steps = on_step, steps
+        self.every = max(1, steps // 8) if previews else None
+        self.before: Any = None  # latents of the first picture after the step before
+
+    def __call__(self, pipe: "TryOffPipeline", step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        latents, preview = tensors["latents"][:1], None
+        if self.every is not None and self.before is not None and step % self.every == 0:
+            now, then = pipe.scheduler.sigmas[step + 1], pipe.scheduler.sigmas[step]
+            velocity = (latents - self.before) / (now - then)
+            clean = pipe.decode_latents(latents - now * velocity).float()
+            preview = pipe.image_processor.postprocess(clean, output_type="pil")[0]
+        self.before = latents
+        if not self.on_step(step + 1, self.steps, preview):
+            pipe._interrupt = True
+        return {}
