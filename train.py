@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import time
 from datetime import timedelta
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import command_line
@@ -128,8 +129,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def load_pipeline(args: argparse.Namespace) -> TryOffPipeline:
-    """The frozen models, and both transformers at their start."""
+def load_pipeline(args: argparse.Namespace, accelerator: Accelerator) -> TryOffPipeline:
+    """The frozen models, on a GPU in the precision of the training, and both transformers at their start."""
+    from temu_vtoff.devices import DTYPES
     from temu_vtoff.feature_extractor import FeatureExtractor
     from temu_vtoff.pipeline import TryOffPipeline
     from temu_vtoff.training import initialization as start
@@ -141,7 +143,8 @@ def load_pipeline(args: argparse.Namespace) -> TryOffPipeline:
     if args.stage == "extractor":
         extractor_class = PersonDenoiser
     encoders = {"image_encoder_large": args.image_encoder_large, "image_encoder_bigG": args.image_encoder_bigG}
-    parts = start.load_frozen(base, encoders)
+    half = DTYPES[accelerator.mixed_precision] if accelerator.device.type == "cuda" else DTYPES["no"]
+    parts = start.load_frozen(base, encoders, half)
     if args.from_scratch:
         shape = start.TransformerShape(
             patch_size=args.patch_size,
@@ -249,6 +252,8 @@ def main(args: argparse.Namespace) -> int:
     from temu_vtoff.training.validation import Validation
 
     started = time.time()
+    if args.report_to != "none" and find_spec(args.report_to) is None:
+        raise ValueError(f"--report_to {args.report_to} needs a package: pip install {args.report_to}, or say none.")
     command_line.quiet_libraries()
     run = RunFolder(writable_folder(args.output_dir), args.checkpoints_total_limit)
     accelerator = Accelerator(
@@ -265,7 +270,7 @@ def main(args: argparse.Namespace) -> int:
 
     # 1. The frozen models in a pipeline, the trained ones in an objective, the data
     torch.manual_seed(args.seed)
-    pipeline = load_pipeline(args).to(device)
+    pipeline = load_pipeline(args, accelerator).to(device)
     objective, vit = make_objective(args, pipeline)
     data, test = load_data(args, pipeline, vit, accelerator)
     dropout = ConditionDropout(args.condition_dropout, args.caption_dropout, args.image_embedding_dropout)

@@ -193,6 +193,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_checkpoint(argume
         ("--align_weight 1 --align_model nowhere", "--align_model"),
         ("--align_weight 1 --align_block 9 --align_model BASE/image_encoder_large", "blocks 1 to 2"),
         ("--lora_rank 2", "--from_scratch"),
+        ("--report_to wandb", "pip install wandb"),
         ("--pretrained_model_name_or_path no/where --image_encoder_large BASE --image_encoder_bigG BASE", "no/where"),
     ],
 )

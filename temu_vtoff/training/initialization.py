@@ -19,18 +19,21 @@ from temu_vtoff.loading import IMAGE_ENCODERS, load_components
 LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"]
 
 
-def load_frozen(base: str, encoders: dict[str, str | None]) -> dict[str, Any]:
+def load_frozen(base: str, encoders: dict[str, str | None], torch_dtype: torch.dtype = torch.float32) -> dict[str, Any]:
     """`TryOffPipeline`'s components but the transformers, which are None.
 
     Args:
         base: Hub id, folder or "builtin".
         encoders: Image encoders by name; None is the base's own, or the published one when it holds none.
+        torch_dtype: Of all models; nothing is trained of them.
     """
     folder = Path(resolve(base, "tryoff"))
     named = {name: where if where is not None else IMAGE_ENCODERS[name] for name, where in encoders.items()}
     own = {name for name, where in encoders.items() if where is None and (folder / name).is_dir()}
     given = {name: where for name, where in named.items() if name not in own}
-    return load_components(base, given={"transformer": None, "transformer_vton": None, **given})
+    return load_components(
+        base, torch_dtype=torch_dtype, given={"transformer": None, "transformer_vton": None, **given}
+    )
 
 
 def load_transformers(
