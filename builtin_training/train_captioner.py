@@ -2,7 +2,7 @@
 
     python -m builtin_training.train_captioner --data_root runs/drawn --output_dir runs/captioner
 
-In the first half of the run only the vision tower is taught, by label maps and attributes; then everything is, and
+In the first part of the run only the vision tower is taught, by label maps and attributes; then everything is, and
 the language model learns to answer.
 """
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from builtin_training.data import Item
     from temu_vtoff.captioning import Captioner
 
-LOOKING_ONLY = 0.5  # of the run
+LOOKING_ONLY = 0.6  # of the run
 PHOTO_SHARE = 0.7  # of the pictures; the others are product pictures
 MAX_CUT = 10  # pixels that may be cut off at each border
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    loop.add_arguments(parser, steps=3000, batch_size=32, learning_rate=1e-3)
+    loop.add_arguments(parser, steps=3000, batch_size=24, learning_rate=1e-3, ema_decay=0.99)
     return parser.parse_args(argv)
 
 
