@@ -2,12 +2,14 @@
 
     python SegCloth.py --image_path photo.jpg --category upper_body --out_dir outputs
     python SegCloth.py --img_dir photos --category dresses --out_dir masks
+    accelerate launch --num_processes 8 SegCloth.py --dataset_name vitonhd --dataset_root DATA --out_dir masks
 
     from SegCloth import segment_clothing
     binary_mask, fine_mask = segment_clothing("photo.jpg", category="upper_body")
 
 Writes <stem>_binary_mask.png, white on the garment, and <stem>_fine_mask.png, the photo with the garment greyed out,
-both of the upright photo's size. A folder's subfolders are kept; a run that was stopped goes on where it was.
+both of the upright photo's size. A folder's subfolders are kept; a run that was stopped goes on where it was. Of a
+dataset it writes binary masks alone, where inference_dataset.py --mask_dir finds them.
 """
 
 import argparse
@@ -17,18 +19,24 @@ import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 import command_line
+import dataset_command_line
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.checkpoints import HubUnreachableError
+from temu_vtoff.datasets import DATASETS, PHASES
 from temu_vtoff.files import writable_folder
 from temu_vtoff.folder_segmentation import MASK_ENDINGS, BatchReport, batch_segment_clothing
 from temu_vtoff.masks import CATEGORIES, GarmentNotFoundError, fine_mask, garment_mask, label_ids, mask_picture
 from temu_vtoff.pictures import open_picture, save_picture
 from temu_vtoff.run_record import write_run_record
 from temu_vtoff.segmentation import PUBLISHED_SEGMENTER, ClothSegmenter
+
+if TYPE_CHECKING:
+    from temu_vtoff.runs.sharing import Share
 
 __all__ = ["BatchReport", "GarmentNotFoundError", "batch_segment_clothing", "segment_clothing"]
 
@@ -89,15 +97,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--image_path", type=Path, help="a photo")
     source.add_argument("--img_dir", type=Path, help="a folder of photos, with its subfolders")
+    source.add_argument("--dataset_name", choices=DATASETS, help="layout of a dataset")
     add = parser.add_argument
+    add("--dataset_root", type=Path, help="its folder; nothing is written there")
+    add("--phase", default="all", choices=(*PHASES, "all"), help="its split")
     add("--out_dir", type=Path, default=Path("outputs"), help="where the masks are written")
-    add("--category", default="upper_body", choices=CATEGORIES, help="the garment wanted")
+    add("--category", choices=(*CATEGORIES, "all"), help="the garment wanted; when absent upper_body, of a dataset all")
     add("--clothes", nargs="+", metavar="LABEL", help="labels that make up the garment, in place of the category's")
     add("--model", default=PUBLISHED_SEGMENTER, help='SegFormer by hub id or folder, or "builtin"')
     add("--device", help="cpu, cuda, cuda:1 or mps; the best there is when absent")
-    add = parser.add_argument_group("folders").add_argument
+    add = parser.add_argument_group("folders and datasets").add_argument
     add("--batch_size", type=command_line.positive, default=8, help="photos that go through the model together")
-    add("--num_workers", type=command_line.positive, default=4, help="threads that decode and write")
+    add(
+        "--num_workers",
+        type=command_line.positive,
+        default=4,
+        help="threads, or of a dataset processes, that decode",
+    )
     add("--overwrite", action="store_true", help="make finished masks anew")
     return parser.parse_args(argv)
 
@@ -105,11 +121,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> int:
     started = time.time()
     command_line.quiet_libraries()
-    warnings.showwarning = lambda message, *_: command_line.say(f"warning: {message}")
+    dataset_command_line.show_warnings()
+    if args.dataset_name is not None and (args.dataset_root is None or args.clothes or args.overwrite):
+        raise ValueError("A dataset needs --dataset_root, and takes no --clothes and no --overwrite.")
+    if args.dataset_name is None and args.category == "all":
+        raise ValueError("--category all is for datasets: name the garment wanted.")
     out_dir = writable_folder(args.out_dir)
     if args.model == BUILTIN:
         command_line.say(DRAWN_ONLY)
-    what = {"category": args.category, "clothes": args.clothes, "model": args.model, "device": args.device}
+    if args.dataset_name is not None:
+        from temu_vtoff.runs.sharing import Share
+
+        with Share.join() as share:
+            failed = segment_dataset(args, share)
+            if share.is_first:
+                write_run_record(out_dir, args, started, processes=share.count, failed=failed)
+        return 1 if failed else 0
+
+    category = "upper_body" if args.category is None else args.category
+    what = {"category": category, "clothes": args.clothes, "model": args.model, "device": args.device}
     if args.image_path is not None:
         for picture, ending in zip(segment_clothing(args.image_path, **what), MASK_ENDINGS, strict=True):
             print(save_picture(picture, out_dir / f"{args.image_path.stem}{ending}"))
@@ -124,6 +154,35 @@ def main(args: argparse.Namespace) -> int:
     print(f"{out_dir}: {len(report.written)} made, {len(report.skipped)} made earlier, {len(report.failed)} failed")
     write_run_record(out_dir, args, started, failures={str(photo): reason for photo, reason in report.failed.items()})
     return 1 if report.failed else 0
+
+
+def segment_dataset(args: argparse.Namespace, share: "Share") -> int:
+    """The number of items without mask."""
+    from temu_vtoff.runs.segmenting import segment_items
+    from temu_vtoff.runs.settings import keep_settings
+    from temu_vtoff.runs.sharing import cut_batches
+    from temu_vtoff.runs.writing import remove_leftovers
+
+    args.category = "all" if args.category is None else args.category
+    datasets = dataset_command_line.open_phases(args, load=["person"])
+    keep_settings(args.out_dir / "settings.json", {"dataset": args.dataset_name, "model": args.model})
+    segmenter = ClothSegmenter.from_pretrained(args.model, share.device(args.device))
+    failures = {}
+    for dataset in datasets:
+        failures |= segment_items(
+            dataset,
+            share.of(cut_batches(dataset.items, args.batch_size)),
+            segmenter,
+            args.out_dir,
+            args.num_workers,
+            dataset_command_line.progress(share, f"segment {dataset.phase}"),
+        )
+    failed = dataset_command_line.gather_failures(share, failures)
+    if share.is_first:
+        remove_leftovers(args.out_dir)
+        total = sum(map(len, datasets))
+        print(f"{args.out_dir}: {total - failed} of {total} masks")
+    return failed
 
 
 if __name__ == "__main__":

@@ -38,8 +38,13 @@ def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
     add("--num_inference_steps", type=positive, default=28, help="Euler steps")
 
 
-def add_model_flags(parser: argparse.ArgumentParser) -> None:
-    """Which models to use: what `temu_vtoff.loading.complete_sources` and the stages' loaders take."""
+def add_model_flags(parser: argparse.ArgumentParser, stages: bool = True, image_encoders: bool = True) -> None:
+    """Which models to use: what `temu_vtoff.model_choice.ModelChoice.from_flags` takes.
+
+    Args:
+        stages: Whether the script segments and captions too.
+        image_encoders: Whether it looks at photos by the pipeline's image encoders.
+    """
     from temu_vtoff.captioning import PUBLISHED_CAPTIONER
     from temu_vtoff.segmentation import PUBLISHED_SEGMENTER
 
@@ -53,28 +58,35 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         metavar="TRYOFF",
         help="generator and feature extractor; builtin when absent",
     )
-    beside = "when absent, the built-in one beside the built-in try-off model, else"
-    add("--segmentation_model", help=f"SegFormer; {beside} {PUBLISHED_SEGMENTER}")
-    add("--caption_model", help=f"Qwen2.5-VL; {beside} {PUBLISHED_CAPTIONER}")
-    own = "when absent, the pipeline's own, else"
-    add("--image_encoder_large", help=f"CLIP-L vision encoder; {own} openai/clip-vit-large-patch14")
-    add("--image_encoder_bigG", help=f"bigG vision encoder; {own} laion/CLIP-ViT-bigG-14-laion2B-39B-b160k")
+    if stages:
+        beside = "when absent, the built-in one beside the built-in try-off model, else"
+        add("--segmentation_model", help=f"SegFormer; {beside} {PUBLISHED_SEGMENTER}")
+        add("--caption_model", help=f"Qwen2.5-VL; {beside} {PUBLISHED_CAPTIONER}")
+    if image_encoders:
+        own = "when absent, the pipeline's own, else"
+        add("--image_encoder_large", help=f"CLIP-L vision encoder; {own} openai/clip-vit-large-patch14")
+        add("--image_encoder_bigG", help=f"bigG vision encoder; {own} laion/CLIP-ViT-bigG-14-laion2B-39B-b160k")
     add("--revision", help="revision of BASE")
     add("--variant", help="variant of BASE's weights, e.g. fp16")
 
 
-def add_device_flags(parser: argparse.ArgumentParser) -> None:
-    """Where and in which precision models run: what `temu_vtoff.devices` takes."""
+def add_device_flags(parser: argparse.ArgumentParser, offload: bool = True) -> None:
+    """Where and in which precision models run: what `temu_vtoff.devices` takes.
+
+    Args:
+        offload: Whether the script loads the whole pipeline, which may be too much for a GPU.
+    """
     group = parser.add_argument_group("device")
     add = group.add_argument
     add("--device", help="cpu, cuda, cuda:1 or mps; the best there is when absent")
     add("--mixed_precision", choices=MIXED_PRECISION, help="when absent, bf16 on a GPU that has it, else no")
-    add(
-        "--offload",
-        default="none",
-        choices=("none", "model", "sequential"),
-        help="keep models in host memory until they are used: less GPU memory, more time",
-    )
+    if offload:
+        add(
+            "--offload",
+            default="none",
+            choices=("none", "model", "sequential"),
+            help="keep models in host memory until they are used: less GPU memory, more time",
+        )
 
 
 def run(main: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> None:

@@ -12,17 +12,15 @@ it was, and tries again what failed; the pictures depend on the seed, not on pro
 
 import argparse
 import time
-import warnings
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import command_line
+import dataset_command_line
 from temu_vtoff.builtin import NOTICE
-from temu_vtoff.datasets import DATASETS, MASK_TYPES, ORDERS, PHASES, open_dataset
+from temu_vtoff.datasets import MASK_TYPES, ORDERS, open_dataset
 from temu_vtoff.files import writable_folder
-from temu_vtoff.masks import CATEGORIES
 from temu_vtoff.model_choice import ModelChoice
 from temu_vtoff.run_record import write_run_record
 
@@ -32,19 +30,14 @@ if TYPE_CHECKING:
     from temu_vtoff.runs.sharing import Share
 
 TEXT_PARTS = ("text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "tokenizer_2", "tokenizer_3")
-SHOWN_FAILURES = 20
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    add = parser.add_argument_group("what").add_argument
-    add("--dataset_name", required=True, choices=DATASETS, help="layout of the dataset")
-    add("--dataset_root", required=True, type=Path, help="its folder; nothing is written there")
-    add("--output_dir", required=True, type=Path, help="where pictures and manifest go")
-    add("--phase", default="test", choices=PHASES, help="split")
+    add = dataset_command_line.add_dataset_flags(parser).add_argument
     add("--order", default="paired", choices=ORDERS, help="list of pairs; unpaired: captions are of another garment")
-    add("--category", default="all", choices=(*CATEGORIES, "all"), help="one category only")
     add("--limit", type=command_line.positive, help="only the first so many items of each category")
+    add("--output_dir", required=True, type=Path, help="where pictures and manifest go")
     add = parser.add_argument_group("masks and captions").add_argument
     again = {"nargs": "?", "const": "missing", "choices": ("missing", "all")}
     add("--segment", **again, help="make masks with the segmenter: those of items without label map, or all")
@@ -138,7 +131,7 @@ class DatasetTryOff:
         self.captions |= made
         for item in (item for batch in self.select() for item in batch):
             if item.id not in self.captions and not self.has_features(item):
-                self.failures[item] = f"{item.key}: no caption in {self.args.coarse_caption_file}; --caption makes one"
+                self.failures[item] = f"no caption in {self.args.coarse_caption_file}; --caption makes one"
 
     def try_off(self) -> None:
         """Makes the pictures that are missing."""
@@ -177,19 +170,14 @@ class DatasetTryOff:
         from temu_vtoff.runs.generation import write_manifest
         from temu_vtoff.runs.writing import remove_leftovers
 
-        failures = self.share.gather([(item.key, reason) for item, reason in self.failures.items()])
-        if not self.share.is_first:
-            return len(failures)
-        remove_leftovers(self.output_dir)
-        if made := journal_captions(self.made_captions):
-            write_captions(self.output_dir / "captions.json", made)
-        undone = write_manifest(self.output_dir / "manifest.csv", self.items, self.journal, self.args.seed)
-        for key, reason in failures[:SHOWN_FAILURES]:
-            command_line.say(f"failed: {key}: {reason}")
-        if failures:
-            command_line.say(f"{len(failures)} items failed, see manifest.csv; the next run tries them again.")
-        print(f"{self.output_dir}: {len(self.items) - len(undone)} of {len(self.items)} pictures")
-        return len(failures)
+        failed = dataset_command_line.gather_failures(self.share, self.failures, "The whole list: manifest.csv.")
+        if self.share.is_first:
+            remove_leftovers(self.output_dir)
+            if made := journal_captions(self.made_captions):
+                write_captions(self.output_dir / "captions.json", made)
+            undone = write_manifest(self.output_dir / "manifest.csv", self.items, self.journal, self.args.seed)
+            print(f"{self.output_dir}: {len(self.items) - len(undone)} of {len(self.items)} pictures")
+        return failed
 
     def open(self, **options: Any) -> "TryOffDataset":
         args = self.args
@@ -206,9 +194,7 @@ class DatasetTryOff:
 
     def reading(self, what: str) -> dict[str, Any]:
         """How a stage goes through its batches: with a progress bar in the first process."""
-        progress: Callable[[Iterable], Iterable] = iter
-        if self.share.is_first:
-            progress = partial(command_line.progress, what=what)
+        progress = dataset_command_line.progress(self.share, what)
         return {"num_workers": self.args.num_workers, "progress": progress}
 
     def load_pipeline(self, batches: "list[list[Item]]") -> "TryOffPipeline":
@@ -242,8 +228,7 @@ def main(args: argparse.Namespace) -> int:
 
     started = time.time()
     command_line.quiet_libraries()
-    warnings.simplefilter("ignore", FutureWarning)  # of libraries
-    warnings.showwarning = lambda message, *_: command_line.say(f"warning: {message}")
+    dataset_command_line.show_warnings()
     with Share.join() as share:
         work = DatasetTryOff(args, share)
         if work.models.is_builtin and share.is_first:

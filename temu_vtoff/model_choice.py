@@ -43,7 +43,7 @@ class ModelChoice:
 
     @classmethod
     def from_flags(cls, args: Namespace) -> ModelChoice:
-        """From the flags of `command_line.add_model_flags`; what is left out is filled in.
+        """From the flags of `command_line.add_model_flags`, all or some; what is left out is filled in.
 
         Naming one of the two published sources brings the other; the segmenter and the captioner are the built-in
         ones beside the built-in try-off model, else the published ones.
@@ -62,9 +62,9 @@ class ModelChoice:
         return cls(
             base,
             tryoff,
-            segmenter=stage(args.segmentation_model, PUBLISHED_SEGMENTER),
-            captioner=stage(args.caption_model, PUBLISHED_CAPTIONER),
-            image_encoders={name: value for name in IMAGE_ENCODERS if (value := getattr(args, name)) is not None},
+            segmenter=stage(getattr(args, "segmentation_model", None), PUBLISHED_SEGMENTER),
+            captioner=stage(getattr(args, "caption_model", None), PUBLISHED_CAPTIONER),
+            image_encoders={n: value for n in IMAGE_ENCODERS if (value := getattr(args, n, None)) is not None},
             revision=args.revision,
             variant=args.variant,
         )

@@ -16,6 +16,7 @@ DATASETS = ("dresscode", "vitonhd")
 PHASES = ("train", "test")
 ORDERS = ("paired", "unpaired")
 MASK_TYPES = ("fine", "bounding_box", "mask")
+FEATURE_DTYPES = ("fp32", "fp16", "bf16")
 
 _HOMES = {
     "DressCodeDataset": "temu_vtoff.datasets.dresscode",

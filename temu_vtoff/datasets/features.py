@@ -7,6 +7,7 @@ joint attention, P pooled width; published T 77, D 4096, P 2048.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from temu_vtoff.datasets import FEATURE_DTYPES
 from temu_vtoff.datasets.sample import Item
 
 POOLED = "CLIP_VIT_L_VIT_G_concat_pooled"  # (P,)
@@ -21,13 +23,16 @@ CLIP = "CLIP_VIT_L_VIT_G_concat"  # (T, D)
 T5 = "T5_XXL"  # (T, D)
 TEXT_FEATURES = (POOLED, CLIP, T5)
 EMPTY_PROMPT = "empty_prompt.pt"
+DTYPES = dict(zip(FEATURE_DTYPES, (torch.float32, torch.float16, torch.bfloat16), strict=True))
 
 
 def save_feature(feature: torch.Tensor, path: Path) -> None:
     """Writes one item's tensor, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    data = io.BytesIO()  # a file would hold its own, temporary name
+    torch.save(feature.detach().cpu().clone(), data)  # the clone leaves the rest of its batch out
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    torch.save(feature.detach().cpu().clone(), temporary)  # the clone leaves the rest of its batch out of the file
+    temporary.write_bytes(data.getvalue())
     temporary.replace(path)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from temu_vtoff.api_captioning import ServerUnreachableError
 from temu_vtoff.files import write_text
 from temu_vtoff.runs.journal import Journal
 from temu_vtoff.runs.reading import read_batches
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class CaptionMaker(Protocol):
-    """What `Captioner` and `ApiCaptioner` have in common: one line for each picture."""
+    """What `Captioner` and `ApiCaptioner` have in common: one line, or what went wrong, for each picture."""
 
     def __call__(
         self,
@@ -30,7 +31,7 @@ class CaptionMaker(Protocol):
         temperature: float,
         max_new_tokens: int,
         seed: Sequence[int],
-    ) -> list[str]: ...
+    ) -> Sequence[str | Exception]: ...
 
 
 def caption_items(
@@ -42,6 +43,7 @@ def caption_items(
     temperature: float = 0.2,
     max_new_tokens: int = 75,
     seed: int = 0,
+    known: Collection[str] = (),
     num_workers: int = 0,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> dict[Item, str]:
@@ -51,6 +53,7 @@ def caption_items(
         dataset: Loads persons or garments, as `source` has it.
         batches: Go through the model whole, whatever an earlier run had finished.
         seed: Each item's sampling has its own seed, made of this one and the item.
+        known: Items that have captions elsewhere.
         num_workers: Processes that read.
         progress: Wraps the batches; a progress bar, say.
 
@@ -58,10 +61,10 @@ def caption_items(
         What was wrong with the items that got no caption.
     """
     failures: dict[Item, str] = {}
-    known = set(journal.read())
+    known = {*known, *journal.read()}
     unfinished = [batch for batch in batches if any(item.id not in known for item in batch)]
 
-    def captions(pictures: list[Image.Image], items: list[Item]) -> list[str]:
+    def captions(pictures: list[Image.Image], items: list[Item]) -> Sequence[str | Exception]:
         return captioner(
             pictures,
             [item.category for item in items],
@@ -76,21 +79,25 @@ def caption_items(
         items = [sample.item for sample in read.samples]
         pictures = [getattr(sample, source) for sample in read.samples]
         try:
-            made = dict(zip(items, captions(pictures, items), strict=True))
+            made = captions(pictures, items)
+        except ServerUnreachableError:
+            raise
         except ValueError:  # one picture spoils its batch: find out which
-            made = {}
-            for picture, item in zip(pictures, items, strict=True):
-                try:
-                    (made[item],) = captions([picture], [item])
-                except ValueError as error:
-                    failures[item] = f"{item.key}: {error}"
-        for item, caption in made.items():
-            if not caption:
-                failures[item] = f"{item.key}: the captioner answered nothing"
+            made = [_caption_or_error(captions, picture, item) for picture, item in zip(pictures, items, strict=True)]
+        for item, caption in zip(items, made, strict=True):
+            if isinstance(caption, Exception) or not caption:
+                failures[item] = str(caption) or "the captioner answered nothing"
             elif item.id not in known:
                 known.add(item.id)
                 journal.append(item.id, caption=caption)
     return failures
+
+
+def _caption_or_error(captions: Callable, picture: Image.Image, item: Item) -> str | Exception:
+    try:
+        return captions([picture], [item])[0]
+    except ValueError as error:
+        return error
 
 
 def journal_captions(journal: Journal) -> dict[str, str]:

@@ -60,5 +60,6 @@ class PictureWriter:
 
 def remove_leftovers(folder: str | Path) -> None:
     """Deletes the hidden temporary files that killed writers left behind; only when nobody writes there any more."""
-    for path in Path(folder).rglob(".*.png"):
-        path.unlink(missing_ok=True)
+    for pattern in (".*.png", ".*.tmp"):
+        for path in Path(folder).rglob(pattern):
+            path.unlink(missing_ok=True)

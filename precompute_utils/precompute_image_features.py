@@ -1,0 +1,84 @@
+"""Embeddings of a dataset's photos by both CLIP vision encoders, once for all runs and trainings.
+
+    python precompute_utils/precompute_image_features.py --dataset_name dresscode --dataset_root DATA \\
+        --output_dir features/photos --pretrained_model_name_or_path_sd3_tryoff davidelobba/TEMU-VTOFF
+
+Writes OUTPUT_DIR/CLIP_VIT_L_VIT_G_concat_pooled/<category, or phase for VITON-HD>/<photo's stem>.pt, (2048), CLIP-L
+first, as the pipeline feeds them to the feature extractor. Resumes; runs under accelerate launch.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+if not __package__:  # run by its path: Python then looks for modules beside this file, not in the repository
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import command_line
+import dataset_command_line
+from temu_vtoff.datasets import FEATURE_DTYPES
+from temu_vtoff.files import writable_folder
+from temu_vtoff.model_choice import ModelChoice
+from temu_vtoff.pictures import RESIZE_MODES
+from temu_vtoff.run_record import write_run_record
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_line.parser(__doc__)
+    add = dataset_command_line.add_dataset_flags(parser, phase="all", every_phase=True).add_argument
+    add("--output_dir", required=True, type=Path, help="where the features go")
+    add = parser.add_argument_group("how").add_argument
+    add("--width", type=int, help="of the photos as the pipeline gets them; when absent the model's own")
+    add("--height", type=int, help="likewise")
+    add("--resize_mode", default="pad", choices=RESIZE_MODES, help="for photos of another aspect ratio")
+    add("--dtype", default="fp16", choices=FEATURE_DTYPES, help="of the files")
+    add("--batch_size", type=command_line.positive, default=16, help="photos encoded at once")
+    add("--num_workers", type=int, default=2, help="processes that read pictures")
+    command_line.add_model_flags(parser, stages=False)
+    command_line.add_device_flags(parser, offload=False)
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> int:
+    started = time.time()
+    command_line.quiet_libraries()
+    from temu_vtoff.datasets.features import DTYPES, ImageFeatures
+    from temu_vtoff.devices import choose_dtype
+    from temu_vtoff.runs.encoding import ImageEncoder, encode_image_items
+    from temu_vtoff.runs.settings import keep_settings
+    from temu_vtoff.runs.sharing import Share, cut_batches
+    from temu_vtoff.runs.writing import remove_leftovers
+
+    models = ModelChoice.from_flags(args)
+    width, height = models.working_size().choose(args.width, args.height)
+    size = {"width": width, "height": height, "resize_mode": args.resize_mode}
+    datasets = dataset_command_line.open_phases(args, load=["person"], **size)
+    output_dir = writable_folder(args.output_dir)
+    with Share.join() as share:
+        device = share.device(args.device)
+        dtype = choose_dtype(args.mixed_precision, device)
+        settings = {"base": models.base, "tryoff": models.tryoff, **models.image_encoders, **size}
+        keep_settings(output_dir / "settings.json", settings | {"encoded in": str(dtype), "dtype": args.dtype})
+        encoder = ImageEncoder.load(models, device, dtype)
+        failures = {}
+        for dataset in datasets:
+            failures |= encode_image_items(
+                dataset,
+                share.of(cut_batches(dataset.items, args.batch_size)),
+                encoder,
+                ImageFeatures(output_dir),
+                DTYPES[args.dtype],
+                args.num_workers,
+                dataset_command_line.progress(share, f"encode {dataset.phase}"),
+            )
+        failed = dataset_command_line.gather_failures(share, failures)
+        if share.is_first:
+            remove_leftovers(output_dir)
+            write_run_record(output_dir, args, started, processes=share.count, failed=failed)
+            print(f"{output_dir}: {sum(map(len, datasets)) - failed} of {sum(map(len, datasets))} photos encoded")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    command_line.run(main, parse_args())

@@ -1,0 +1,80 @@
+"""Embeddings of a dataset's captions by SD3's text encoders, once for all runs and trainings.
+
+    python precompute_utils/precompute_text_features.py --dataset_name dresscode --dataset_root DATA \\
+        --coarse_caption_file captions_0_2.json --output_dir features/captions_0_2 \\
+        --pretrained_model_name_or_path stabilityai/stable-diffusion-3-medium-diffusers
+
+Writes OUTPUT_DIR/<feature>/<category, or phase for VITON-HD>/<garment stem>.pt for the features
+CLIP_VIT_L_VIT_G_concat_pooled (2048), CLIP_VIT_L_VIT_G_concat (77, 4096) and T5_XXL (77, 4096), and for each
+<feature>/empty_prompt.pt. Resumes; runs under accelerate launch.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+if not __package__:  # run by its path: Python then looks for modules beside this file, not in the repository
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import command_line
+import dataset_command_line
+from temu_vtoff.datasets import FEATURE_DTYPES
+from temu_vtoff.files import writable_folder
+from temu_vtoff.model_choice import ModelChoice
+from temu_vtoff.run_record import write_run_record
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_line.parser(__doc__)
+    add = dataset_command_line.add_dataset_flags(parser, phase="all", every_phase=True).add_argument
+    add("--coarse_caption_file", required=True, type=Path, help="captions, JSON {item id: [caption]}")
+    add("--output_dir", required=True, type=Path, help="where the features go")
+    add = parser.add_argument_group("how").add_argument
+    add("--encoders", default="all", choices=("all", "clip", "t5"), help="only CLIP's features, or only T5's")
+    add("--dtype", default="fp16", choices=FEATURE_DTYPES, help="of the files")
+    add("--batch_size", type=command_line.positive, default=16, help="captions encoded at once")
+    command_line.add_model_flags(parser, stages=False, image_encoders=False)
+    command_line.add_device_flags(parser, offload=False)
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> int:
+    started = time.time()
+    command_line.quiet_libraries()
+    from temu_vtoff.datasets.captions import read_captions
+    from temu_vtoff.datasets.features import DTYPES, TextFeatures
+    from temu_vtoff.devices import choose_dtype
+    from temu_vtoff.runs.encoding import ENCODERS, TextEncoder, encode_empty_prompt, encode_text_items
+    from temu_vtoff.runs.settings import keep_settings
+    from temu_vtoff.runs.sharing import Share, cut_batches
+    from temu_vtoff.runs.writing import remove_leftovers
+
+    datasets = dataset_command_line.open_phases(args, load=())
+    dataset_command_line.require_unique_ids(datasets)
+    captions = read_captions(args.coarse_caption_file)
+    models = ModelChoice.from_flags(args)
+    output_dir = writable_folder(args.output_dir)
+    with Share.join() as share:
+        device = share.device(args.device)
+        dtype = choose_dtype(args.mixed_precision, device)
+        settings = {"base": models.base, "captions": args.coarse_caption_file.name}
+        keep_settings(output_dir / "settings.json", settings | {"encoded in": str(dtype), "dtype": args.dtype})
+        batches = [b for dataset in datasets for b in share.of(cut_batches(dataset.items, args.batch_size))]
+        encoder = TextEncoder.load(models, device, dtype, args.encoders)
+        store, how = TextFeatures(output_dir), (ENCODERS[args.encoders], DTYPES[args.dtype])
+        failures = encode_text_items(
+            batches, captions, encoder, store, *how, progress=dataset_command_line.progress(share, "encode")
+        )
+        if share.is_first:
+            encode_empty_prompt(encoder, store, *how)
+        failed = dataset_command_line.gather_failures(share, failures)
+        if share.is_first:
+            remove_leftovers(output_dir)
+            write_run_record(output_dir, args, started, processes=share.count, failed=failed)
+            print(f"{output_dir}: {sum(map(len, datasets)) - failed} of {sum(map(len, datasets))} captions encoded")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    command_line.run(main, parse_args())
