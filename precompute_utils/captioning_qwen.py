@@ -81,7 +81,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--api_base", metavar="URL", help="ask an OpenAI-compatible server that serves MODEL: http://localhost:8000/v1")
     add("--concurrency", type=command_line.positive, default=8, help="with --api_base: questions under way at once")
     command_line.add_device_flags(parser, offload=False)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.dataset_name is None and None in (args.image_path, args.output_path):
+        parser.error("a picture needs --image_path and --output_path, a dataset --dataset_name and so on")
+    return args
 
 
 def load_captioner(args: argparse.Namespace, device: "torch.device") -> "CaptionMaker":
@@ -97,8 +100,8 @@ def load_captioner(args: argparse.Namespace, device: "torch.device") -> "Caption
 
 
 def caption_picture(args: argparse.Namespace) -> None:
-    if args.image_path is None or args.output_path is None or len(args.temperatures) > 1:
-        raise ValueError("A picture needs --image_path, --output_path and one --temperature.")
+    if len(args.temperatures) > 1:
+        raise ValueError("A picture takes one --temperature.")
     picture = open_picture(args.image_path)
     if args.output_path.suffix != ".txt":
         raise ValueError(f"--output_path is {args.output_path}; give a .txt file.")

@@ -357,7 +357,7 @@ def test_generated_masks_are_found(data: Path, made: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("module", "more", "words"),
     [
-        (captioning_qwen, [], "A picture needs --image_path, --output_path"),
+        (captioning_qwen, [], "a picture needs --image_path and --output_path"),
         (captioning_qwen, ["--dataset_name", "vitonhd"], "A dataset needs"),
         (precompute_text_features, None, "There is no folder nowhere"),
     ],
