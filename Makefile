@@ -11,7 +11,7 @@ demo: .venv/installed  ## photos in, product pictures out, with the built-in mod
 	@echo "These are the product pictures; outputs/*_panel.png show photo, mask and product side by side."
 
 test: .venv/installed-dev  ## the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 examples: .venv/installed  ## draws the example photos and makes their outputs anew
 	$(RUN) examples/make_examples.py

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-torch.set_num_threads(min(2, torch.get_num_threads()))
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: more threads would fight over it
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
+    torch.set_num_threads(1)
 
 GOLDEN = Path(__file__).parent / "golden"
 
