@@ -5,7 +5,7 @@ Both at once, small, from nothing, on drawn people: so the built-in model was ma
     python -m drawn_people --layout dresscode --train 2100 --test 100 --seed 1 --output data/drawn
     python train.py --stage joint --from_scratch --pretrained_model_name_or_path builtin --dataset_root data/drawn \
         --caption_file data/drawn/truth/train.json data/drawn/truth/test.json --cache_dir data/drawn_encoded \
-        --output_dir runs/joint --max_train_steps 3000 --learning_rate 2e-3 --shift 2 --mixed_precision bf16
+        --output_dir runs/joint --max_train_steps 2200 --learning_rate 2e-3 --shift 2 --mixed_precision bf16
 
 The published model's two stages, on SD3's weights and Dress Code, on every GPU of the machine:
 
