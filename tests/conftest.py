@@ -5,16 +5,14 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from pathlib import Path
 
 import pytest
 import torch
+from golden_checkpoint import GOLDEN
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: more threads would fight over it
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
     torch.set_num_threads(1)
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture(scope="session")

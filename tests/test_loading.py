@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import GOLDEN
+from golden_checkpoint import GOLDEN
 
 from temu_vtoff import TryOffPipeline
 from temu_vtoff.builtin import resolve

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import GOLDEN
 from diffusers import SD3Transformer2DModel
+from golden_checkpoint import GOLDEN
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN
+from golden_checkpoint import GOLDEN
 from PIL import Image
 
 from temu_vtoff import TryOffPipeline
