@@ -20,12 +20,13 @@ MAX_ROTATION = 8.0  # degrees
 SCALES = (0.7, 1.25)  # of the picture's content
 MAX_SHIFT = 0.12  # of the picture's size
 BRIGHTNESS = (0.75, 1.25)
+EMPTY_SHARE = 0.06  # of the pictures: nobody in them, half of them one plain colour
 LEFT_AND_RIGHT = ((9, 10), (12, 13), (14, 15))  # labels that a flip exchanges: shoes, legs, arms
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    loop.add_arguments(parser, steps=1100, batch_size=12, learning_rate=2e-3, ema_decay=0.99)
+    loop.add_arguments(parser, steps=5000, batch_size=12, learning_rate=2e-3, ema_decay=0.99)
     return parser.parse_args(argv)
 
 
@@ -46,6 +47,7 @@ def main(args: argparse.Namespace) -> None:
         pictures, labels = augment(
             data.read_pictures(items, "photo") / 255, data.read_label_maps(items), step.generator
         )
+        empty_some(pictures, labels, step.generator)
         logits = segmenter(normalize(pictures, processor).to(segmenter.device)).logits.float()
         logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear")  # (B, labels, H, W)
         return {"loss": F.cross_entropy(logits, labels.long().to(logits.device))}
@@ -131,6 +133,28 @@ def augment(
     labels = torch.where(flip[:, None, None], exchange[moved.long()], moved)
     brightness = between(*BRIGHTNESS).view(-1, 1, 1, 1)
     return (pictures * brightness).clamp(0, 1), labels
+
+
+def empty_some(pictures: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> None:
+    """Replaces a share of the pictures, as `augment` takes them, by rooms without anybody or a plain colour."""
+    import numpy as np
+    import torch
+
+    from drawn_people.backgrounds import paint_background
+    from drawn_people.canvas import Canvas
+
+    for i in (torch.rand(len(pictures), generator=generator) < EMPTY_SHARE).nonzero().flatten().tolist():
+        labels[i] = 0
+        rng = np.random.default_rng(torch.randint(2**31, (), generator=generator).item())
+        if rng.random() < 0.5:
+            grey = rng.choice([0.0, 1.0, rng.random()])
+            color = rng.random(3) if rng.random() < 0.5 else np.full(3, grey)
+            pictures[i] = torch.from_numpy(color)[:, None, None]
+            continue
+        canvas = Canvas(pictures.shape[3], pictures.shape[2])
+        canvas.place(pictures.shape[2] / 256, (0.0, 0.0))
+        paint_background(canvas, rng, floor=rng.uniform(190, 280))
+        pictures[i] = torch.from_numpy(canvas.rgb).permute(2, 0, 1) / 255
 
 
 def garment_iou(
