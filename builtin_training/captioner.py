@@ -48,12 +48,24 @@ CHAT_TEMPLATE = (
 
 
 class TaughtCaptioner(nn.Module):
-    """The captioner and the heads of its vision tower: what lies where (label maps) and the garment's attributes."""
+    """The captioner and the heads of its vision tower: what lies where (label maps) and the garment's attributes.
+
+    Attributes are read off the tokens twice. From all of them by their places, as a convolutional network would: only so
+    does the tower learn to measure in a few hundred steps. And by attention, as the language model will have to.
+    """
 
     def __init__(self, tokenizer: Qwen2Tokenizer) -> None:
         super().__init__()
         self.captioner = build_captioner(tokenizer)
         self.labels = LabelHead(WIDTH, GRID)
+        self.by_place = nn.Sequential(
+            nn.LayerNorm(WIDTH),
+            nn.Linear(WIDTH, WIDTH // 4),
+            nn.Flatten(),
+            nn.Linear(GRID[0] * GRID[1] * WIDTH // 4, 2 * WIDTH),
+            nn.SiLU(),
+        )
+        self.attributes_by_place = AttributeHeads(2 * WIDTH)
         self.questions = nn.Embedding(len(data.CATEGORIES), WIDTH)
         self.attention = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
         self.attributes = AttributeHeads(WIDTH)
@@ -68,6 +80,13 @@ class TaughtCaptioner(nn.Module):
         questions = [data.CATEGORIES.index(item.category) for item in items]
         query = self.questions(torch.tensor(questions, device=tokens.device))[:, None]  # (B, 1, D)
         return self.attention(query, tokens, tokens, need_weights=False)[0][:, 0]
+
+    def attribute_losses(self, tokens: torch.Tensor, items: Sequence[Item]) -> dict[str, torch.Tensor]:
+        """Cross entropies of the attributes in tokens (B, N, D), read off by place and by attention."""
+        return {
+            "attributes_by_place": self.attributes_by_place.loss(self.by_place(tokens), items),
+            "attributes": self.attributes.loss(self.find_attributes(tokens, items), items),
+        }
 
     def answer_loss(self, inputs: BatchFeature, tokens: torch.Tensor) -> torch.Tensor:
         """Cross entropy of the answers in `dialogues`, given what `look` made of their pictures, (B, N, D)."""

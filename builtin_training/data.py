@@ -34,6 +34,7 @@ class Item:
     label_map: Path
     caption: str
     attributes: dict[str, str]
+    pattern: str
 
     def open_photo(self) -> Image.Image:
         """The person."""
@@ -80,6 +81,7 @@ def read_items(root: Path, split: str, count: int | None = None) -> list[Item]:
                     label_map=folder / "label_maps" / f"{name}_4.png",
                     caption=facts["caption"],
                     attributes=facts["attributes"],
+                    pattern=facts["pattern"],
                 )
             )
     return items

@@ -16,6 +16,7 @@ import command_line
 from builtin_training import loop
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from PIL import Image
     from transformers import Qwen2_5_VLProcessor
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
     from builtin_training.data import Item
     from temu_vtoff.captioning import Captioner
 
-LOOKING_ONLY = 0.6  # of the run
+LOOKING_ONLY = 0.55  # of the run
 PHOTO_SHARE = 0.7  # of the pictures; the others are product pictures
 MAX_CUT = 10  # pixels that may be cut off at each border
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    loop.add_arguments(parser, steps=3000, batch_size=24, learning_rate=1e-3, ema_decay=0.99)
+    loop.add_arguments(parser, steps=4600, batch_size=24, learning_rate=1e-3, ema_decay=0.99)
     return parser.parse_args(argv)
 
 
@@ -62,10 +63,7 @@ def main(args: argparse.Namespace) -> None:
             inputs = dialogues(processor, items, worn, pictures)
         inputs = inputs.to(taught.questions.weight.device)
         tokens = taught.look(inputs)
-        losses = {
-            "labels": taught.labels.loss(tokens[worn], label_maps),
-            "attributes": taught.attributes.loss(taught.find_attributes(tokens, items), items),
-        }
+        losses = {"labels": taught.labels.loss(tokens, label_maps)} | taught.attribute_losses(tokens, items)
         if not looking_only:
             losses["answer"] = taught.answer_loss(inputs, tokens)
         losses["loss"] = sum(losses.values())
@@ -91,7 +89,7 @@ def open_pictures(
         generator: When given, flips the pictures and cuts their borders at random.
 
     Returns:
-        B pictures, and the label maps of those that are photos, uint8.
+        B pictures, and their label maps (B, H, W) uint8; on a product picture the garment has its category's first id.
     """
     import numpy as np
     import torch
@@ -113,10 +111,21 @@ def open_pictures(
             flip = bool(torch.rand((), generator=generator) < 0.5)
         picture = item.open_photo() if is_worn else item.open_product()
         pictures.append(vary(picture, cuts, flip, Image.Resampling.BICUBIC))
-        if is_worn:
-            label_map = Image.fromarray(item.read_labels())
-            label_maps.append(np.asarray(vary(label_map, cuts, flip, Image.Resampling.NEAREST)))
+        label_map = Image.fromarray(item.read_labels() if is_worn else product_labels(picture, item.category))
+        label_maps.append(np.asarray(vary(label_map, cuts, flip, Image.Resampling.NEAREST)))
     return pictures, torch.from_numpy(np.stack(label_maps))
+
+
+def product_labels(product: Image.Image, category: str) -> np.ndarray:
+    """(H, W) uint8: the category's first label on the garment, 0 around it."""
+    import numpy as np
+    from torchvision.transforms.functional import to_tensor
+
+    from temu_vtoff.masks import CATEGORY_LABELS
+    from temu_vtoff.metrics.silhouette import silhouettes
+
+    garment = silhouettes(to_tensor(product)[None])[0].numpy()
+    return garment.astype(np.uint8) * np.uint8(CATEGORY_LABELS[category][0])
 
 
 def attributes_seen(taught: TaughtCaptioner, processor: Qwen2_5_VLProcessor, items: list[Item]) -> dict[str, float]:

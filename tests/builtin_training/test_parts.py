@@ -90,7 +90,7 @@ def test_dialogues_end_with_the_answer_and_the_loss_is_the_models_own(items: lis
     prompts = [caption_prompt(category) for category in data.CATEGORIES]
     processor = build_processor(qwen_tokenizer([*prompts, *(item.caption for item in items)]))
     pictures, label_maps = open_pictures(some, worn)
-    assert len(label_maps) == 2
+    assert len(label_maps) == 3 and set(label_maps[1].unique().tolist()) == {0, 5}
     inputs = dialogues(processor, some, worn, pictures)
     for ids, answer, item in zip(inputs["input_ids"], inputs["answers"], some, strict=True):
         answer = answer[answer != IGNORED]
