@@ -76,11 +76,8 @@ def test_quick_start_as_printed(tmp_path):
     assert (fine[np.asarray(mask) == 255] == 128).all()
     record = json.loads((tmp_path / "outputs" / "run.json").read_text())
     assert record["arguments"]["seed"] == 0 and record["models"]["tryoff"] == "builtin" and not record["failures"]
-    assert (
-        record["seconds"] > 0
-        and record["versions"]["torch"]
-        and set(record["stages"]) == {"segment", "caption", "try off"}
-    )
+    assert record["seconds"] > 0 and record["versions"]["torch"]
+    assert set(record["stages"]) == {"segment", "caption", "try off"}
 
 
 def test_all_garments_of_a_folder_and_bad_files_are_skipped(call, photos, tmp_path):
@@ -88,12 +85,13 @@ def test_all_garments_of_a_folder_and_bad_files_are_skipped(call, photos, tmp_pa
     for path in photos.iterdir():
         (tmp_path / "in" / path.name).write_bytes(path.read_bytes())
     (tmp_path / "in" / "broken.jpg").write_text("no picture")
-    (tmp_path / "in" / "empty.png").touch()
+    Image.new("RGB", (192, 256), "white").save(tmp_path / "in" / "empty.png")
     status, out, err = call(
         "--example_image", tmp_path / "in", "--category", "all", "--output_dir", tmp_path / "out", *QUICK
     )
     assert status == 1
-    assert "broken.jpg can't be read as a picture" in err and "skipped" in err and "empty.png" in err
+    assert "broken.jpg can't be read as a picture" in err
+    assert f"skipped {tmp_path / 'in' / 'empty.png'}: There is no" in err
     made = [Path(line).name for line in out.splitlines()]
     assert made == ["dress_dresses_output.png", "top_upper_body_output.png", "top_lower_body_output.png"]
     failures = json.loads((tmp_path / "out" / "run.json").read_text())["failures"]
@@ -151,7 +149,7 @@ def test_a_huge_and_a_tiny_photo(call, photos, tmp_path):
     status, out, _ = call("--example_image", tmp_path / "huge.jpg", "--output_dir", tmp_path, *QUICK)
     assert status == 0 and Image.open(out.strip()).size == (192, 256)
     status, _, err = call("--example_image", tmp_path / "dot.png", "--output_dir", tmp_path, *QUICK)
-    assert status == 0 or (status == 2 and "There is no upper_body garment" in error_line(err))
+    assert status == 2 and "There is no upper_body garment" in error_line(err)
 
 
 def test_mistakes_end_with_one_sentence_and_status_2(call, photos, tmp_path, monkeypatch):
