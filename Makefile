@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RUN := HF_HUB_OFFLINE=1 $(BIN)/python
 
-.PHONY: demo test examples assets train-demo lint format clean
+.PHONY: demo test examples assets train-demo builtin lint format clean
 
 demo: .venv/installed  ## photos in, product pictures out, with the built-in model
 	$(RUN) inference.py --example_image examples --category all --output_dir outputs
@@ -35,6 +35,26 @@ train-demo: .venv/installed  ## both training stages on drawn people, within ten
 		--output_dir $(TRAIN_DEMO)/generator --pretrained_extractor_name_or_path $(TRAIN_DEMO)/extractor \
 		--align_weight 0.5 --align_model temu_vtoff/builtin/tryoff/image_encoder_large --align_block 3 \
 		--caption_file $(TRAIN_DEMO)/people/truth/train.json $(TRAIN_DEMO)/people/truth/test.json
+
+BUILTIN_RUNS := runs
+BUILTIN_DATA := --data_root $(BUILTIN_RUNS)/drawn --resume
+
+builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; interrupted, it goes on where it was
+	$(RUN) -m drawn_people --layout dresscode --train 3000 --test 100 --seed 1 --output $(BUILTIN_RUNS)/drawn
+	$(RUN) -m builtin_training.train_vae $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/vae --warmup_steps 50
+	$(RUN) -m builtin_training.train_encoders $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/encoders
+	$(RUN) -m builtin_training.train_segmenter $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/segmenter --warmup_steps 50
+	$(RUN) -m builtin_training.train_captioner $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/captioner --warmup_steps 60
+	mkdir -p $(BUILTIN_RUNS)/frozen && cp -r $(BUILTIN_RUNS)/vae/vae $(BUILTIN_RUNS)/encoders/*/ $(BUILTIN_RUNS)/frozen/
+	$(RUN) train.py --stage joint --from_scratch --pretrained_model_name_or_path $(BUILTIN_RUNS)/frozen \
+		--dataset_root $(BUILTIN_RUNS)/drawn --cache_dir $(BUILTIN_RUNS)/encoded --output_dir $(BUILTIN_RUNS)/joint \
+		--caption_file $(BUILTIN_RUNS)/drawn/truth/train.json $(BUILTIN_RUNS)/drawn/truth/test.json \
+		--correct_clip_input --shift 2 --caption_dropout 0.6 --max_train_steps 7800 --learning_rate 2e-3 \
+		--mixed_precision bf16 --num_validation_images 12 --save_dtype fp16 --resume_from_checkpoint latest
+	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) --transformers $(BUILTIN_RUNS)/joint
+	$(RUN) -m builtin_training.train_pattern_classifier $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/pattern_classifier
+	$(RUN) -m builtin_training.measure --count 300 --pattern_classifier $(BUILTIN_RUNS)/pattern_classifier \
+		--output_dir $(BUILTIN_RUNS)/measure --variants full no_caption other_photo no_reference no_fine_mask cut_out
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

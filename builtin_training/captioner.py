@@ -50,8 +50,8 @@ CHAT_TEMPLATE = (
 class TaughtCaptioner(nn.Module):
     """The captioner and the heads of its vision tower: what lies where (label maps) and the garment's attributes.
 
-    Attributes are read off the tokens twice. From all of them by their places, as a convolutional network would: only so
-    does the tower learn to measure in a few hundred steps. And by attention, as the language model will have to.
+    Attributes are read off the tokens twice. From all of them by their places, as a convolutional network would: only
+    so does the tower learn to measure in a few hundred steps. And by attention, as the language model will have to.
     """
 
     def __init__(self, tokenizer: Qwen2Tokenizer) -> None:

@@ -4,8 +4,9 @@
 
 The held-out people are drawn on the fly from seeds that no training data set uses. Variants tell what each part is
 worth: without caption, with another person's photo under the right caption, with the true mask and caption, without
-reference, without fine mask; and the baseline of cutting the garment out by its true mask. Writes scores.json and
-table.md, and people.png: the first 12 people as photo, true product and product made.
+reference, without fine mask; and the baseline of cutting the garment out by its true mask. With --pattern_classifier
+also: on how many products a judge sees the true pattern. Writes scores.json and table.md, and people.png: the first 12
+people as photo, true product and product made.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from temu_vtoff.run_record import write_run_record
 if TYPE_CHECKING:
     import torch
 
+    from builtin_training.pattern_classifier import PatternClassifier
     from temu_vtoff import TryOffPipeline
 
 HELD_OUT_SEEDS = 10**15  # training data sets draw below 2^20 x (their seed + 1), their test splits from 2^62
@@ -62,6 +64,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--pretrained_model_name_or_path", default="builtin", help="pipeline to measure: a folder or builtin")
     add("--segmentation_model", default="builtin", help="SegFormer")
     add("--caption_model", default="builtin", help="Qwen2.5-VL")
+    add("--pattern_classifier", type=Path, help="folder that train_pattern_classifier wrote")
     add("--variants", nargs="+", default=["full"], choices=VARIANTS, help="what to measure")
     add("--num_inference_steps", type=command_line.positive, default=28, help="Euler steps")
     add("--guidance_scale", type=float, default=2.0, help="1 or less turns guidance off")
@@ -163,8 +166,8 @@ def cut_out(photo: Image.Image, mask: Image.Image, margin: float = 0.06) -> Imag
     return white
 
 
-def score(made: "torch.Tensor", cases: list[Case]) -> dict[str, float]:
-    """Means over all cases; colours of plain garments apart, by the median."""
+def score(made: "torch.Tensor", cases: list[Case], judge: "PatternClassifier | None") -> dict[str, float]:
+    """Means over all cases; colours of plain garments apart, by the median; patterns if there is a judge of them."""
     import torch
     from torchvision.transforms.functional import to_tensor
 
@@ -182,6 +185,9 @@ def score(made: "torch.Tensor", cases: list[Case]) -> dict[str, float]:
         "color_error_plain_median": colors[plain].median(),
         "ssim": ssims.mean(),
     }
+    if judge is not None:
+        seen = judge.patterns(made)
+        scores["patterns_right"] = float(np.mean([p == case.pattern for p, case in zip(seen, cases, strict=True)]))
     for category in CATEGORIES:
         of_it = torch.tensor([case.category == category for case in cases])
         scores |= {f"silhouette_iou_{category}": ious[of_it].mean(), f"color_error_{category}": colors[of_it].mean()}
@@ -195,7 +201,9 @@ def batches(items: list, size: int) -> Iterator[list]:
 
 def table(scores: dict[str, dict[str, float]]) -> str:
     """The variants' main scores in Markdown."""
-    columns = ("silhouette_iou", "color_error", "color_error_plain_median", "ssim")
+    columns = ["silhouette_iou", "color_error", "color_error_plain_median", "ssim"]
+    if all("patterns_right" in s for s in scores.values()):
+        columns.append("patterns_right")
     lines = [f"| variant | {' | '.join(columns)} |", "| --- " * (len(columns) + 1) + "|"]
     lines += [f"| {name} | {' | '.join(f'{s[c]:.3f}' for c in columns)} |" for name, s in scores.items()]
     return "\n".join(lines) + "\n"
@@ -204,13 +212,24 @@ def table(scores: dict[str, dict[str, float]]) -> str:
 def main(args: argparse.Namespace) -> None:
     started = time.time()
     command_line.quiet_libraries()
+    import torch
+    from torchvision.transforms.functional import to_tensor
+
     from temu_vtoff import TryOffPipeline
     from temu_vtoff.devices import choose_device
 
     folder = writable_folder(args.output_dir)
     args.device = choose_device(args.device)
     cases = draw_cases(args.count)
+    judge = None
+    if args.pattern_classifier is not None:
+        from builtin_training.pattern_classifier import PatternClassifier
+
+        judge = PatternClassifier.from_pretrained(args.pattern_classifier)
     results = {"found": segment_and_caption(cases, args)}
+    if judge is not None:
+        truths = torch.stack([to_tensor(case.product) for case in cases])
+        results["found"]["patterns_right_on_true_products"] = score(truths, cases, judge)["patterns_right"]
     pipe = TryOffPipeline.from_pretrained(args.pretrained_model_name_or_path).to(args.device)
     pipe.set_progress_bar_config(disable=True)
     if "no_reference" in args.variants:
@@ -219,7 +238,7 @@ def main(args: argparse.Namespace) -> None:
         without.extract_reference = lambda *_: None
     for variant in args.variants:
         made = make_products(without if variant == "no_reference" else pipe, cases, variant, args)
-        results[variant] = score(made, cases)
+        results[variant] = score(made, cases, judge)
         if variant == "full":
             show_people(cases, made, folder / "people.png")
     write_text(folder / "scores.json", json.dumps(results, indent=1) + "\n")

@@ -43,7 +43,7 @@ class PatternClassifier(nn.Sequential):
         path = folder / WEIGHTS
         if not path.is_file():
             raise FileNotFoundError(
-                f"There is no {WEIGHTS} in {folder}: train it with `python -m builtin_training.train_pattern_classifier`."
+                f"There is no {WEIGHTS} in {folder}; `python -m builtin_training.train_pattern_classifier` makes it."
             )
         classifier = cls()
         classifier.load_state_dict(load_file(path))

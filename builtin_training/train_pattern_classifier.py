@@ -42,7 +42,9 @@ def main(args: argparse.Namespace) -> None:
         flipped = torch.rand(len(items), generator=step.generator) < 0.5
         pictures = torch.where(flipped[:, None, None, None], pictures.flip(3), pictures)
         truth = torch.tensor([PATTERNS.index(item.pattern) for item in items])
-        return {"loss": F.cross_entropy(classifier(pictures.to(classifier.device)).float(), truth.to(classifier.device))}
+        return {
+            "loss": F.cross_entropy(classifier(pictures.to(classifier.device)).float(), truth.to(classifier.device))
+        }
 
     def validate(classifier: PatternClassifier) -> dict[str, float]:
         found = classifier.patterns(data.read_pictures(test_items, "product") / 255)

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from builtin_training import assemble, train_captioner, train_encoders, train_segmenter, train_vae
+from builtin_training import (
+    assemble,
+    train_captioner,
+    train_encoders,
+    train_pattern_classifier,
+    train_segmenter,
+    train_vae,
+)
 from temu_vtoff.captioning import Captioner
 from temu_vtoff.segmentation import ClothSegmenter
 
@@ -22,6 +29,7 @@ def runs(drawn_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("encoders", train_encoders, []),
         ("segmenter", train_segmenter, []),
         ("captioner", train_captioner, ["--steps", "2"]),
+        ("pattern_classifier", train_pattern_classifier, ["--steps", "40"]),
     ):
         common = ["--data_root", str(drawn_root), "--output_dir", str(folder / name), "--steps", "1"]
         small = ["--batch_size", "3", "--validation_items", "3", "--mixed_precision", "no"]
@@ -37,6 +45,20 @@ def test_the_parts_load_as_what_they_are(runs: Path, drawn_root: Path) -> None:
     assert label_map.shape == (256, 192)
     (caption,) = Captioner.from_pretrained(runs / "captioner" / "captioner")(photo, "dresses", max_new_tokens=4)
     assert "\n" not in caption
+
+
+def test_the_judge_of_patterns_tells_those_that_it_was_taught(runs: Path, drawn_root: Path) -> None:
+    from builtin_training.data import read_items, read_pictures
+    from builtin_training.pattern_classifier import PatternClassifier
+
+    items = read_items(drawn_root, "train")
+    found = PatternClassifier.from_pretrained(runs / "pattern_classifier").patterns(
+        read_pictures(items, "product") / 255
+    )
+    right = [pattern == item.pattern for pattern, item in zip(found, items, strict=True)]
+    assert sum(right) / len(right) > 0.7
+    with pytest.raises(FileNotFoundError, match="train_pattern_classifier"):
+        PatternClassifier.from_pretrained(drawn_root)
 
 
 def test_a_decoder_can_be_trained_alone(runs: Path, drawn_root: Path, tmp_path: Path) -> None:
