@@ -5,7 +5,8 @@ Both at once, small, from nothing, on drawn people: so the built-in model was ma
     python -m drawn_people --layout dresscode --train 2100 --test 100 --seed 1 --output data/drawn
     python train.py --stage joint --from_scratch --pretrained_model_name_or_path builtin --dataset_root data/drawn \
         --caption_file data/drawn/truth/train.json data/drawn/truth/test.json --cache_dir data/drawn_encoded \
-        --output_dir runs/joint --max_train_steps 2200 --learning_rate 2e-3 --shift 2 --mixed_precision bf16
+        --output_dir runs/joint --correct_clip_input --max_train_steps 7800 --learning_rate 2e-3 --shift 2 \
+        --caption_dropout 0.6 --mixed_precision bf16
 
 The published model's two stages, on SD3's weights and Dress Code, on every GPU of the machine:
 
@@ -29,6 +30,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import command_line
+import training_command_line
 
 if TYPE_CHECKING:
     import torch
@@ -42,90 +44,7 @@ if TYPE_CHECKING:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    add = parser.add_argument_group("what is trained").add_argument
-    add("--stage", choices=("extractor", "generator", "joint"), required=True, help="see above")
-    add(
-        "--pretrained_model_name_or_path",
-        default="stabilityai/stable-diffusion-3-medium-diffusers",
-        help="hub id or folder with the frozen parts, and with the transformer to start from",
-    )
-    add("--pretrained_model_name_or_path_sd3_tryoff", help="start from these transformers instead (hub id or folder)")
-    add("--pretrained_extractor_name_or_path", help="of stage generator: where the trained extractor is")
-    add("--image_encoder_large", help="hub id or folder; needed when the base doesn't hold it")
-    add("--image_encoder_bigG", help="likewise")
-    add(
-        "--correct_clip_input",
-        action="store_true",
-        help="feed the image encoders correctly scaled pictures, unlike the published model",
-    )
-    add("--from_scratch", action="store_true", help="start from fresh weights, of the shape below")
-    add("--num_layers", type=int, default=6, help="blocks of each transformer")
-    add("--num_attention_heads", type=int, default=3, help="heads of 64 channels: 3 make a width of 192")
-    add("--patch_size", type=int, default=2, help="side of a token's patch in the latents")
-    add("--qk_norm", choices=("rms_norm",), help="normalise queries and keys of the generator")
-    add("--lora_rank", type=int, help="train low-rank adapters of the generator only")
-    add("--align_weight", type=float, default=0.0, help="weight of the alignment with a vision transformer; 0 is off")
-    add("--align_model", default="facebook/dinov2-base", help="that vision transformer: hub id or folder")
-    add("--align_size", type=int, help="side of its input in pixels; its own by default (published: 448)")
-    add("--align_block", type=int, default=8, help="block of the generator that is aligned, counted from 1")
-
-    add = parser.add_argument_group("data").add_argument
-    add("--dataset_name", choices=("dresscode", "vitonhd"), default="dresscode", help="layout of the data set")
-    add("--dataset_root", required=True, help="its folder")
-    add("--category", default="all", help="upper_body, lower_body, dresses or all")
-    add("--caption_file", nargs="+", default=(), help="JSON of captions; without one every caption is empty")
-    add("--width", type=int, help="of the pictures, in pixels; the model's own by default")
-    add("--height", type=int, help="likewise")
-    add("--cache_dir", help="encode all pictures once into this folder, instead of at every step")
-    add("--encode_batch_size", type=int, default=16, help="pictures at once while filling the cache")
-    add("--dataloader_num_workers", type=int, default=0, help="processes that read pictures")
-
-    add = parser.add_argument_group("flow matching and guidance").add_argument
-    add(
-        "--weighting_scheme",
-        choices=("logit_normal", "uniform", "mode"),
-        default="logit_normal",
-        help="how times are drawn",
-    )
-    add("--logit_mean", type=float, default=0.0, help="of logit_normal")
-    add("--logit_std", type=float, default=1.0, help="of logit_normal")
-    add("--shift", type=float, help="of times towards noise, in training and in the exported scheduler; the base's own")
-    add("--loss_weighting", choices=("none", "sigma_sqrt", "cosmap"), default="none", help="of the loss over time")
-    add("--condition_dropout", type=float, default=0.1, help="share of items without caption and image embedding")
-    add("--caption_dropout", type=float, default=0.25, help="further share without caption")
-    add("--image_embedding_dropout", type=float, default=0.0, help="further share without image embedding")
-
-    add = parser.add_argument_group("optimization").add_argument
-    add("--max_train_steps", type=int, default=5000, help="optimizer steps")
-    add("--train_batch_size", type=int, default=16, help="items a step, process and accumulation")
-    add("--gradient_accumulation_steps", type=int, default=1, help="batches summed for one optimizer step")
-    add("--learning_rate", type=float, default=1e-4, help="after warm-up; 2e-3 made the built-in model, 1e-5 suits SD3")
-    add("--lr_scheduler", choices=("cosine", "linear", "constant"), default="cosine", help="of the rate")
-    add("--lr_warmup_steps", type=int, default=100, help="steps until the full rate")
-    add("--adam_beta1", type=float, default=0.9, help="AdamW")
-    add("--adam_beta2", type=float, default=0.98, help="AdamW")
-    add("--adam_weight_decay", type=float, default=0.01, help="AdamW")
-    add("--adam_epsilon", type=float, default=1e-8, help="AdamW")
-    add("--use_8bit_adam", action="store_true", help="moments in 8 bits (needs bitsandbytes)")
-    add("--max_grad_norm", type=float, default=1.0, help="gradients are clipped to this norm")
-    add("--ema_decay", type=float, default=0.998, help="of the averaged weights, which are what is exported; 0 is off")
-    add("--gradient_checkpointing", action="store_true", help="less memory for more time")
-    add("--mixed_precision", choices=command_line.MIXED_PRECISION, help="as accelerate is configured, when absent")
-    add("--seed", type=int, default=0, help="decides data order, noise, times and dropped conditions")
-
-    add = parser.add_argument_group("output").add_argument
-    add("--output_dir", required=True, help="folder of the run")
-    add("--checkpointing_steps", type=int, default=500, help="steps between checkpoints")
-    add("--checkpoints_total_limit", type=int, default=2, help="checkpoints kept, the best one apart")
-    add("--resume_from_checkpoint", help='"latest", or the name of a checkpoint')
-    add("--validation_steps", type=int, default=500, help="steps between validations; 0 is never")
-    add("--num_validation_items", type=int, default=64, help="items of the test split for the validation loss")
-    add("--num_validation_images", type=int, default=8, help="of them, how many are made into pictures and scored")
-    add("--guidance_scale", type=float, default=2.0, help="of validation pictures")
-    add("--num_inference_steps", type=int, default=28, help="of validation pictures")
-    add("--logging_steps", type=int, default=10, help="steps between rows of metrics.jsonl")
-    add("--report_to", choices=("tensorboard", "wandb", "none"), default="tensorboard", help="where curves go")
-    add("--save_dtype", choices=("no", "fp16", "bf16"), default="no", help="precision of the exported weights")
+    training_command_line.add_flags(parser)
     return parser.parse_args(argv)
 
 
