@@ -1,18 +1,90 @@
 """The generator: the stock SD3 transformer, key for key, whose attentions also read the person's reference features
-(multimodal hybrid attention, arXiv 2505.21062, section 3.2).
+(multimodal hybrid attention, arXiv 2505.21062, section 3.2: Q = [image, text], K = [image, reference, text]).
 
-Letters: B batch, N image tokens, T text tokens, D width, h w latent size, p patch size, L blocks.
+Letters: B batch, N image tokens, T text tokens, D width, h w latent size, p patch size, L blocks, S steps.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import wraps
 
 import torch
+from diffusers.models.attention import JointTransformerBlock
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
+from diffusers.utils.accelerate_utils import apply_forward_hook
+from torch import nn
+from torch.nn import functional as F
 
 from temu_vtoff.attention import HybridAttnProcessor
+from temu_vtoff.block_cache import FirstBlockCache
 from temu_vtoff.checkpoints import StrictLoadingMixin
 from temu_vtoff.feature_extractor import ReferenceFeatures
+
+
+@dataclass(frozen=True)
+class Modulations:
+    """AdaLN's shifts, scales and gates, which depend on timestep and pooled text alone.
+
+    Attributes:
+        image: Of each of the L blocks, (B, 6, D).
+        text: Likewise; of the last block (B, 2, D).
+        out: Of the last norm, (B, 2, D).
+    """
+
+    image: Sequence[torch.Tensor]
+    text: Sequence[torch.Tensor]
+    out: torch.Tensor
+
+    def __getitem__(self, items: slice) -> "Modulations":
+        """Those of some items of the batch."""
+        return Modulations([m[items] for m in self.image], [m[items] for m in self.text], self.out[items])
+
+
+class HybridBlock(JointTransformerBlock):
+    """SD3's block with hybrid attention, and with AdaLN's modulations given instead of computed."""
+
+    def forward(
+        self,
+        image: torch.Tensor,
+        text: torch.Tensor,
+        image_modulation: torch.Tensor,
+        text_modulation: torch.Tensor,
+        reference_key: torch.Tensor | None = None,
+        reference_value: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """
+        Args:
+            image: (B, N, D).
+            text: (B, T, D).
+            image_modulation: (B, 6, D).
+            text_modulation: (B, 6, D); in the last block, whose text ends here, (B, 2, D).
+            reference_key, reference_value: (B, R, D); both or neither.
+
+        Returns:
+            Text, None from the last block, and image.
+        """
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = image_modulation[:, :, None].unbind(1)  # each (B, 1, D)
+        if self.context_pre_only:
+            text_scale, text_shift = text_modulation[:, :, None].unbind(1)
+        else:
+            text_shift, text_scale, text_gate, *text_mlp = text_modulation[:, :, None].unbind(1)
+
+        attended, text_attended = self.attn(
+            hidden_states=modulate(self.norm1.norm(image), shift, scale),
+            encoder_hidden_states=modulate(self.norm1_context.norm(text), text_shift, text_scale),
+            reference_key=reference_key,
+            reference_value=reference_value,
+        )  # (B, N, D), (B, T, D)
+
+        image = image + gate * attended
+        image = image + mlp_gate * self.ff(modulate(self.norm2(image), mlp_shift, mlp_scale))
+        if self.context_pre_only:
+            return None, image
+        mlp_shift, mlp_scale, mlp_gate = text_mlp
+        text = text + text_gate * text_attended
+        text = text + mlp_gate * self.ff_context(modulate(self.norm2_context(text), mlp_shift, mlp_scale))
+        return text, image
 
 
 class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
@@ -22,22 +94,43 @@ class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
         ValueError: A configuration with dual attention layers (SD3.5): the paper defines no reference for them.
     """
 
-    _repeated_blocks = ["JointTransformerBlock"]
+    _repeated_blocks = ["HybridBlock"]
+    _no_split_modules = ["HybridBlock"]
 
     @wraps(SD3Transformer2DModel.__init__)  # diffusers reads the configuration's names from the signature
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         if self.config.dual_attention_layers:
             raise ValueError("TryOffTransformer is defined for SD3 blocks; dual_attention_layers must be empty.")
+        for block in self.transformer_blocks:
+            block.__class__ = HybridBlock  # the same weights, another forward
         self.set_attn_processor(HybridAttnProcessor())
+
+    @apply_forward_hook  # with CPU offloading the weights may be elsewhere
+    def modulations(self, timestep: torch.Tensor, pooled_projections: torch.Tensor) -> Modulations:
+        """AdaLN of all blocks: for the S steps of a sampling at once, its weights, a third of all, are read once.
+
+        Args:
+            timestep: (S,) or (B,), in [0, 1000].
+            pooled_projections: (B, P). With S timesteps for B items, give both S B times.
+        """
+        temb = F.silu(self.time_text_embed(timestep, pooled_projections))  # (B, D)
+
+        def of(norm: nn.Module) -> torch.Tensor:
+            return norm.linear(temb).unflatten(-1, (-1, temb.shape[-1]))  # (B, 6 or 2, D)
+
+        blocks = self.transformer_blocks
+        return Modulations([of(b.norm1) for b in blocks], [of(b.norm1_context) for b in blocks], of(self.norm_out))
 
     def forward(
         self,
         hidden_states: torch.Tensor,
         encoder_hidden_states: torch.Tensor,
-        pooled_projections: torch.Tensor,
-        timestep: torch.Tensor,
+        pooled_projections: torch.Tensor | None = None,
+        timestep: torch.Tensor | None = None,
         reference: ReferenceFeatures | None = None,
+        modulations: Modulations | None = None,
+        cache: FirstBlockCache | None = None,
         return_dict: bool = True,
     ) -> Transformer2DModelOutput | tuple[torch.Tensor]:
         """One prediction of the flow's velocity.
@@ -48,6 +141,8 @@ class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
             pooled_projections: (B, pooled_projection_dim), the caption's pooled embedding.
             timestep: (B,), in [0, 1000].
             reference: The person's features, as many as there are blocks; None is the stock SD3 transformer.
+            modulations: Instead of `pooled_projections` and `timestep`: what `modulations` made of them.
+            cache: Of a whole sampling; it may spare all blocks but the first. None computes every block.
 
         Returns:
             The velocity, (B, 16, h, w), as `.sample`.
@@ -58,30 +153,42 @@ class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
         blocks = self.transformer_blocks
         if reference is not None and len(reference) != len(blocks):
             raise ValueError(f"The reference has {len(reference)} blocks, the generator {len(blocks)}.")
+        if modulations is None:
+            modulations = self.modulations(timestep, pooled_projections)
         height, width = hidden_states.shape[-2:]
 
-        image = self.pos_embed(hidden_states).contiguous()  # (B, N, D)
+        embedded = image = self.pos_embed(hidden_states).contiguous()  # (B, N, D)
         text = self.context_embedder(encoder_hidden_states)  # (B, T, D)
-        temb = self.time_text_embed(timestep, pooled_projections)  # (B, D)
-
         for index, block in enumerate(blocks):
-            attended_too = (
-                {"reference_key": reference.keys[index], "reference_value": reference.values[index]}
-                if reference is not None
-                else {}
-            )
+            arguments = [image, text, modulations.image[index], modulations.text[index]]
+            if reference is not None:
+                arguments += [reference.keys[index], reference.values[index]]
             if torch.is_grad_enabled() and self.gradient_checkpointing:
-                text, image = self._gradient_checkpointing_func(block, image, text, temb, attended_too)
+                text, image = self._gradient_checkpointing_func(block, *arguments)
             else:
-                text, image = block(image, text, temb, joint_attention_kwargs=attended_too)
+                text, image = block(*arguments)
+            if cache is not None and index == 0:
+                after_first = image
+                if cache.holds(image - embedded):
+                    image = image + cache.rest
+                    break
+        else:
+            if cache is not None:
+                cache.rest = image - after_first
 
-        patches = self.proj_out(self.norm_out(image, temb))  # (B, N, p p C)
+        scale, shift = modulations.out[:, :, None].unbind(1)
+        patches = self.proj_out(modulate(self.norm_out.norm(image), shift, scale))  # (B, N, p p C)
         sample = unpatchify(patches, height, width, self.config.patch_size)  # (B, C, h, w)
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
 
     def fuse_qkv_projections(self) -> None:
         """Not available: diffusers' fused processor would drop the reference without a word."""
         raise ValueError("fuse_qkv_projections() is not available here: its attention would ignore the reference.")
+
+
+def modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """AdaLN after the norm: (B, N, D), 2 x (B, 1, D) -> (B, N, D)."""
+    return x * (1 + scale) + shift
 
 
 def unpatchify(patches: torch.Tensor, height: int, width: int, patch_size: int) -> torch.Tensor:

@@ -6,7 +6,6 @@ Letters: B photos, n pictures of each, H W picture size, h w latent size, T text
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +27,17 @@ from transformers import (
 
 from temu_vtoff import inputs
 from temu_vtoff.conditioning import TEXT_TOKENS, ConditioningMixin, Generators
+from temu_vtoff.denoising import DenoisingMixin, StepCallback
 from temu_vtoff.feature_extractor import FeatureExtractor
 from temu_vtoff.generator import TryOffTransformer
 from temu_vtoff.inputs import Pictures
 from temu_vtoff.loading import load_components
+from temu_vtoff.presets import Preset, choose_preset
 
 OUTPUT_TYPES = ("pil", "pt", "np", "latent")
 
 
-class TryOffPipeline(ConditioningMixin, StableDiffusion3Pipeline):
+class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline):
     """Stable Diffusion 3 with a second transformer that reads the dressed person.
 
     Prompt encoding, LoRA loading, offloading, saving and the progress bar are diffusers' own.
@@ -164,14 +165,14 @@ class TryOffPipeline(ConditioningMixin, StableDiffusion3Pipeline):
         image_embeds: torch.Tensor | None = None,
         height: int | None = None,
         width: int | None = None,
-        num_inference_steps: int = 28,
+        num_inference_steps: int | None = None,
         guidance_scale: float = 2.0,
         num_images_per_prompt: int = 1,
         generator: Generators | None = None,
         latents: torch.Tensor | None = None,
         output_type: str = "pil",
-        callback_on_step_end: Callable[[TryOffPipeline, int, torch.Tensor, dict[str, Any]], dict[str, Any]]
-        | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        preset: str | Preset = "exact",
         return_dict: bool = True,
     ) -> StableDiffusion3PipelineOutput | tuple[list[PIL.Image.Image] | np.ndarray | torch.Tensor]:
         """Makes n product pictures of one garment in each of B photos.
@@ -188,7 +189,7 @@ class TryOffPipeline(ConditioningMixin, StableDiffusion3Pipeline):
             image_embeds: (B, P), instead of encoding the photos.
             height: In pixels, a multiple of `working_size.multiple`; a tensor's own, else the model's own.
             width: Likewise.
-            num_inference_steps: Euler steps.
+            num_inference_steps: The preset's own when absent: 28 for "exact".
             guidance_scale: 1 or less turns guidance off and halves the work.
             num_images_per_prompt: n.
             generator: Where all randomness comes from. A list of B n generators makes each picture independent of
@@ -198,6 +199,7 @@ class TryOffPipeline(ConditioningMixin, StableDiffusion3Pipeline):
             callback_on_step_end: Called as callback(pipeline, step, timestep, tensors) with `latents`, `prompt_embeds`
                 and `pooled_prompt_embeds` after each step; what it returns replaces them. Setting
                 `pipeline._interrupt = True` in it ends the loop.
+            preset: "exact", "fast" or "turbo", or a `Preset`: what quality may be given for speed.
             return_dict: False returns a tuple.
 
         Raises:
@@ -206,6 +208,8 @@ class TryOffPipeline(ConditioningMixin, StableDiffusion3Pipeline):
         # 1. Numbers, photos, masks, greyed photos
         if output_type not in OUTPUT_TYPES:
             raise ValueError(f"output_type is {output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}.")
+        preset = choose_preset(preset)
+        num_inference_steps = preset.steps if num_inference_steps is None else num_inference_steps
         if num_inference_steps < 1 or num_images_per_prompt < 1:
             raise ValueError("num_inference_steps and num_images_per_prompt must be at least 1.")
         if isinstance(image, torch.Tensor):
@@ -258,46 +262,23 @@ class TryOffPipeline(ConditioningMixin, StableDiffusion3Pipeline):
         person = torch.cat([person_latents, small_mask.repeat_interleave(copies, dim=0), masked_latents], dim=1)
         reference = self.extract_reference(person, image_embeds.to(device).repeat_interleave(copies, dim=0), guided)
 
-        # 4. Noise and timesteps
+        # 4. Denoise
         if latents is None:
             latents = randn_tensor(person_latents.shape, generator=generator, device=device)
         elif latents.shape != person_latents.shape:
             raise ValueError(f"latents must be {tuple(person_latents.shape)}, got {tuple(latents.shape)}.")
-        latents = latents.to(device, torch.float32)  # the path of integration stays in full precision
-        self.scheduler.set_timesteps(num_inference_steps, device=device)
-        self._num_timesteps = num_inference_steps
+        latents = self.denoise(
+            latents.to(device, torch.float32),
+            prompt_embeds,
+            pooled_prompt_embeds,
+            reference,
+            guidance_scale,
+            preset,
+            num_inference_steps,
+            callback_on_step_end,
+        )
 
-        # 5. Denoise
-        with self.progress_bar(total=num_inference_steps) as progress:
-            for step, timestep in enumerate(self.scheduler.timesteps):
-                if self._interrupt:
-                    break
-                noisy = torch.cat([latents, latents]) if guided else latents
-                velocity = self.transformer(
-                    hidden_states=noisy.to(dtype),
-                    encoder_hidden_states=prompt_embeds,
-                    pooled_projections=pooled_prompt_embeds,
-                    timestep=timestep.expand(len(noisy)),
-                    reference=reference,
-                    return_dict=False,
-                )[0].float()
-                if guided:
-                    negative, positive = velocity.chunk(2)
-                    velocity = negative + guidance_scale * (positive - negative)
-                latents = self.scheduler.step(velocity, timestep, latents, return_dict=False)[0]
-
-                if callback_on_step_end is not None:
-                    tensors = {
-                        "latents": latents,
-                        "prompt_embeds": prompt_embeds,
-                        "pooled_prompt_embeds": pooled_prompt_embeds,
-                    }
-                    tensors |= callback_on_step_end(self, step, timestep, tensors) or {}
-                    latents, prompt_embeds = tensors["latents"], tensors["prompt_embeds"]
-                    pooled_prompt_embeds = tensors["pooled_prompt_embeds"]
-                progress.update()
-
-        # 6. Decode
+        # 5. Decode
         if output_type == "latent":
             images = latents
         else:

@@ -1,0 +1,97 @@
+"""The denoising loop: flow matching, x_(t - dt) = x_t - dt v, with classifier-free guidance
+
+    v = v_negative + s (v_positive - v_negative)
+
+on the steps that a preset guides (arXiv 2505.21062, section 3; interval guidance: arXiv 2404.07724).
+
+Letters: B pictures, h w latent size, T text tokens, P pooled width, S steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from temu_vtoff.block_cache import FirstBlockCache
+from temu_vtoff.feature_extractor import ReferenceFeatures
+from temu_vtoff.presets import Preset
+
+StepCallback = Callable[[Any, int, torch.Tensor, dict[str, Any]], dict[str, Any]]
+
+
+class DenoisingMixin:
+    """The sampling half of `TryOffPipeline`, whose components it uses."""
+
+    @torch.no_grad()
+    def denoise(
+        self,
+        latents: torch.Tensor,
+        prompt_embeds: torch.Tensor,
+        pooled_prompt_embeds: torch.Tensor,
+        reference: ReferenceFeatures,
+        guidance_scale: float,
+        preset: Preset,
+        steps: int,
+        callback_on_step_end: StepCallback | None = None,
+    ) -> torch.Tensor:
+        """From noise to the product pictures' latents.
+
+        Args:
+            latents: (B, 16, h, w), noise, in float32: the path of integration stays in full precision.
+            prompt_embeds: (2 B, T, joint_attention_dim), negative before positive; (B, ...) without guidance.
+            pooled_prompt_embeds: Likewise, (2 B, P).
+            reference: Likewise.
+            guidance_scale: 1 or less turns guidance off.
+            preset: Solver, guided steps, caching.
+            steps: S.
+            callback_on_step_end: As of `TryOffPipeline.__call__`.
+
+        Returns:
+            (B, 16, h, w) in float32.
+        """
+        batch, both = len(latents), len(prompt_embeds)
+        scheduler = preset.scheduler(self.scheduler)
+        scheduler.set_timesteps(steps, device=latents.device)
+        self._num_timesteps = steps
+        positive = reference[both - batch :]
+        cache = FirstBlockCache(preset.cache_threshold) if preset.cache_threshold > 0 else None
+        modulated = None
+
+        with self.progress_bar(total=steps) as progress:
+            for step, timestep in enumerate(scheduler.timesteps):
+                if self._interrupt:
+                    break
+                if modulated is not pooled_prompt_embeds:  # at the start, and when a callback has changed it
+                    modulated = pooled_prompt_embeds
+                    modulations = self.transformer.modulations(
+                        scheduler.timesteps.repeat_interleave(both), modulated.repeat(steps, 1)
+                    )  # of S x 2 B
+                guided = both > batch and preset.is_guided(step, steps)
+                running = slice(0 if guided else both - batch, both)  # of the branches
+                noisy = torch.cat([latents, latents]) if guided else latents
+                velocity = self.transformer(
+                    hidden_states=noisy.to(prompt_embeds.dtype),
+                    encoder_hidden_states=prompt_embeds[running],
+                    reference=reference if guided else positive,
+                    modulations=modulations[step * both + running.start : (step + 1) * both],
+                    cache=cache,
+                    return_dict=False,
+                )[0].float()
+                if guided:
+                    negative, velocity = velocity.chunk(2)
+                    velocity = negative + guidance_scale * (velocity - negative)
+                latents = scheduler.step(velocity, timestep, latents, return_dict=False)[0]
+
+                if callback_on_step_end is not None:
+                    tensors = {
+                        "latents": latents,
+                        "prompt_embeds": prompt_embeds,
+                        "pooled_prompt_embeds": pooled_prompt_embeds,
+                    }
+                    tensors |= callback_on_step_end(self, step, timestep, tensors) or {}
+                    latents, prompt_embeds = tensors["latents"], tensors["prompt_embeds"]
+                    pooled_prompt_embeds = tensors["pooled_prompt_embeds"]
+                progress.update()
+        return latents
