@@ -243,7 +243,7 @@ def main(args: argparse.Namespace) -> None:
             show_people(cases, made, folder / "people.png")
     write_text(folder / "scores.json", json.dumps(results, indent=1) + "\n")
     write_text(folder / "table.md", table({name: results[name] for name in args.variants}))
-    write_run_record(folder, args, started, people=len(cases))
+    write_run_record(folder, vars(args), started, people=len(cases))
     print(json.dumps(results["found"], indent=1))
     print(table({name: results[name] for name in args.variants}))
 

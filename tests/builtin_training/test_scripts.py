@@ -117,3 +117,19 @@ def test_missing_data_is_one_sentence(tmp_path: Path) -> None:
     )
     assert result.returncode == 2
     assert "holds no drawn people" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_the_losses_are_drawn_from_the_logs(runs: Path, tmp_path: Path) -> None:
+    import json
+
+    from PIL import Image
+
+    from builtin_training import plot_losses
+
+    rows = [{"step": step, "loss": 1 / step} for step in (20, 40)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    flags = ["--runs", str(runs), "--transformers", str(tmp_path), "--output", str(tmp_path / "losses.png")]
+    plot_losses.main(plot_losses.parse_args(flags))
+    assert Image.open(tmp_path / "losses.png").width > 1000
+    with pytest.raises(FileNotFoundError, match="no log of the VAE"):
+        plot_losses.main(plot_losses.parse_args(["--runs", str(tmp_path)]))

@@ -1,0 +1,67 @@
+"""Draws the losses of the built-in model's trainings against their steps.
+
+    python -m builtin_training.plot_losses --runs runs --transformers runs/joint --output temu_vtoff/builtin/losses.png
+
+Each dot is a logged step; the lines are running means.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import command_line
+
+# part: (log, losses drawn)
+PARTS = {
+    "VAE": ("vae/log.jsonl", ("loss",)),
+    "encoders": ("encoders/log.jsonl", ("loss",)),
+    "segmenter": ("segmenter/log.jsonl", ("loss",)),
+    "captioner": ("captioner/log.jsonl", ("attributes_by_place", "attributes", "answer")),
+}
+MEAN_OVER = 8  # logged steps
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_line.parser(__doc__)
+    add = parser.add_argument
+    add("--runs", type=Path, default=Path("runs"), help="folder with vae/, encoders/, segmenter/ and captioner/")
+    add("--transformers", type=Path, default=Path("runs/joint"), help="folder that train.py wrote")
+    add("--output", type=Path, default=Path("temu_vtoff/builtin/losses.png"), help="the picture")
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    logs = {name: (args.runs / path, losses) for name, (path, losses) in PARTS.items()}
+    logs["extractor and generator"] = (args.transformers / "metrics.jsonl", ("loss",))
+    figure, axes = pyplot.subplots(1, len(logs), figsize=(3.0 * len(logs), 2.8), layout="constrained")
+    for axis, (name, (path, losses)) in zip(axes, logs.items(), strict=True):
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no log of the {name} at {path}: train it first.")
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for loss in losses:
+            steps = [row["step"] for row in rows if loss in row]  # none yet of what is taught last
+            values = [row[loss] for row in rows if loss in row]
+            (dots,) = axis.plot(steps, values, ".", markersize=2, alpha=0.35)
+            axis.plot(steps, running_mean(values), color=dots.get_color(), label=loss.replace("_", " "))
+        axis.set(title=name, xlabel="step", yscale="log")
+        axis.grid(which="both", alpha=0.2)
+        if len(losses) > 1:
+            axis.legend(fontsize=7)
+    axes[0].set_ylabel("loss")
+    figure.savefig(args.output, dpi=110)
+    print(args.output)
+
+
+def running_mean(values: list[float]) -> list[float]:
+    """Each value's mean with those up to `MEAN_OVER` - 1 before it."""
+    return [sum(values[max(0, i + 1 - MEAN_OVER) : i + 1]) / min(i + 1, MEAN_OVER) for i in range(len(values))]
+
+
+if __name__ == "__main__":
+    command_line.run(main, parse_args(sys.argv[1:]))
