@@ -135,7 +135,7 @@ def main(args: argparse.Namespace) -> int:
         with Share.join() as share:
             failed = segment_dataset(args, share)
             if share.is_first:
-                write_run_record(out_dir, args, started, processes=share.count, failed=failed)
+                write_run_record(out_dir, vars(args), started, processes=share.count, failed=failed)
         return 1 if failed else 0
 
     category = "upper_body" if args.category is None else args.category
@@ -152,7 +152,9 @@ def main(args: argparse.Namespace) -> int:
     for photo, reason in report.failed.items():
         command_line.say(f"{photo}: {reason.removeprefix(f'{photo} ')}")
     print(f"{out_dir}: {len(report.written)} made, {len(report.skipped)} made earlier, {len(report.failed)} failed")
-    write_run_record(out_dir, args, started, failures={str(photo): reason for photo, reason in report.failed.items()})
+    write_run_record(
+        out_dir, vars(args), started, failures={str(photo): reason for photo, reason in report.failed.items()}
+    )
     return 1 if report.failed else 0
 
 

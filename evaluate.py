@@ -115,7 +115,7 @@ def main(args: argparse.Namespace) -> None:
         matching.pairs, args.batch_size, args.num_workers, lambda batches: command_line.progress(batches, "compare")
     )
     write_results(output_dir, args, scores, matching, width, height)
-    write_run_record(output_dir, args, started, device=str(device))
+    write_run_record(output_dir, vars(args), started, device=str(device))
     for name in ("metrics.json", "per_item.csv", "report.html"):
         print(output_dir / name)
 

@@ -76,7 +76,7 @@ class TryOff:
             raise ValueError("--caption is for one category: give --category.")
         self.device = choose_device(args.device)
         self.dtype = choose_dtype(args.mixed_precision, self.device)
-        self.models = ModelChoice.from_flags(args)
+        self.models = ModelChoice.from_flags(vars(args))
         self.width, self.height = self.models.working_size().choose(args.width, args.height)
         self.output_dir = writable_folder(args.output_dir)
         self.failures: dict[str, str] = {}
@@ -210,7 +210,7 @@ def main(args: argparse.Namespace) -> int:
         command_line.say(NOTICE)
     made = work.run()
     facts = {"models": asdict(work.models), "outputs": made, "stages": work.seconds, "failures": work.failures}
-    write_run_record(work.output_dir, args, started, **facts)
+    write_run_record(work.output_dir, vars(args), started, **facts)
     for path in made:
         print(path)
     return 1 if work.failures else 0

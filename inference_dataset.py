@@ -77,7 +77,7 @@ class DatasetTryOff:
         self.captions = {} if args.coarse_caption_file is None else read_captions(args.coarse_caption_file)
         self.text = None if args.text_features_dir is None else TextFeatures(args.text_features_dir)
         self.image = None if args.image_features_dir is None else ImageFeatures(args.image_features_dir)
-        self.models = ModelChoice.from_flags(args)
+        self.models = ModelChoice.from_flags(vars(args))
         self.width, self.height = self.models.working_size().choose(args.width, args.height)
         self.device = share.device(args.device)
         self.dtype = choose_dtype(args.mixed_precision, self.device)
@@ -239,7 +239,7 @@ def main(args: argparse.Namespace) -> int:
         failed = work.finish()
         if share.is_first:
             models = {"base": work.models.base, "tryoff": work.models.tryoff}
-            write_run_record(work.output_dir, args, started, models=models, processes=share.count, failed=failed)
+            write_run_record(work.output_dir, vars(args), started, models=models, processes=share.count, failed=failed)
     return 1 if failed else 0
 
 

@@ -271,7 +271,7 @@ def main(args: argparse.Namespace) -> int:
     if accelerator.is_main_process:
         run.unlock()
         first, latest = run.loss_range()
-        write_run_record(run.path, args, started, steps=step, processes=world, first_loss=first, last_loss=latest)
+        write_run_record(run.path, vars(args), started, steps=step, processes=world, first_loss=first, last_loss=latest)
         command_line.say(f"{step} steps; loss {first:.3f} -> {latest:.3f}; weights and pictures are in {run.path}")
     return 130 if session.asked_to_stop() else 0
 

@@ -184,7 +184,7 @@ def main(args: argparse.Namespace) -> int:
     with Share.join() as share:
         failed = caption_dataset(args, share)
         if share.is_first:
-            write_run_record(args.filename.parent, args, started, processes=share.count, failed=failed)
+            write_run_record(args.filename.parent, vars(args), started, processes=share.count, failed=failed)
     return 1 if failed else 0
 
 

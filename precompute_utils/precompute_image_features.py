@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
     from temu_vtoff.runs.sharing import Share, cut_batches
     from temu_vtoff.runs.writing import remove_leftovers
 
-    models = ModelChoice.from_flags(args)
+    models = ModelChoice.from_flags(vars(args))
     width, height = models.working_size().choose(args.width, args.height)
     size = {"width": width, "height": height, "resize_mode": args.resize_mode}
     datasets = dataset_command_line.open_phases(args, load=["person"], **size)
@@ -75,7 +75,7 @@ def main(args: argparse.Namespace) -> int:
         failed = dataset_command_line.gather_failures(share, failures)
         if share.is_first:
             remove_leftovers(output_dir)
-            write_run_record(output_dir, args, started, processes=share.count, failed=failed)
+            write_run_record(output_dir, vars(args), started, processes=share.count, failed=failed)
             print(f"{output_dir}: {sum(map(len, datasets)) - failed} of {sum(map(len, datasets))} photos encoded")
     return 1 if failed else 0
 

@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
     datasets = dataset_command_line.open_phases(args, load=())
     dataset_command_line.require_unique_ids(datasets)
     captions = read_captions(args.coarse_caption_file)
-    models = ModelChoice.from_flags(args)
+    models = ModelChoice.from_flags(vars(args))
     output_dir = writable_folder(args.output_dir)
     with Share.join() as share:
         device = share.device(args.device)
@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
         failed = dataset_command_line.gather_failures(share, failures)
         if share.is_first:
             remove_leftovers(output_dir)
-            write_run_record(output_dir, args, started, processes=share.count, failed=failed)
+            write_run_record(output_dir, vars(args), started, processes=share.count, failed=failed)
             print(f"{output_dir}: {sum(map(len, datasets)) - failed} of {sum(map(len, datasets))} captions encoded")
     return 1 if failed else 0
 

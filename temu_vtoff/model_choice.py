@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +42,8 @@ class ModelChoice:
     variant: str | None = None
 
     @classmethod
-    def from_flags(cls, args: Namespace) -> ModelChoice:
-        """From the flags of `command_line.add_model_flags`, all or some; what is left out is filled in.
+    def from_flags(cls, flags: Mapping[str, Any]) -> ModelChoice:
+        """From values by the names of the scripts' flags, all or some; what is absent or None is filled in.
 
         Naming one of the two published sources brings the other; the segmenter and the captioner are the built-in
         ones beside the built-in try-off model, else the published ones.
@@ -51,7 +51,7 @@ class ModelChoice:
         from temu_vtoff.loading import complete_sources
 
         base, tryoff = complete_sources(
-            args.pretrained_model_name_or_path, args.pretrained_model_name_or_path_sd3_tryoff
+            flags.get("pretrained_model_name_or_path"), flags.get("pretrained_model_name_or_path_sd3_tryoff")
         )
 
         def stage(named: str | None, published: str) -> str:
@@ -62,11 +62,11 @@ class ModelChoice:
         return cls(
             base,
             tryoff,
-            segmenter=stage(getattr(args, "segmentation_model", None), PUBLISHED_SEGMENTER),
-            captioner=stage(getattr(args, "caption_model", None), PUBLISHED_CAPTIONER),
-            image_encoders={n: value for n in IMAGE_ENCODERS if (value := getattr(args, n, None)) is not None},
-            revision=args.revision,
-            variant=args.variant,
+            segmenter=stage(flags.get("segmentation_model"), PUBLISHED_SEGMENTER),
+            captioner=stage(flags.get("caption_model"), PUBLISHED_CAPTIONER),
+            image_encoders={n: value for n in IMAGE_ENCODERS if (value := flags.get(n)) is not None},
+            revision=flags.get("revision"),
+            variant=flags.get("variant"),
         )
 
     @property

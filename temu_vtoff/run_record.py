@@ -5,7 +5,7 @@ import platform
 import subprocess
 import sys
 import time
-from argparse import Namespace
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,17 @@ from temu_vtoff.files import write_text
 _PACKAGES = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow")
 
 
-def write_run_record(folder: str | Path, args: Namespace, started: float, **facts: Any) -> Path:
+def write_run_record(folder: str | Path, arguments: Mapping[str, Any], started: float, **facts: Any) -> Path:
     """Writes run.json beside the results: arguments, versions, commit, seconds, memory, and the given facts.
 
     Args:
+        arguments: The run's settings by name, `vars(args)` of a script.
         started: `time.time()` at the start.
         facts: What only the script knows: model ids, seeds, items.
     """
     record = {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "arguments": {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()},
+        "arguments": {key: str(value) if isinstance(value, Path) else value for key, value in arguments.items()},
         **facts,
         "seconds": round(time.time() - started, 2),
         "peak_memory_mb": _peak_memory_mb(),

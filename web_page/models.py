@@ -95,7 +95,7 @@ class Models:
             Captioner.from_pretrained(stage_model(args.caption_model, PUBLISHED_CAPTIONER), device),
             pipe,
             notice=NOTICE if tryoff == BUILTIN else "",
-            previews=args.offload == "none",
+            previews=args.offload in ("none", "auto"),
         )
 
     @property
