@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from PIL import Image
 from safetensors.torch import load_file
 
 import command_line
+import inference
 import train
 from temu_vtoff import TryOffPipeline
 from tests.tiny_training import save_tiny_base, save_tiny_dresscode
@@ -84,17 +86,20 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
 
 
-def test_joint_training_writes_what_the_pipeline_opens(arguments, base, data, tmp_path):
+def test_joint_training_writes_what_inference_opens(arguments, base, data, tmp_path):
     more = f"--cache_dir {tmp_path / 'cache'} --caption_file {data / 'captions.json'} --report_to tensorboard"
     assert run(arguments(more)) == 0
     folder = tmp_path / "run"
-    pipe = TryOffPipeline.from_pretrained(
-        base,
-        folder,
-        image_encoder_large=base,
-        image_encoder_bigG=base,
-    )
+    pipe = TryOffPipeline.from_pretrained(base, folder, image_encoder_large=base, image_encoder_bigG=base)
     assert pipe.transformer.config.num_layers == 2
+    photo = next((data / "dresses" / "images").glob("*_0.jpg"))
+    models = f"--pretrained_model_name_or_path {base} --pretrained_model_name_or_path_sd3_tryoff {folder}"
+    encoders = f"--image_encoder_large {base} --image_encoder_bigG {base}"
+    mask = tmp_path / "mask.png"
+    Image.new("L", (48, 64), 255).save(mask)
+    given = f"--example_image {photo} --mask {mask} --caption dress --width 48 --height 64 --num_inference_steps 1"
+    inference.main(inference.parse_args(f"{models} {encoders} {given} --output_dir {tmp_path / 'out'}".split()))
+    assert Image.open(tmp_path / "out" / f"{photo.stem}_output.png").size == (48, 64)
     losses = [row["loss"] for row in rows(folder) if "loss" in row]
     assert len(losses) == 8
     scored = [row for row in rows(folder) if "validation_loss" in row]
