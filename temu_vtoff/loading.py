@@ -123,6 +123,11 @@ def load_components(
         sources |= {name: (base, name) for name in _BASE}
         sources |= {name: (tryoff, name) for name in _TRYOFF}
         sources |= {name: (where, None) for name, where in IMAGE_ENCODERS.items()}
+        if Path(base).is_dir():  # a whole pipeline as base brings its own image encoders and how they are fed
+            own = (*IMAGE_ENCODERS, "feature_extractor")
+            sources |= {name: (base, name) for name in own if (Path(base) / name).is_dir()}
+            index = _read_index(base)
+            given = {name: index[name] for name in _CONFIG if name in index} | given
     sources = {name: place for name, place in sources.items() if name not in given}
     _check_folders(sources)
 
@@ -162,7 +167,7 @@ def _load(
         return model.eval()
 
 
-def _read_index(where: str, revision: str | None) -> dict[str, Any]:
+def _read_index(where: str, revision: str | None = None) -> dict[str, Any]:
     """A whole pipeline's model_index.json; empty for a folder without one."""
     path = Path(where)
     if path.is_dir():

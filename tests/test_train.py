@@ -90,15 +90,14 @@ def test_joint_training_writes_what_inference_opens(arguments, base, data, tmp_p
     more = f"--cache_dir {tmp_path / 'cache'} --caption_file {data / 'captions.json'} --report_to tensorboard"
     assert run(arguments(more)) == 0
     folder = tmp_path / "run"
-    pipe = TryOffPipeline.from_pretrained(base, folder, image_encoder_large=base, image_encoder_bigG=base)
+    pipe = TryOffPipeline.from_pretrained(base, folder)
     assert pipe.transformer.config.num_layers == 2
     photo = next((data / "dresses" / "images").glob("*_0.jpg"))
     models = f"--pretrained_model_name_or_path {base} --pretrained_model_name_or_path_sd3_tryoff {folder}"
-    encoders = f"--image_encoder_large {base} --image_encoder_bigG {base}"
     mask = tmp_path / "mask.png"
     Image.new("L", (48, 64), 255).save(mask)
     given = f"--example_image {photo} --mask {mask} --caption dress --width 48 --height 64 --num_inference_steps 1"
-    inference.main(inference.parse_args(f"{models} {encoders} {given} --output_dir {tmp_path / 'out'}".split()))
+    inference.main(inference.parse_args(f"{models} {given} --output_dir {tmp_path / 'out'}".split()))
     assert Image.open(tmp_path / "out" / f"{photo.stem}_output.png").size == (48, 64)
     losses = [row["loss"] for row in rows(folder) if "loss" in row]
     assert len(losses) == 8
