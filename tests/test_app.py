@@ -56,7 +56,8 @@ def server(models, tmp_path_factory):
 
 
 def client(server, folder: Path) -> gradio_client.Client:
-    return gradio_client.Client(server[0], verbose=False, download_files=str(folder))
+    patient = {"timeout": 120}  # on a busy machine
+    return gradio_client.Client(server[0], verbose=False, download_files=str(folder), httpx_kwargs=patient)
 
 
 def visitor(name: str) -> gr.Request:

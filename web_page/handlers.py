@@ -1,9 +1,7 @@
 """What happens on the page: each public method of `Handlers` answers one event, in the components' values."""
 
 import html
-import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,12 @@ from PIL import Image
 from command_line import explain
 from temu_vtoff.masks import GarmentNotFoundError
 from temu_vtoff.pictures import fit_picture, unique_stems
+from web_page.messages import status, told_in_one_sentence
 from web_page.models import Models, Settings
 from web_page.photos import from_editor, on_screen, open_upload, open_uploaded_mask, to_editor
 from web_page.results import Result, save_results, zip_results
 from web_page.visits import Run, Step, Visits
 
-logger = logging.getLogger(__name__)
 ALL = "all"  # the category that stands for every garment found
 HISTORY = 24  # pictures of a visit that are remembered
 
@@ -290,27 +288,3 @@ class Handlers:
         for line in told:
             gr.Info(line)
         return mask
-
-
-@contextmanager
-def told_in_one_sentence() -> Iterator[None]:
-    """Turns a visitor's mistake into the sentence that the command line prints, and hides everything else."""
-    try:
-        yield
-    except (gr.Error, GeneratorExit):
-        raise
-    except Exception as error:
-        sentence = explain(error)
-        if sentence is None:
-            logger.exception("The page failed at a request.")
-            sentence = "something went wrong here, and it isn't your photo's fault; the server's log tells what."
-        raise gr.Error(html.escape(sentence, quote=False), print_exception=False) from error
-
-
-def status(step: Step | None = None) -> str:
-    """The line of progress as HTML; nothing without a step."""
-    if step is None:
-        return ""
-    return (
-        f'<div class="step"><progress value="{step.share:.3f}"></progress><span>{html.escape(step.text)}</span></div>'
-    )

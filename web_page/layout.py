@@ -21,13 +21,32 @@ THEME = gr.themes.Soft(
     neutral_hue="slate",
     font=["system-ui", "sans-serif"],  # no fonts from elsewhere
     font_mono=["ui-monospace", "monospace"],
+).set(  # labels as plain words; the background is the theme's own, which `set` would forget
+    background_fill_primary="*neutral_50",
+    block_label_background_fill="*block_background_fill",
+    block_label_background_fill_dark="*block_background_fill",
+    block_label_text_color="*body_text_color",
+    block_label_text_color_dark="*body_text_color",
+    block_label_shadow="none",
+    block_label_border_width="0px",
+    block_title_background_fill="none",
+    block_title_background_fill_dark="none",
+    block_title_text_color="*body_text_color",
+    block_title_text_color_dark="*body_text_color",
+    block_title_padding="0",
 )
 CSS = """
 .gradio-container { max-width: 1120px !important; width: 100% !important; margin: auto !important; }
 h3 { margin: 0 !important; font-size: 1em !important; }
 .step { display: flex; gap: 12px; align-items: center; font-size: 0.9em; }
-.step progress { flex: 1; height: 8px; accent-color: var(--color-accent); }
+.step progress { flex: 1; height: 8px; appearance: none; border: 0; border-radius: 4px; overflow: hidden; }
+.step progress, .step progress::-webkit-progress-bar { background: var(--border-color-primary); }
+.step progress::-webkit-progress-value { background: var(--color-accent); }
+.step progress::-moz-progress-bar { background: var(--color-accent); }
 .notice { font-size: 0.9em; opacity: 0.75; }
+#mask div:has(> .layer-wrap), .thumbnail-item .caption-label { display: none; }
+.pictures .grid-wrap { padding-top: 44px; }
+.pictures .grid-container { grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)) !important; }
 """
 
 
@@ -46,70 +65,67 @@ def build_page(models: Models, visits: Visits, limits: Limits, examples: list[Pa
         gr.Markdown("# Virtual try-off\nFrom a photo of a dressed person to the shop picture of what they wear.")
         if models.notice:
             gr.Markdown(models.notice, elem_classes="notice")
-        with gr.Tab("One photo"):
-            with gr.Row(equal_height=False):
-                with gr.Column():
-                    gr.Markdown("### 1. Photo")
-                    photo = photo_upload(
-                        label="Photo",
-                        show_label=False,
-                        sources=["upload", "clipboard"],
-                        height=300,
-                        elem_id="photo",
-                    )
-                    gr.Markdown("### 2. Garment")
-                    category = gr.Radio(
-                        categories, value=CATEGORIES[0], show_label=False, container=False, elem_id="category"
-                    )
-                    gr.Markdown("### 3. Its mask: paint to add, erase to take away")
-                    mask = gr.ImageEditor(
-                        label="Mask",
-                        show_label=False,
-                        type="pil",
-                        format="png",
-                        sources=(),
-                        transforms=(),
-                        layers=gr.LayerOptions(allow_additional_layers=False),
-                        brush=gr.Brush(default_size=24, colors=[(_hex(BRUSH), VEIL / 255)], color_mode="fixed"),
-                        eraser=gr.Eraser(default_size=24),
-                        canvas_size=(576, 768),
-                        height=460,
-                        buttons=["fullscreen"],
-                        elem_id="mask",
-                    )
-                    gr.Markdown("### 4. Its shape in words: correct them freely")
-                    caption = gr.Textbox(
-                        label="Caption", show_label=False, container=False, lines=2, max_lines=4, elem_id="caption"
-                    )
-                with gr.Column():
-                    gr.Markdown("### 5. Product picture")
-                    slider = gr.ImageSlider(
-                        label="Photo and product picture",
-                        show_label=False,
-                        format="png",
-                        buttons=["fullscreen"],
-                        max_height=720,
-                        elem_id="slider",
-                    )
-                    progress = gr.HTML(elem_id="progress")
-                    with gr.Row():
-                        make = gr.Button("Try off", variant="primary", elem_id="make")
-                        stop = gr.Button("Stop", elem_id="stop")
-                    several = gr.Gallery(
-                        label="Choose one", columns=4, height=180, format="png", visible=False, allow_preview=False
-                    )
-                    with gr.Row():
-                        white = gr.DownloadButton("PNG on white", interactive=False, size="md", elem_id="white")
-                        cutout = gr.DownloadButton("PNG cut out", interactive=False, size="md", elem_id="cutout")
-                        archive = gr.DownloadButton("All as ZIP", visible=False, size="md")
-            samples = gr.Dataset(
-                components=[photo],
-                samples=[[str(path)] for path in examples],
-                type="index",
-                label="Examples",
-                elem_id="examples",
-            )
-            shown_history = gr.Gallery(label="This visit", columns=4, height=260, format="png", elem_id="history")
+        with gr.Tab("One photo"), gr.Row(equal_height=False):
+            with gr.Column():
+                gr.Markdown("### 1. Photo")
+                photo = photo_upload(
+                    label="Photo",
+                    show_label=False,
+                    sources=["upload", "clipboard"],
+                    height=300,
+                    elem_id="photo",
+                )
+                samples = gr.Dataset(
+                    components=[photo],
+                    samples=[[str(path)] for path in examples],
+                    type="index",
+                    label="Or an example",
+                    elem_id="examples",
+                )
+                gr.Markdown("### 2. Garment")
+                category = gr.Radio(
+                    categories, value=CATEGORIES[0], show_label=False, container=False, elem_id="category"
+                )
+                gr.Markdown("### 3. Its mask: paint to add, erase to take away")
+                mask = gr.ImageEditor(
+                    label="Mask",
+                    show_label=False,
+                    type="pil",
+                    format="png",
+                    sources=(),
+                    transforms=(),
+                    layers=gr.LayerOptions(allow_additional_layers=False),
+                    brush=gr.Brush(default_size=24, colors=[(_hex(BRUSH), VEIL / 255)], color_mode="fixed"),
+                    eraser=gr.Eraser(default_size=24),
+                    canvas_size=(576, 768),
+                    height=460,
+                    buttons=["fullscreen"],
+                    elem_id="mask",
+                )
+                gr.Markdown("### 4. Its shape in words: correct them freely")
+                caption = gr.Textbox(
+                    label="Caption", show_label=False, container=False, lines=2, max_lines=4, elem_id="caption"
+                )
+            with gr.Column():
+                gr.Markdown("### 5. Product picture")
+                slider = gr.ImageSlider(
+                    label="Photo and product picture",
+                    show_label=False,
+                    format="png",
+                    buttons=["fullscreen"],
+                    max_height=720,
+                    elem_id="slider",
+                )
+                progress = gr.HTML(elem_id="progress")
+                with gr.Row():
+                    make = gr.Button("Try off", variant="primary", elem_id="make")
+                    stop = gr.Button("Stop", elem_id="stop")
+                several = pictures_field("Choose one", visible=False, allow_preview=False)
+                with gr.Row():
+                    white = gr.DownloadButton("PNG on white", interactive=False, size="md", elem_id="white")
+                    cutout = gr.DownloadButton("PNG cut out", interactive=False, size="md", elem_id="cutout")
+                    archive = gr.DownloadButton("All as ZIP", visible=False, size="md")
+                shown_history = pictures_field("This visit", visible=False, elem_id="history")
         with gr.Tab("Several photos"), gr.Row(equal_height=False):
             with gr.Column():
                 photos = gr.File(label=f"Photos, up to {limits.photos}", file_count="multiple", file_types=["image"])
@@ -121,7 +137,7 @@ def build_page(models: Models, visits: Visits, limits: Limits, examples: list[Pa
                     stop_many = gr.Button("Stop")
             with gr.Column():
                 many_progress = gr.HTML()
-                gallery = gr.Gallery(label="Product pictures", columns=3, format="png", elem_id="gallery")
+                gallery = pictures_field("Product pictures", elem_id="gallery")
                 many_archive = gr.DownloadButton("All as ZIP", interactive=False, elem_id="zip")
                 left_out = gr.Markdown()
         with gr.Accordion("Advanced", open=False):
@@ -160,7 +176,7 @@ def build_page(models: Models, visits: Visits, limits: Limits, examples: list[Pa
             **ONE_AT_A_TIME,
             show_progress_on=progress,
         )
-        making.then(lambda pictures: pictures, history, shown_history, **ON_PAGE)
+        making.then(lambda pictures: gr.Gallery(pictures, visible=bool(pictures)), history, shown_history, **ON_PAGE)
         several.select(handlers.choose_clicked, results, [slider, white, cutout], **ON_PAGE)
         making_many = make_many.click(
             handlers.make_many,
@@ -186,6 +202,11 @@ def build_page(models: Models, visits: Visits, limits: Limits, examples: list[Pa
             **ONE_AT_A_TIME,
         )
     return page
+
+
+def pictures_field(title: str, **options: Any) -> gr.Gallery:
+    """A gallery of whole pictures, as many in a row as there is room for."""
+    return gr.Gallery(label=title, format="png", object_fit="contain", elem_classes="pictures", **options)
 
 
 def photo_upload(**options: Any) -> gr.Image:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from temu_vtoff.builtin import BUILTIN, NOTICE
-from temu_vtoff.captioning import PUBLISHED_CAPTIONER, Captioner
+from temu_vtoff.builtin import NOTICE
+from temu_vtoff.captioning import Captioner
 from temu_vtoff.inputs import WorkingSize
 from temu_vtoff.masks import garment_mask, garments_present, mask_picture
+from temu_vtoff.model_choice import ModelChoice
 from temu_vtoff.pictures import fit_picture
-from temu_vtoff.segmentation import PUBLISHED_SEGMENTER, ClothSegmenter
+from temu_vtoff.segmentation import ClothSegmenter
 from web_page.photos import unfit_mask
 
 if TYPE_CHECKING:
@@ -67,34 +68,16 @@ class Models:
             CheckpointError: One of them can't be had.
             ValueError: An unknown or absent device.
         """
-        from temu_vtoff import TryOffPipeline
-        from temu_vtoff.devices import choose_device, choose_dtype, place
-        from temu_vtoff.loading import IMAGE_ENCODERS, complete_sources
+        from temu_vtoff.devices import choose_device, choose_dtype
 
-        device = choose_device(args.device)
-        base, tryoff = complete_sources(
-            args.pretrained_model_name_or_path, args.pretrained_model_name_or_path_sd3_tryoff
-        )
-
-        def stage_model(named: str | None, published: str) -> str:
-            return named if named is not None else BUILTIN if tryoff == BUILTIN else published
-
-        encoders = {name: where for name in IMAGE_ENCODERS if (where := getattr(args, name)) is not None}
-        pipe = TryOffPipeline.from_pretrained(
-            base,
-            tryoff,
-            torch_dtype=choose_dtype(args.mixed_precision, device),
-            revision=args.revision,
-            variant=args.variant,
-            **encoders,
-        )
-        place(pipe, device, args.offload)
+        device, choice = choose_device(args.device), ModelChoice.from_flags(vars(args))
+        pipe = choice.load_pipeline(device, choose_dtype(args.mixed_precision, device), args.offload)
         pipe.set_progress_bar_config(disable=True)
         return cls(
-            ClothSegmenter.from_pretrained(stage_model(args.segmentation_model, PUBLISHED_SEGMENTER), device),
-            Captioner.from_pretrained(stage_model(args.caption_model, PUBLISHED_CAPTIONER), device),
+            ClothSegmenter.from_pretrained(choice.segmenter, device),
+            Captioner.from_pretrained(choice.captioner, device),
             pipe,
-            notice=NOTICE if tryoff == BUILTIN else "",
+            notice=NOTICE if choice.is_builtin else "",
             previews=args.offload in ("none", "auto"),
         )
 
