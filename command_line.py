@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 MIXED_PRECISION = ("no", "fp16", "bf16")
+ATTENTION_BACKENDS = ("flash3", "flash2", "cudnn", "native", "onednn")
+WARM_UP = "Compiling for speed: the first pictures take up to some minutes longer (--no-compile spares it)."
 Item = TypeVar("Item")
 
 
@@ -35,7 +37,7 @@ def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
     add("--height", type=int, help="likewise: published 1024, built-in 256")
     add("--resize_mode", default="pad", choices=RESIZE_MODES, help="for photos of another aspect ratio")
     add("--guidance_scale", type=float, default=2.0, help="1 or less turns guidance off")
-    add("--num_inference_steps", type=positive, default=28, help="Euler steps")
+    add("--num_inference_steps", type=positive, help="when absent the preset's own: exact 28")
 
 
 def add_model_flags(parser: argparse.ArgumentParser, stages: bool = True, image_encoders: bool = True) -> None:
@@ -79,14 +81,31 @@ def add_device_flags(parser: argparse.ArgumentParser, offload: bool = True) -> N
     group = parser.add_argument_group("device")
     add = group.add_argument
     add("--device", help="cpu, cuda, cuda:1 or mps; the best there is when absent")
-    add("--mixed_precision", choices=MIXED_PRECISION, help="when absent, bf16 on a GPU that has it, else no")
+    add("--mixed_precision", choices=MIXED_PRECISION, help="when absent, bf16 where it is native and faster, else no")
     if offload:
         add(
             "--offload",
-            default="none",
-            choices=("none", "model", "sequential"),
-            help="keep models in host memory until they are used: less GPU memory, more time",
+            default="auto",
+            choices=("auto", "none", "model", "sequential"),
+            help="keep models in host memory until they are used: less GPU memory, more time; auto: as memory needs",
         )
+
+
+def add_speed_flags(parser: argparse.ArgumentParser) -> None:
+    """Speed and memory: what `temu_vtoff.model_choice.Means.from_flags` takes. docs/performance.md has the figures."""
+    from temu_vtoff.presets import PRESETS
+
+    add = parser.add_argument_group("speed and memory").add_argument
+    add("--preset", default="exact", choices=PRESETS, help="how much quality may be given for speed: none, 1%, 3%")
+    add(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="compile the transformers' blocks; when absent, for many photos only",
+    )
+    add("--attention_backend", choices=ATTENTION_BACKENDS, help="kernel; the fastest at hand when absent")
+    add("--quantize_text_encoder", type=int, choices=(8, 4), help="bits of T5's weights: less memory")
+    add("--quantize_transformers", type=int, choices=(8, 4), help="bits of both transformers' weights; 4 on a GPU only")
+    add("--vae_tiling", action="store_true", help="encode and decode in tiles: less memory, faint seams")
 
 
 def run(main: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> None:
@@ -116,8 +135,8 @@ def explain(error: BaseException) -> str | None:
     """One sentence for an error that a user can mend, or None for one of ours."""
     if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
         return (
-            "out of memory: try --offload model (or sequential), a smaller --width and --height, fewer pictures at "
-            "once, or --mixed_precision bf16."
+            "out of memory: try --offload model (or sequential), --quantize_text_encoder 8, --vae_tiling, a smaller "
+            "--width and --height, fewer pictures at once, or --mixed_precision bf16."
         )
     if isinstance(error, PermissionError):
         return f"{error.filename} can't be written or read: permission denied."

@@ -23,7 +23,7 @@ import command_line
 from temu_vtoff.builtin import NOTICE
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.masks import CATEGORIES
-from temu_vtoff.model_choice import ModelChoice
+from temu_vtoff.model_choice import Means, ModelChoice
 from temu_vtoff.run_record import write_run_record
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     command_line.add_sampling_flags(parser)
     command_line.add_model_flags(parser)
     command_line.add_device_flags(parser)
+    command_line.add_speed_flags(parser)
     return parser.parse_args(argv)
 
 
@@ -143,7 +144,10 @@ class TryOff:
         from temu_vtoff.pictures import save_picture
 
         if garments:
-            pipe = self.models.load_pipeline(self.device, self.dtype, self.args.offload)
+            means = Means.from_flags(vars(self.args), pictures=len(garments) * self.args.num_images)
+            if means.compile:
+                command_line.say(command_line.WARM_UP)
+            pipe = self.models.load_pipeline(self.device, self.dtype, self.args.offload, means)
             pipe.set_progress_bar_config(desc="denoise", leave=False)
         made = []
         for garment in command_line.progress(garments, "try off"):
@@ -160,6 +164,7 @@ class TryOff:
                     num_inference_steps=self.args.num_inference_steps,
                     guidance_scale=self.args.guidance_scale,
                     num_images_per_prompt=self.args.num_images,
+                    preset=self.args.preset,
                     generator=[torch.Generator().manual_seed(self.args.seed + i) for i in range(self.args.num_images)],
                 ).images
                 for i, product in enumerate(products):

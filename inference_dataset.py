@@ -21,7 +21,7 @@ import dataset_command_line
 from temu_vtoff.builtin import NOTICE
 from temu_vtoff.datasets import MASK_TYPES, ORDERS, open_dataset
 from temu_vtoff.files import writable_folder
-from temu_vtoff.model_choice import ModelChoice
+from temu_vtoff.model_choice import Means, ModelChoice
 from temu_vtoff.run_record import write_run_record
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     command_line.add_sampling_flags(parser)
     command_line.add_model_flags(parser)
     command_line.add_device_flags(parser)
+    command_line.add_speed_flags(parser)
     return parser.parse_args(argv)
 
 
@@ -160,6 +161,7 @@ class DatasetTryOff:
                 height=self.height,
                 num_inference_steps=args.num_inference_steps,
                 guidance_scale=args.guidance_scale,
+                preset=args.preset,
             )
         for item, reason in self.failures.items():
             self.journal.append(item.key, status="failed", reason=reason)
@@ -204,7 +206,10 @@ class DatasetTryOff:
         free_memory()
         encoded = all(self.has_features(item) for batch in batches for item in batch) and self.text.has_empty_prompt()
         unneeded = dict.fromkeys(TEXT_PARTS) if encoded else {}
-        pipe = self.models.load_pipeline(self.device, self.dtype, self.args.offload, **unneeded)
+        means = Means.from_flags(vars(self.args), pictures=len(self.items))
+        if means.compile and self.share.is_first:
+            command_line.say(command_line.WARM_UP)
+        pipe = self.models.load_pipeline(self.device, self.dtype, self.args.offload, means, **unneeded)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
@@ -213,7 +218,7 @@ class DatasetTryOff:
         from temu_vtoff.runs.settings import keep_settings
 
         of_results = ("dataset_name", "phase", "order", "segment", "mask_type", "caption", "seed")
-        of_results += ("resize_mode", "guidance_scale", "num_inference_steps")
+        of_results += ("resize_mode", "guidance_scale", "num_inference_steps", "preset")
         settings = {name: getattr(self.args, name) for name in of_results}
         settings |= {"width": self.width, "height": self.height, "dtype": str(self.dtype)}
         settings |= {name: getattr(self.models, name) for name in ("base", "tryoff", "segmenter", "captioner")}

@@ -1,4 +1,5 @@
-"""What the transformers are conditioned on: the person's embedding, latents and reference features, the caption.
+"""What the transformers are conditioned on: the person's embedding, latents (z - shift) x scale and reference features,
+and the caption (arXiv 2505.21062, section 3).
 
 Letters: B photos, n pictures of each, H W picture size, h w latent size, T text tokens, P pooled width.
 """
@@ -15,6 +16,8 @@ Generators = torch.Generator | list[torch.Generator]
 
 class ConditioningMixin:
     """The encoding half of `TryOffPipeline`, whose components it uses."""
+
+    _empty_caption: tuple[object, tuple[torch.Tensor, torch.Tensor]] | None = None
 
     def encode_image(self, image: torch.Tensor) -> torch.Tensor:
         """The photos' pooled embeddings by both vision encoders.
@@ -51,6 +54,15 @@ class ConditioningMixin:
             captions, None, None, do_classifier_free_guidance=False, max_sequence_length=self.tokenizer_max_length
         )
         return embeds, pooled
+
+    def encode_empty_caption(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `encode_captions([""])`; kept as long as the text encoders stay what they are."""
+        encoders = (self.text_encoder, self.text_encoder_2, self.text_encoder_3)
+        made_by = [(id(encoder), getattr(encoder, "dtype", None)) for encoder in encoders]
+        adapted = any(getattr(encoder, "_hf_peft_config_loaded", False) for encoder in encoders)
+        if self._empty_caption is None or self._empty_caption[0] != made_by or adapted:
+            self._empty_caption = (made_by, self.encode_captions([""]))
+        return self._empty_caption[1]
 
     def encode_latents(self, image: torch.Tensor, copies: int = 1, generator: Generators | None = None) -> torch.Tensor:
         """Samples of the VAE's latents, scaled and shifted as the transformers expect them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +11,8 @@ import torch
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
+OFFLOADS = ("auto", "none", "model", "sequential")
+WORKING_BYTES_PER_PIXEL = 4000  # estimate for bf16: reference 1.2 KB, the VAE's widest layers 2 KB, the rest
 DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}  # by the names of `--mixed_precision`
 
 
@@ -35,20 +38,56 @@ def choose_device(name: str | None = None) -> torch.device:
 
 
 def choose_dtype(mixed_precision: str | None, device: torch.device) -> torch.dtype:
-    """The compute dtype of `--mixed_precision`; left unset, bf16 on a GPU and float32 elsewhere."""
+    """The compute dtype of `--mixed_precision`; left unset, bf16 where it is native and faster, else float32.
+
+    That is on GPUs, and on CPUs with AMX. AVX512-BF16 alone gains nothing over float32 by oneDNN
+    (docs/performance.md).
+    """
     if mixed_precision is None:
-        mixed_precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "no"
+        native = {
+            "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
+            "cpu": torch.cpu._is_amx_tile_supported,
+        }
+        mixed_precision = "bf16" if native.get(device.type, lambda: False)() else "no"
     return DTYPES[mixed_precision]
 
 
-def place(pipe: DiffusionPipeline, device: torch.device, offload: str = "none") -> None:
-    """Puts a pipeline on its device, whole or with diffusers' CPU offloading, which only a GPU needs."""
-    if offload == "none" or device.type == "cpu":
+def choose_offload(sizes: Mapping[str, int], working: int, free: int) -> str:
+    """The fastest of `OFFLOADS` that fits.
+
+    Args:
+        sizes: Bytes of each model.
+        working: Bytes needed besides: activations, reference, latents.
+        free: Bytes of the device's memory.
+    """
+    if sum(sizes.values()) + working <= free:
+        return "none"
+    return "model" if max(sizes.values()) + working <= free else "sequential"
+
+
+def place(pipe: DiffusionPipeline, device: torch.device, offload: str = "auto") -> str:
+    """Puts a pipeline on its device, whole or with diffusers' CPU offloading, which only a GPU needs.
+
+    With offloading each model leaves the device when the next one comes: the extractor after its single run.
+
+    Returns:
+        What "auto" came to, or `offload` itself; "none" on a CPU.
+    """
+    if device.type != "cuda":
+        offload = "none" if device.type == "cpu" or offload == "auto" else offload
+    elif offload == "auto":
+        models = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+        sizes = {name: model.get_memory_footprint() for name, model in models.items()}
+        size = pipe.working_size
+        working = WORKING_BYTES_PER_PIXEL * size.width * size.height
+        offload = choose_offload(sizes, working, torch.cuda.mem_get_info(device)[0])
+    if offload == "none":
         pipe.to(device)
     elif offload == "model":
         pipe.enable_model_cpu_offload(device=device)
     else:
         pipe.enable_sequential_cpu_offload(device=device)
+    return offload
 
 
 def free_memory() -> None:

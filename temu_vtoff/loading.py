@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from temu_vtoff.checkpoints import CheckpointError, check_weights, explain_loadi
 from temu_vtoff.feature_extractor import FeatureExtractor
 from temu_vtoff.generator import TryOffTransformer
 from temu_vtoff.inputs import WorkingSize
+from temu_vtoff.quantization import quantization_config
 
 PUBLISHED_BASE = "stabilityai/stable-diffusion-3-medium-diffusers"
 PUBLISHED_TRYOFF = "davidelobba/TEMU-VTOFF"
@@ -96,6 +98,7 @@ def load_components(
     revision: str | None = None,
     variant: str | None = None,
     given: dict[str, Any] | None = None,
+    quantize: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The arguments of `TryOffPipeline`, loaded; see its `from_pretrained` for the arguments here.
 
@@ -133,7 +136,7 @@ def load_components(
 
     for name, (where, subfolder) in sources.items():
         of_base = {"revision": revision, "variant": variant} if where == base else {}
-        given[name] = _load(name, where, subfolder, torch_dtype, **of_base)
+        given[name] = _load(name, where, subfolder, torch_dtype, **of_base, bits=(quantize or {}).get(name))
     return given
 
 
@@ -149,6 +152,7 @@ def _load(
     torch_dtype: torch.dtype,
     revision: str | None = None,
     variant: str | None = None,
+    bits: int | None = None,
 ) -> Any:
     if name in IMAGE_ENCODERS and subfolder is None and (Path(where) / name / "config.json").is_file():
         subfolder = name  # a whole pipeline's folder, named as an image encoder
@@ -160,6 +164,9 @@ def _load(
             return _OTHERS[name].from_pretrained(where, **place)
         if variant is not None:
             place["variant"] = variant
+        if bits is not None:
+            library = "diffusers" if name in _DIFFUSERS else "transformers"
+            place["quantization_config"] = quantization_config(library, bits, torch_dtype)
         if name in _DIFFUSERS:
             return _DIFFUSERS[name].from_pretrained(where, torch_dtype=torch_dtype, **place)
         model, info = _TRANSFORMERS[name].from_pretrained(where, dtype=torch_dtype, output_loading_info=True, **place)

@@ -1,4 +1,4 @@
-"""Which models a run uses: what was named, and what goes with it where nothing was."""
+"""Which models a run uses, what was named and what goes with it where nothing was; and by what means they run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,43 @@ if TYPE_CHECKING:
     from temu_vtoff.inputs import WorkingSize
     from temu_vtoff.pipeline import TryOffPipeline
 
+TRANSFORMERS = ("transformer", "transformer_vton")
 IMAGE_ENCODERS = ("image_encoder_large", "image_encoder_bigG")
+
+
+@dataclass(frozen=True)
+class Means:
+    """What makes a pipeline fast or small, beside its device and precision.
+
+    Attributes:
+        compile: As of `acceleration.speed_up`, like the next two.
+        attention_backend: The fastest at hand when None.
+        fp8: Of the preset.
+        vae_tiling: Encode and decode in tiles: little memory, faint seams.
+        quantize: Bits of the weights, by component.
+    """
+
+    compile: bool = False
+    attention_backend: str | None = None
+    fp8: bool = False
+    vae_tiling: bool = False
+    quantize: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_flags(cls, flags: Mapping[str, Any], pictures: int) -> Means:
+        """From values by the names of the scripts' flags, for a run of so many pictures."""
+        from temu_vtoff.acceleration import is_compiling_worth_it
+        from temu_vtoff.presets import choose_preset
+
+        quantize = dict.fromkeys(TRANSFORMERS, flags["quantize_transformers"])
+        quantize["text_encoder_3"] = flags["quantize_text_encoder"]
+        return cls(
+            compile=is_compiling_worth_it(pictures) if flags["compile"] is None else flags["compile"],
+            attention_backend=flags["attention_backend"],
+            fp8=choose_preset(flags["preset"]).fp8,
+            vae_tiling=flags["vae_tiling"],
+            quantize={name: bits for name, bits in quantize.items() if bits is not None},
+        )
 
 
 @dataclass(frozen=True)
@@ -81,19 +117,30 @@ class ModelChoice:
         return read_working_size(self.base, self.tryoff, self.revision)
 
     def load_pipeline(
-        self, device: torch.device, dtype: torch.dtype, offload: str = "none", **components: Any
+        self,
+        device: torch.device,
+        dtype: torch.dtype,
+        offload: str = "auto",
+        means: Means | None = None,
+        **components: Any,
     ) -> TryOffPipeline:
-        """The pipeline on its device; `components` as for `TryOffPipeline.from_pretrained`."""
+        """The pipeline on its device, made fast; `components` as for `TryOffPipeline.from_pretrained`."""
+        from temu_vtoff.acceleration import speed_up
         from temu_vtoff.devices import place
         from temu_vtoff.pipeline import TryOffPipeline
 
+        means = Means() if means is None else means
         pipe = TryOffPipeline.from_pretrained(
             self.base,
             self.tryoff,
             torch_dtype=dtype,
             revision=self.revision,
             variant=self.variant,
+            quantize=means.quantize,
             **self.image_encoders | components,
         )
-        place(pipe, device, offload)
-        return pipe
+        placed = place(pipe, device, offload)
+        if means.vae_tiling:
+            pipe.vae.enable_tiling()
+        compile = means.compile and placed != "sequential"  # whose hooks no compiled block may hold
+        return speed_up(pipe, compile, means.attention_backend, means.fp8)

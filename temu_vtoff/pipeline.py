@@ -6,6 +6,7 @@ Letters: B photos, n pictures of each, H W picture size, h w latent size, T text
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,7 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
         torch_dtype: torch.dtype = torch.float32,
         revision: str | None = None,
         variant: str | None = None,
+        quantize: Mapping[str, int] | None = None,
         **components: Any,
     ) -> TryOffPipeline:
         """Loads from two sources, base and try-off, or from one that holds everything.
@@ -129,6 +131,7 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
             torch_dtype: Of all models.
             revision: Of the first source.
             variant: Of the first source's weights, e.g. "fp16".
+            quantize: Bits of the weights, 8 or 4, by component: the transformers and `text_encoder_3`.
             components: Components to use instead of loading them, by name; None leaves one out (T5, say). The image
                 encoders may also be named by hub id or folder.
 
@@ -142,6 +145,7 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
             revision=revision,
             variant=variant,
             given=components,
+            quantize=quantize,
         )
         return cls(**loaded)
 
@@ -248,8 +252,11 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
         if prompt_embeds is None:
             prompt_embeds, pooled_prompt_embeds = self.encode_captions(inputs.one_each(prompt, len(image), "prompt"))
         if guided and negative_prompt_embeds is None:
-            negative_prompts = inputs.one_each(negative_prompt, len(image), "negative_prompt")
-            negative_prompt_embeds, negative_pooled_prompt_embeds = self.encode_captions(negative_prompts)
+            if negative_prompt is None:
+                negative = (x.expand(len(image), *x.shape[1:]) for x in self.encode_empty_caption())
+            else:
+                negative = self.encode_captions(inputs.one_each(negative_prompt, len(image), "negative_prompt"))
+            negative_prompt_embeds, negative_pooled_prompt_embeds = negative
         prompt_embeds = branches(negative_prompt_embeds, prompt_embeds)  # (2 B n, T, joint_attention_dim) when guided
         pooled_prompt_embeds = branches(negative_pooled_prompt_embeds, pooled_prompt_embeds)  # (2 B n, P)
 

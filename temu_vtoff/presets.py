@@ -7,8 +7,10 @@ purpose, measured against the true pictures (docs/performance.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from diffusers import FlowMatchEulerDiscreteScheduler, SchedulerMixin, UniPCMultistepScheduler
+if TYPE_CHECKING:
+    from diffusers import FlowMatchEulerDiscreteScheduler, SchedulerMixin
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Preset:
         """The solver, for the noise levels of the model's own scheduler."""
         if not self.multistep:
             return euler
+        from diffusers import UniPCMultistepScheduler
+
         return UniPCMultistepScheduler.from_config(
             euler.config, prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=euler.config.shift
         )

@@ -28,18 +28,26 @@ def write_run_record(folder: str | Path, arguments: Mapping[str, Any], started: 
         "arguments": {key: str(value) if isinstance(value, Path) else value for key, value in arguments.items()},
         **facts,
         "seconds": round(time.time() - started, 2),
-        "peak_memory_mb": _peak_memory_mb(),
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "versions": {name: v for name in _PACKAGES if (v := _version(name))},
-        "platform": platform.platform(),
+        "peak_memory_mb": peak_memory_mb(),
+        **made_by(),
     }
     path = Path(folder) / "run.json"
     write_text(path, json.dumps(record, indent=1, default=str) + "\n")
     return path
 
 
-def _peak_memory_mb() -> dict[str, int]:
+def made_by() -> dict[str, Any]:
+    """The code and the libraries at work: commit and versions."""
+    return {
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {name: v for name in _PACKAGES if (v := _version(name))},
+        "platform": platform.platform(),
+    }
+
+
+def peak_memory_mb() -> dict[str, int]:
+    """The most that this process has held so far, of the host's memory and of the GPU's, in MiB."""
     memory = {}
     try:
         import resource
