@@ -1,35 +1,41 @@
 """Makes the README's pictures from what the built-in model does now.
 
-python assets/make_assets.py
+    python assets/make_assets.py
+    python assets/make_assets.py --only workflow
 
 teaser.png: three unseen people for each category, none chosen, each as the photo and the product picture made of it by
-the model's own segmenter and captioner.
+the model's own segmenter and captioner. workflow.svg and workflow.png: how it works, with an example and its outputs
+(`make examples` renews those). compair.png: the model beside its ablations and a baseline, and what papers report.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import torch
 from PIL import Image
 
 import command_line
 from builtin_training.measure import HELD_OUT_SEEDS
 from drawn_people import CATEGORIES, draw_person
-from temu_vtoff import TryOffPipeline
-from temu_vtoff.captioning import Captioner
 from temu_vtoff.masks import fine_mask, garment_mask, mask_picture
 from temu_vtoff.pictures import save_picture
-from temu_vtoff.segmentation import ClothSegmenter
 
 FOLDER = Path(__file__).parent
+PICTURES = ("teaser", "workflow", "compair")
 PER_CATEGORY = 3
 GAP, PAPER = 10, (255, 255, 255)
 
 
 def make_pairs() -> list[list[tuple[Image.Image, Image.Image]]]:
     """For each category, photos with the product pictures made of them."""
+    import torch
+
+    from temu_vtoff import TryOffPipeline
+    from temu_vtoff.captioning import Captioner
+    from temu_vtoff.segmentation import ClothSegmenter
+
     segmenter, captioner = ClothSegmenter.from_pretrained("builtin"), Captioner.from_pretrained("builtin")
     pipe = TryOffPipeline.from_pretrained("builtin")
     rows = []
@@ -59,6 +65,28 @@ def lay_out(rows: list[list[tuple[Image.Image, Image.Image]]]) -> Image.Image:
     return sheet
 
 
-if __name__ == "__main__":
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_line.parser(__doc__)
+    add = parser.add_argument
+    add("--only", nargs="+", choices=PICTURES, default=PICTURES, help="which pictures to make")
+    add("--count", type=command_line.positive, default=20, help="people per category that compair.png measures")
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> None:
     command_line.quiet_libraries()
-    print(save_picture(lay_out(make_pairs()), FOLDER / "teaser.png", optimize=True))
+    if "teaser" in args.only:
+        print(save_picture(lay_out(make_pairs()), FOLDER / "teaser.png", optimize=True))
+    if "workflow" in args.only:
+        from workflow import save_workflow
+
+        print(*save_workflow(FOLDER.parent / "examples" / "example1.jpg", FOLDER), sep="\n")
+    if "compair" in args.only:
+        from comparison import save_comparison
+
+        print(save_comparison(FOLDER, args.count))
+
+
+if __name__ == "__main__":
+    arguments = parse_args()
+    command_line.run(main, arguments)

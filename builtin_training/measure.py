@@ -136,6 +136,8 @@ def make_products(pipe: "TryOffPipeline", cases: list[Case], variant: str, args:
 
     if variant == "cut_out":
         return torch.stack([to_tensor(cut_out(case.photo, case.mask)) for case in cases])
+    if variant == "no_reference":
+        pipe = without_reference(pipe)
     cases, made = as_variant(cases, variant), []
     numbers = list(range(len(cases)))
     for batch in command_line.progress(list(batches(numbers, args.batch_size)), variant):
@@ -153,6 +155,16 @@ def make_products(pipe: "TryOffPipeline", cases: list[Case], variant: str, args:
         )
         made.append(output.images.float().cpu())
     return torch.cat(made)
+
+
+def without_reference(pipe: "TryOffPipeline") -> "TryOffPipeline":
+    """The same models without what the feature extractor sees: stock SD3."""
+    from temu_vtoff import TryOffPipeline
+
+    without = TryOffPipeline(**pipe.components | {"rescale_clip_input_twice": pipe.config.rescale_clip_input_twice})
+    without.set_progress_bar_config(disable=True)
+    without.extract_reference = lambda *_: None
+    return without
 
 
 def cut_out(photo: Image.Image, mask: Image.Image, margin: float = 0.06) -> Image.Image:
@@ -232,12 +244,8 @@ def main(args: argparse.Namespace) -> None:
         results["found"]["patterns_right_on_true_products"] = score(truths, cases, judge)["patterns_right"]
     pipe = TryOffPipeline.from_pretrained(args.pretrained_model_name_or_path).to(args.device)
     pipe.set_progress_bar_config(disable=True)
-    if "no_reference" in args.variants:
-        without = TryOffPipeline(**pipe.components | {"rescale_clip_input_twice": pipe.config.rescale_clip_input_twice})
-        without.set_progress_bar_config(disable=True)
-        without.extract_reference = lambda *_: None
     for variant in args.variants:
-        made = make_products(without if variant == "no_reference" else pipe, cases, variant, args)
+        made = make_products(pipe, cases, variant, args)
         results[variant] = score(made, cases, judge)
         if variant == "full":
             show_people(cases, made, folder / "people.png")
