@@ -33,6 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--max_waiting", type=command_line.positive, default=20, help="requests in the queue; more are turned away")
     command_line.add_model_flags(parser)
     command_line.add_device_flags(parser)
+    command_line.add_speed_flags(parser)
     return parser.parse_args(argv)
 
 

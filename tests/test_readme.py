@@ -1,27 +1,25 @@
-"""The README says what is true: its commands and its Python run as printed, its flags and links exist."""
+"""The README says what is true: its commands and its Python run as printed, its flags, links and messages exist."""
 
 import re
 import shlex
+import socket
 import subprocess
 import sys
+import time
+from functools import cache
 from pathlib import Path
 
+import httpx
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from temu_vtoff.metrics.published import COLUMNS, PUBLISHED
+from tests.fresh_checkout import ROOT, link_checkout, run_python
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Not run here: they install, need the published weights or other machines, never end, or are what runs these tests.
-ELSEWHERE = (
-    "app.py",
-    "make ",
-    "pip ",
-    "python -m venv",
-    "source ",
-    "accelerate ",
-    "hf ",
-    "davidelobba/TEMU-VTOFF",
-    "DressCode",
-)
+ELSEWHERE = ("app.py", "make ", "pip ", "python -m venv", "source ", "accelerate ", "hf ", "davidelobba/TEMU-VTOFF")
+PAGE = "127.0.0.1:7860"  # where the README says that the web page is
+PATIENCE = 240  # seconds, until the page is there
 
 
 def blocks(language: str) -> list[str]:
@@ -33,74 +31,140 @@ def commands() -> list[str]:
     return [line.split("  #")[0].strip() for line in lines if line.strip()]
 
 
+def rows(head: str) -> list[list[str]]:
+    """The cells of the table whose first line begins so, without its head."""
+    table = README[README.index(f"\n| {head} |") + 1 :].split("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+@cache
+def help_text(*target: str) -> str:
+    answer = subprocess.run([sys.executable, *target, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory) -> Path:
-    """A folder that looks like a fresh clone, without copying it: commands write their outputs there."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for path in ROOT.iterdir():
-        if path.name not in ("outputs", ".git", ".venv", "runs", "data"):
-            (folder / path.name).symlink_to(path)
-    return folder
+    return link_checkout(tmp_path_factory.mktemp("checkout"))
 
 
-def run(command: list[str], cwd: Path) -> None:
-    answer = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600)
-    assert answer.returncode == 0, answer.stderr[-2000:]
+@pytest.fixture
+def page(checkout):
+    """A running app.py: its address without the scheme."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = [sys.executable, "app.py", "--port", address.split(":")[1]]
+    process = subprocess.Popen(command, cwd=checkout, stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + PATIENCE
+        while not _answers(address):
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.5)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"http://{address}", timeout=PATIENCE).is_success
+    except httpx.TransportError:
+        return False
 
 
 def test_commands_run_as_printed_and_in_order(checkout):
     ours = [command for command in commands() if not any(word in command for word in ELSEWHERE)]
-    assert len(ours) >= 5
+    assert len(ours) >= 7
     for command in ours:
         words = shlex.split(command)
         assert words[0] == "python"
-        run([sys.executable, *words[1:]], checkout)
+        run_python(words[1:], checkout)
 
 
 def test_python_runs_as_printed(checkout):
-    assert blocks("python")
-    for block in blocks("python"):
-        run([sys.executable, "-c", block], checkout)
+    ours = [block for block in blocks("python") if PAGE not in block]
+    assert ours
+    for block in ours:
+        run_python(["-c", block], checkout)
 
 
-def test_scripts_of_examples_run(checkout):
-    scripts = sorted((ROOT / "examples").glob("*.py"))
-    assert scripts
-    for script in scripts:
-        assert len(script.read_text().splitlines()) < 40
-        run([sys.executable, f"examples/{script.name}"], checkout)
+def test_the_page_answers_programs_as_printed(checkout, page):
+    (block,) = [block for block in blocks("python") if PAGE in block]
+    run_python(["-c", f"{block.replace(PAGE, page)}\nassert white.endswith('.png') and white != cutout"], checkout)
 
 
-def test_flags_exist():
+def test_flags_of_commands_exist():
     for command in commands():
         words = shlex.split(command)
         script = next((word for word in words if word.endswith(".py")), None)
-        if words[:2] == ["python", "-m"] and words[2] not in ("venv",):
-            target = ["-m", words[2]]
-        elif script is not None and script != "-c":
-            target = [script]
+        if words[:2] == ["python", "-m"] and words[2] != "venv":
+            target = ("-m", words[2])
+        elif words[0] == "python" and script is not None:
+            target = (script,)
         else:
             continue
-        help_text = subprocess.run([sys.executable, *target, "--help"], cwd=ROOT, capture_output=True, text=True).stdout
         for flag in (word for word in words if word.startswith("--")):
-            if "accelerate" not in command:
-                assert re.search(rf"{flag}\b", help_text), f"{flag} of: {command}"
+            assert re.search(rf"{flag}\b", help_text(*target)), f"{flag} of: {command}"
+
+
+def test_flags_named_in_the_text_exist():
+    scripts = [path.name for path in ROOT.glob("*.py") if "def parse_args" in path.read_text(encoding="utf-8")]
+    targets = [(script,) for script in [*scripts, "precompute_utils/captioning_qwen.py"]]
+    targets += [("-m", module) for module in ("builtin_training.measure", "drawn_people")]
+    everything = "".join(help_text(*target) for target in targets)
+    text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    flags = set(re.findall(r"(--[a-z_]+)", text))
+    assert "--preset" in flags
+    for flag in flags - {"--help"}:
+        assert re.search(rf"{flag}\b", everything), flag
+
+
+def test_messages_of_troubleshooting_are_told_by_the_code():
+    parts = ("temu_vtoff", "precompute_utils", "web_page")
+    files = [*ROOT.glob("*.py"), *(path for part in parts for path in (ROOT / part).rglob("*.py"))]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    messages = [message for says, _ in rows("it says") for message in re.findall(r"`([^`]+)`", says)]
+    assert len(messages) >= 8
+    for message in messages:
+        assert message in code, message
+
+
+@pytest.mark.parametrize(("head", "dataset"), [("Dress Code, all", "dresscode"), ("VITON-HD", "vitonhd")])
+def test_published_numbers_are_those_of_the_code(head, dataset):
+    told = {name: tuple(None if cell == "-" else float(cell) for cell in cells) for name, *cells in rows(head)}
+    assert told == PUBLISHED[dataset] and all(len(values) == len(COLUMNS) for values in told.values())
 
 
 def test_make_targets_exist():
-    makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(
-        r"make ([a-z-]+)", " ".join(blocks("bash")) + " ".join(re.findall(r"`(make [^`]+)`", README))
-    ):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = " ".join(blocks("bash")) + " ".join(re.findall(r"`(make [^`]+)`", README))
+    for target in re.findall(r"make ([a-z-]+)", named):
         assert f"\n{target}:" in makefile, target
 
 
-def test_links_lead_somewhere():
-    anchors = {
-        re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)", README, re.MULTILINE)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        elif not target.startswith("https://"):
-            assert (ROOT / target).exists(), target
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")),
+    ],
+)
+def test_links_lead_somewhere(name):
+    path = ROOT / name
+    for target in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        there = path if not file else path.parent / file
+        assert there.exists(), target
+        assert not anchor or anchor in _anchors(there), target
+
+
+def _anchors(path: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-") for head in heads}

@@ -58,7 +58,7 @@ def build_page(models: Models, visits: Visits, limits: Limits, examples: list[Pa
     """
     handlers = Handlers(models, visits, limits)
     own = models.own_size
-    defaults = Settings(own.width, own.height)
+    defaults = Settings(own.width, own.height, models.steps)
     categories = [(NAMES[name], name) for name in CATEGORIES]
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=FILES_KEPT) as page:

@@ -13,8 +13,9 @@ from temu_vtoff.builtin import NOTICE
 from temu_vtoff.captioning import Captioner
 from temu_vtoff.inputs import WorkingSize
 from temu_vtoff.masks import garment_mask, garments_present, mask_picture
-from temu_vtoff.model_choice import ModelChoice
+from temu_vtoff.model_choice import Means, ModelChoice
 from temu_vtoff.pictures import fit_picture
+from temu_vtoff.presets import choose_preset
 from temu_vtoff.segmentation import ClothSegmenter
 from web_page.photos import unfit_mask
 
@@ -45,7 +46,8 @@ class Models:
     Args:
         notice: Told to every visitor: what the models can't do.
         previews: Decode pictures while they emerge. Off when models are moved to and from a GPU's memory, where each
-            preview would move two of them.
+            preview would move two of them, and under a preset whose solver's steps tell no clean picture.
+        preset: How much quality is given for speed.
     """
 
     def __init__(
@@ -55,14 +57,15 @@ class Models:
         pipe: "TryOffPipeline",
         notice: str = "",
         previews: bool = True,
+        preset: str = "exact",
     ) -> None:
         self.segmenter, self.captioner, self.pipe = segmenter, captioner, pipe
-        self.notice, self.previews = notice, previews
+        self.notice, self.previews, self.preset = notice, previews, preset
         self._lock = threading.Lock()
 
     @classmethod
     def load(cls, args: "argparse.Namespace") -> "Models":
-        """Loads what the flags of `command_line.add_model_flags` and `add_device_flags` name.
+        """Loads what the flags of `command_line` name: those for models, device and speed.
 
         Raises:
             CheckpointError: One of them can't be had.
@@ -71,15 +74,22 @@ class Models:
         from temu_vtoff.devices import choose_device, choose_dtype
 
         device, choice = choose_device(args.device), ModelChoice.from_flags(vars(args))
-        pipe = choice.load_pipeline(device, choose_dtype(args.mixed_precision, device), args.offload)
+        means = Means.from_flags(vars(args), pictures=1)  # sizes change from visitor to visitor: compiled when asked to
+        pipe = choice.load_pipeline(device, choose_dtype(args.mixed_precision, device), args.offload, means)
         pipe.set_progress_bar_config(disable=True)
         return cls(
             ClothSegmenter.from_pretrained(choice.segmenter, device),
             Captioner.from_pretrained(choice.captioner, device),
             pipe,
             notice=NOTICE if choice.is_builtin else "",
-            previews=args.offload in ("none", "auto"),
+            previews=args.offload in ("none", "auto") and args.preset == "exact",
+            preset=args.preset,
         )
+
+    @property
+    def steps(self) -> int:
+        """How many steps the preset takes."""
+        return choose_preset(self.preset).steps
 
     @property
     def own_size(self) -> WorkingSize:
@@ -136,6 +146,7 @@ class Models:
                 height=settings.height,
                 num_inference_steps=settings.steps,
                 guidance_scale=settings.guidance,
+                preset=self.preset,
                 num_images_per_prompt=settings.count,
                 generator=[torch.Generator().manual_seed(settings.seed + i) for i in range(settings.count)],
                 callback_on_step_end=_Watcher(on_step, settings.steps, self.previews),

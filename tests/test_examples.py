@@ -1,0 +1,40 @@
+"""The scripts and the notebook of examples/ run as they are, from a fresh checkout, offline."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops
+
+from tests.fresh_checkout import ROOT, link_checkout, run_python
+
+SCRIPTS = sorted(path.name for path in (ROOT / "examples").glob("*.py") if path.stem != "make_examples")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    return link_checkout(tmp_path_factory.mktemp("checkout"))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_is_short_and_runs(checkout, name):
+    assert len((ROOT / "examples" / name).read_text(encoding="utf-8").splitlines()) < 40
+    assert run_python([f"examples/{name}"], checkout).strip()
+
+
+def test_the_example_photos_are_what_their_script_draws(checkout):
+    run_python(["examples/make_examples.py"], checkout)
+    for kept in (ROOT / "examples").glob("*.jpg"):
+        difference = ImageChops.difference(Image.open(checkout / "examples" / kept.name), Image.open(kept))
+        assert max(high for _, high in difference.getextrema()) <= 8  # JPEG libraries may differ by little
+
+
+def test_the_notebook_runs_from_top_to_bottom(checkout):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    notebook = nbformat.read(checkout / "examples" / "quickstart.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert not any(cell.get("outputs") for cell in notebook.cells)  # kept without, so that it never grows stale
+    place = {"metadata": {"path": str(checkout / "examples")}}
+    nbclient.NotebookClient(notebook, timeout=900, resources=place).execute()
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    pictures = [cell for cell in code if any("image/png" in output.get("data", {}) for output in cell.outputs)]
+    assert len(pictures) == 6  # the photo, its mask, product, seeds, guidance, and the last one
