@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 MIXED_PRECISION = ("no", "fp16", "bf16")
@@ -15,10 +16,20 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the description's lines and adds each flag's default, where it has one worth showing."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        if action.default in (None, False, argparse.SUPPRESS) or action.nargs == 0:
+        default = action.default
+        if default is None or default is False or default == argparse.SUPPRESS or action.nargs == 0:
             return action.help
-        default = " ".join(map(str, action.default)) if isinstance(action.default, (list, tuple)) else action.default
+        if isinstance(default, (list, tuple)):
+            default = " ".join(map(_short, default)) or "none"
+        elif isinstance(default, Path):
+            default = _short(default)
         return f"{action.help} (default: {default})".replace("%", "%%")
+
+
+def _short(value: object) -> str:
+    """A path below the repository as seen from there, anything else as it is."""
+    root = Path(__file__).parent
+    return str(value.relative_to(root) if isinstance(value, Path) and value.is_relative_to(root) else value)
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -137,6 +148,11 @@ def explain(error: BaseException) -> str | None:
         return (
             "out of memory: try --offload model (or sequential), --quantize_text_encoder 8, --vae_tiling, a smaller "
             "--width and --height, fewer pictures at once, or --mixed_precision bf16."
+        )
+    if "DataLoader worker" in str(error):  # raised wherever the script happens to be when one dies
+        return (
+            "a process that reads pictures was killed, for want of memory most likely: start again with fewer "
+            "--num_workers (0 reads without such processes); what is finished stays."
         )
     if isinstance(error, PermissionError):
         return f"{error.filename} can't be written or read: permission denied."
