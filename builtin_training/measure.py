@@ -58,14 +58,16 @@ class Case:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    add = parser.add_argument
+    add = parser.add_argument_group("what").add_argument
     add("--count", type=command_line.positive, default=100, help="people per category")
     add("--output_dir", default="runs/measure", help="where scores.json, table.md and people.png go")
+    add("--pattern_classifier", type=Path, help="folder that train_pattern_classifier wrote")
+    add("--variants", nargs="+", default=["full"], choices=VARIANTS, help="what to measure")
+    add = parser.add_argument_group("models").add_argument
     add("--pretrained_model_name_or_path", default="builtin", help="pipeline to measure: a folder or builtin")
     add("--segmentation_model", default="builtin", help="SegFormer")
     add("--caption_model", default="builtin", help="Qwen2.5-VL")
-    add("--pattern_classifier", type=Path, help="folder that train_pattern_classifier wrote")
-    add("--variants", nargs="+", default=["full"], choices=VARIANTS, help="what to measure")
+    add = parser.add_argument_group("how").add_argument
     add("--num_inference_steps", type=command_line.positive, default=28, help="Euler steps")
     add("--guidance_scale", type=float, default=2.0, help="1 or less turns guidance off")
     add("--batch_size", type=command_line.positive, default=12, help="people at once")

@@ -11,22 +11,22 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import command_line
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m drawn_people", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--layout", choices=("dresscode", "vitonhd"), default="dresscode", help="folder layout to write"
-    )
-    parser.add_argument("--train", type=int, default=1000, help="training people per category")
-    parser.add_argument("--test", type=int, default=100, help="test people per category; never the training people")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
-    parser.add_argument("--width", type=int, default=192, help="width in pixels; 3:4 with the height")
-    parser.add_argument("--height", type=int, default=256, help="height in pixels")
-    parser.add_argument("--output", type=Path, required=True, help="folder to write to, made when absent")
-    parser.add_argument("--workers", type=int, default=2, help="processes that draw")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser = command_line.parser(__doc__)
+    parser.prog = "python -m drawn_people"
+    add = parser.add_argument_group("what").add_argument
+    add("--layout", choices=("dresscode", "vitonhd"), default="dresscode", help="folder layout to write")
+    add("--train", type=int, default=1000, help="training people per category")
+    add("--test", type=int, default=100, help="test people per category; never the training people")
+    add("--seed", type=int, default=0, help="the same seed gives the same bytes")
+    add("--width", type=int, default=192, help="width in pixels; 3:4 with the height")
+    add("--height", type=int, default=256, help="height in pixels")
+    add = parser.add_argument_group("where and how").add_argument
+    add("--output", type=Path, required=True, help="folder to write to, made when absent")
+    add("--workers", type=int, default=2, help="processes that draw")
     return parser.parse_args(argv)
 
 
@@ -54,7 +54,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    from command_line import run
-
     arguments = parse_args()
-    run(main, arguments)
+    command_line.run(main, arguments)
