@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RUN := HF_HUB_OFFLINE=1 $(BIN)/python
 
-.PHONY: demo test examples assets train-demo builtin lint format clean
+.PHONY: demo test examples assets dataset-demo train-demo builtin lint format clean
 
 demo: .venv/installed  ## photos in, product pictures out, with the built-in model
 	$(RUN) inference.py --example_image examples --category all --output_dir outputs
@@ -22,6 +22,30 @@ examples: .venv/installed  ## draws the example photos and makes their outputs a
 
 assets: .venv/installed-dev  ## makes the README's pictures anew
 	$(RUN) assets/make_assets.py
+
+DATA_DEMO := outputs/dataset-demo
+
+dataset-demo: .venv/installed  ## both layouts, from nothing to a report, within ten minutes; see docs/datasets.md
+	$(RUN) -m drawn_people --layout dresscode --train 1 --test 8 --seed 4242 --output $(DATA_DEMO)/dresscode
+	$(RUN) inference_dataset.py --dataset_name dresscode --dataset_root $(DATA_DEMO)/dresscode \
+		--output_dir $(DATA_DEMO)/pictures_dresscode --segment all --caption
+	$(RUN) evaluate.py --dataset_name dresscode --dataset_root $(DATA_DEMO)/dresscode \
+		--pred_dir $(DATA_DEMO)/pictures_dresscode
+	$(RUN) -m drawn_people --layout vitonhd --train 1 --test 8 --seed 4242 --output $(DATA_DEMO)/vitonhd
+	$(RUN) SegCloth.py --dataset_name vitonhd --dataset_root $(DATA_DEMO)/vitonhd --phase test \
+		--out_dir $(DATA_DEMO)/masks --model builtin
+	$(RUN) precompute_utils/captioning_qwen.py --dataset_name vitonhd --dataset_root $(DATA_DEMO)/vitonhd --phase test \
+		--filename $(DATA_DEMO)/captions --pretrained_model_name_or_path builtin
+	$(RUN) precompute_utils/precompute_text_features.py --dataset_name vitonhd --dataset_root $(DATA_DEMO)/vitonhd \
+		--phase test --coarse_caption_file $(DATA_DEMO)/captions_person_0_2.json \
+		--output_dir $(DATA_DEMO)/text_features
+	$(RUN) precompute_utils/precompute_image_features.py --dataset_name vitonhd --dataset_root $(DATA_DEMO)/vitonhd \
+		--phase test --output_dir $(DATA_DEMO)/image_features
+	$(RUN) inference_dataset.py --dataset_name vitonhd --dataset_root $(DATA_DEMO)/vitonhd \
+		--output_dir $(DATA_DEMO)/pictures_vitonhd --mask_dir $(DATA_DEMO)/masks \
+		--text_features_dir $(DATA_DEMO)/text_features --image_features_dir $(DATA_DEMO)/image_features
+	$(RUN) evaluate.py --dataset_name vitonhd --dataset_root $(DATA_DEMO)/vitonhd \
+		--pred_dir $(DATA_DEMO)/pictures_vitonhd
 
 TRAIN_DEMO := outputs/train-demo
 TRAIN_FLAGS := --from_scratch --pretrained_model_name_or_path builtin --dataset_root $(TRAIN_DEMO)/people \
