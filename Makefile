@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RUN := HF_HUB_OFFLINE=1 $(BIN)/python
 
-.PHONY: demo test examples assets dataset-demo train-demo builtin lint format clean
+.PHONY: demo test examples assets bench dataset-demo train-demo builtin lint format clean
 
 demo: .venv/installed  ## photos in, product pictures out, with the built-in model
 	$(RUN) inference.py --example_image examples --category all --output_dir outputs
@@ -79,6 +79,12 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 	$(RUN) -m builtin_training.train_pattern_classifier $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/pattern_classifier
 	$(RUN) -m builtin_training.measure --count 300 --pattern_classifier $(BUILTIN_RUNS)/pattern_classifier \
 		--output_dir $(BUILTIN_RUNS)/measure --variants full no_caption other_photo no_reference no_fine_mask cut_out
+
+bench: .venv/installed-dev  ## times the stages and presets here; on a GPU at the published size too
+	$(RUN) -m benchmarks.bench_generation --vs reference
+	$(RUN) -m benchmarks.bench_segment
+	$(RUN) -m benchmarks.bench_caption
+	$(RUN) -m benchmarks.plot
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ it was, and tries again what failed; the pictures depend on the seed, not on pro
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,7 @@ class DatasetTryOff:
         self.text = None if args.text_features_dir is None else TextFeatures(args.text_features_dir)
         self.image = None if args.image_features_dir is None else ImageFeatures(args.image_features_dir)
         self.models = ModelChoice.from_flags(vars(args))
+        self.means = Means.from_flags(vars(args), pictures=len(dataset.items))
         self.width, self.height = self.models.working_size().choose(args.width, args.height)
         self.device = share.device(args.device)
         self.dtype = choose_dtype(args.mixed_precision, self.device)
@@ -206,10 +208,9 @@ class DatasetTryOff:
         free_memory()
         encoded = all(self.has_features(item) for batch in batches for item in batch) and self.text.has_empty_prompt()
         unneeded = dict.fromkeys(TEXT_PARTS) if encoded else {}
-        means = Means.from_flags(vars(self.args), pictures=len(self.items))
-        if means.compile and self.share.is_first:
+        if self.means.compile and self.share.is_first:
             command_line.say(command_line.WARM_UP)
-        pipe = self.models.load_pipeline(self.device, self.dtype, self.args.offload, means, **unneeded)
+        pipe = self.models.load_pipeline(self.device, self.dtype, self.args.offload, self.means, **unneeded)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
@@ -222,6 +223,7 @@ class DatasetTryOff:
         settings = {name: getattr(self.args, name) for name in of_results}
         settings |= {"width": self.width, "height": self.height, "dtype": str(self.dtype)}
         settings |= {name: getattr(self.models, name) for name in ("base", "tryoff", "segmenter", "captioner")}
+        settings |= asdict(self.means)
         for name in ("coarse_caption_file", "mask_dir", "text_features_dir", "image_features_dir"):
             path = getattr(self.args, name)
             settings[name] = None if path is None else path.name

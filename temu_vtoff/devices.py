@@ -65,6 +65,13 @@ def choose_offload(sizes: Mapping[str, int], working: int, free: int) -> str:
     return "model" if max(sizes.values()) + working <= free else "sequential"
 
 
+def stored_bytes(tensor: torch.Tensor) -> int:
+    """What a tensor takes in memory; of a quantised one, what its parts take."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        return sum(stored_bytes(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
+    return tensor.nbytes
+
+
 def place(pipe: DiffusionPipeline, device: torch.device, offload: str = "auto") -> str:
     """Puts a pipeline on its device, whole or with diffusers' CPU offloading, which only a GPU needs.
 
@@ -77,7 +84,7 @@ def place(pipe: DiffusionPipeline, device: torch.device, offload: str = "auto") 
         offload = "none" if device.type == "cpu" or offload == "auto" else offload
     elif offload == "auto":
         models = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
-        sizes = {name: model.get_memory_footprint() for name, model in models.items()}
+        sizes = {name: sum(map(stored_bytes, model.state_dict().values())) for name, model in models.items()}
         size = pipe.working_size
         working = WORKING_BYTES_PER_PIXEL * size.width * size.height
         offload = choose_offload(sizes, working, torch.cuda.mem_get_info(device)[0])

@@ -18,7 +18,7 @@ def is_faster() -> bool:
 def replace_linears(model: nn.Module) -> None:
     """Has oneDNN compute the float32 `nn.Linear`s of a model on the CPU; for inference only."""
     for module in model.modules():
-        if type(module) is nn.Linear:
+        if type(module) is nn.Linear and type(module.weight.data) is torch.Tensor:  # not a quantised one
             module.__class__ = OneDnnLinear
 
 

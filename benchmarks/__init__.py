@@ -1,0 +1,1 @@
+"""How fast the stages are, and on what: see docs/performance.md."""

@@ -1,0 +1,61 @@
+"""What each preset costs in quality: scores of the built-in model against the truth, on people it never met.
+
+    python -m benchmarks.bench_quality --count 24
+
+Photos go through the built-in segmenter and captioner first, as in builtin_training/measure.py. One row for each preset
+goes to benchmarks/results/quality.jsonl, and a table to the screen: the scores, and their change from "exact".
+"""
+
+import argparse
+from functools import partial
+
+import command_line
+from builtin_training import measure
+
+SCORES = ("silhouette_iou", "ssim", "color_error")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    from temu_vtoff.presets import PRESETS
+
+    parser = command_line.parser(__doc__)
+    add = parser.add_argument
+    add("--count", type=command_line.positive, default=24, help="people per category")
+    add("--preset", nargs="+", default=list(PRESETS), choices=PRESETS, help="what to score, beside exact")
+    add("--batch_size", type=command_line.positive, default=12, help="people at once")
+    command_line.add_device_flags(parser)
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> None:
+    command_line.quiet_libraries()
+    from benchmarks.measuring import seconds, write_row
+    from temu_vtoff.devices import choose_device, choose_dtype
+    from temu_vtoff.model_choice import ModelChoice
+
+    device = choose_device(args.device)
+    settings = measure.parse_args(["--count", str(args.count), "--batch_size", str(args.batch_size)])
+    settings.device, settings.num_inference_steps = device, None  # the presets' own
+    cases = measure.draw_cases(args.count)
+    measure.segment_and_caption(cases, settings)
+    dtype = choose_dtype(args.mixed_precision, device)
+    pipe = ModelChoice.from_flags({}).load_pipeline(device, dtype, args.offload)
+    pipe.set_progress_bar_config(disable=True)
+
+    exact = None
+    print(f"| preset | {' | '.join(SCORES)} |", "| --- " * (len(SCORES) + 1) + "|", sep="\n")
+    for preset in dict.fromkeys(["exact", *args.preset]):
+        made = []
+        make = partial(measure.make_products, partial(pipe, preset=preset), cases, "full", settings)
+        took = seconds(lambda make=make, made=made: made.append(make()), device)
+        scores = measure.score(made[0], cases)
+        exact = scores if exact is None else exact
+        cells = [f"{scores[name]:.4f} ({100 * (scores[name] / exact[name] - 1):+.1f}%)" for name in SCORES]
+        print(f"| {preset} | {' | '.join(cells)} |")
+        row = {"preset": preset, "people": len(cases), "dtype": str(dtype), "seconds": round(took, 1)}
+        write_row("quality", row | {"scores": scores})
+
+
+if __name__ == "__main__":
+    arguments = parse_args()
+    command_line.run(main, arguments)

@@ -1,0 +1,66 @@
+"""The measurements run, and their yardstick is what it says: the published computation."""
+
+import json
+from itertools import product
+
+import pytest
+import torch
+from golden_checkpoint import GOLDEN
+
+from benchmarks import bench_caption, bench_generation, bench_segment, measuring, plot, reference
+from temu_vtoff import FeatureExtractor, TryOffTransformer
+
+
+@torch.no_grad()
+def test_the_reference_is_the_published_computation(golden):
+    extractor = reference.stock(FeatureExtractor.from_pretrained(GOLDEN, subfolder="transformer_vton"))
+    person, pooled = golden["extractor.in.hidden_states"], golden["extractor.in.pooled_projections"]
+    for i, (key, value) in enumerate(reference.extract(extractor, person, pooled)):
+        torch.testing.assert_close(key, golden[f"extractor.out.key.{i}"], atol=1e-4, rtol=0)
+        torch.testing.assert_close(value, golden[f"extractor.out.value.{i}"], atol=1e-4, rtol=0)
+
+    generator = reference.stock(TryOffTransformer.from_pretrained(GOLDEN, subfolder="transformer"))
+    names = ("hidden_states", "encoder_hidden_states", "pooled_projections", "timestep")
+    for i, block in enumerate(generator.transformer_blocks):
+        found = (golden[f"extractor.out.{part}.{i}"] for part in ("key", "value"))
+        block.attn.processor = reference._HybridAttention(*found)
+    velocity = generator(**{name: golden[f"generator.in.{name}"] for name in names}).sample
+    torch.testing.assert_close(velocity, golden["generator.out.sample"], atol=1e-4, rtol=0)
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path)
+    return tmp_path
+
+
+def rows(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_generation_is_timed_against_the_reference(results, capsys):
+    flags = "--scale builtin --vs reference --num_inference_steps 2 --repeats 1 --no-compile --batch_size 1 2"
+    bench_generation.main(bench_generation.parse_args([*flags.split(), "--device", "cpu", "--mixed_precision", "no"]))
+    found = rows(results / "generation.jsonl")
+    assert [(row["batch"], row["preset"]) for row in found] == list(product((1, 2), ("exact", "fast", "turbo")))
+    for row in found:
+        assert row["speedup"] > 0 and row["size"] == [192, 256] and row["dtype"] == "float32"
+        assert set(row["stage_seconds"]) == {"encode", "extract", "denoise", "decode", "write"}
+    assert found[0]["max_difference"] < 1e-3 and "x the reference" in capsys.readouterr().out
+
+    plot.main(plot.parse_args(["--input", str(results / "generation.jsonl"), "--output", str(results / "plot.png")]))
+    assert (results / "plot.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("bench, kind", [(bench_segment, "segment"), (bench_caption, "caption")])
+def test_stages_are_timed_by_batch_size(results, bench, kind):
+    bench.main(bench.parse_args(["--batch_size", "1", "2", "--repeats", "1", "--device", "cpu"]))
+    assert [row["batch"] for row in rows(results / f"{kind}.jsonl")] == [1, 2]
+
+
+def test_operations_are_counted_as_the_layers_have_them():
+    """413 TFLOP for a published picture: 28 guided steps of 3072 image and 154 text tokens."""
+    config = TryOffTransformer.load_config(GOLDEN, subfolder="transformer")
+    published = type("Config", (), config | {"num_layers": 24, "num_attention_heads": 24, "attention_head_dim": 64})
+    total = 56 * measuring.denoising_flops(published, image_tokens=3072, text_tokens=154)
+    assert total / 1e12 == pytest.approx(413, rel=0.03)
