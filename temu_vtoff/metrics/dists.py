@@ -26,13 +26,5 @@ def load_dists_network(device: torch.device | str = "cpu") -> nn.Module:
 
 @torch.no_grad()
 def dists(predictions: torch.Tensor, truths: torch.Tensor, network: nn.Module) -> torch.Tensor:
-    """
-    Args:
-        predictions: (B, 3, H, W) in [0, 1].
-        truths: Likewise.
-        network: See `load_dists_network`.
-
-    Returns:
-        (B,), 0 for equal pictures.
-    """
+    """(B, 3, H, W) in [0, 1] twice -> (B,), 0 for equal pictures."""
     return network(predictions, truths).reshape(-1)

@@ -18,9 +18,9 @@ from torchvision.transforms.functional import to_tensor
 from temu_vtoff.checkpoints import CheckpointError
 from temu_vtoff.metrics import CLIP_MODEL, DINO_MODEL, METRICS
 from temu_vtoff.metrics.backbones import BackboneUnavailableError
-from temu_vtoff.metrics.clip_i import clip_i, load_clip
+from temu_vtoff.metrics.clip_i import load_clip
 from temu_vtoff.metrics.color_error import color_error
-from temu_vtoff.metrics.dino import dino, load_dino
+from temu_vtoff.metrics.dino import load_dino
 from temu_vtoff.metrics.dists import dists, load_dists_network
 from temu_vtoff.metrics.fid import fid
 from temu_vtoff.metrics.inception import inception_features, inception_input, load_inception
@@ -174,7 +174,7 @@ class Evaluator:
         except (BackboneUnavailableError, CheckpointError, ValueError) as error:
             for name in [names] if isinstance(names, str) else names:
                 self.skipped[name] = str(error)
-                logger.warning("%s is skipped: %s", METRICS[name].title, error)
+                logger.info("%s is skipped: %s", METRICS[name].title, error)  # whoever asked finds it in the scores
             return None
 
     def _load_pair_metric(self, name: str) -> PairMetric:
@@ -183,9 +183,9 @@ class Evaluator:
         if name == "dists":
             return partial(dists, network=load_dists_network(self.device))
         if name == "clip_i":
-            return partial(clip_i, clip=load_clip(self.models[name], self.device))
+            return load_clip(self.models[name], self.device).similarity
         if name == "dino":
-            return partial(dino, model=load_dino(self.models[name], self.device))
+            return load_dino(self.models[name], self.device).similarity
         if name == "ms_ssim" and min(self.width, self.height) < LEAST_SIDE:
             raise ValueError(f"MS-SSIM needs at least {LEAST_SIDE} pixels on each side; give --width and --height.")
         return _PLAIN[name]

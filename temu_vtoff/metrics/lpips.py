@@ -21,13 +21,5 @@ def load_lpips_network(device: torch.device | str = "cpu") -> nn.Module:
 
 @torch.no_grad()
 def lpips(predictions: torch.Tensor, truths: torch.Tensor, network: nn.Module) -> torch.Tensor:
-    """
-    Args:
-        predictions: (B, 3, H, W) in [0, 1].
-        truths: Likewise.
-        network: See `load_lpips_network`.
-
-    Returns:
-        (B,), 0 for equal pictures.
-    """
+    """(B, 3, H, W) in [0, 1] twice -> (B,), 0 for equal pictures."""
     return network(predictions, truths, normalize=True).reshape(-1)

@@ -125,11 +125,11 @@ def _histogram(name: str, values: np.ndarray) -> dict[str, Any]:
     counts, edges = np.histogram(finite, bins=BINS, range=(low, high))
     step = _PLOT_WIDTH / BINS
     heights = counts / counts.max() * _PLOT_HEIGHT
-    median = float(np.median(finite))
+    median = float(np.median(values))
     return {
         "title": METRICS[name].title,
         "median": scaled(median, name),
-        "median_x": round((median - low) / (high - low) * _PLOT_WIDTH, 1),
+        "median_x": round((np.clip(median, low, high) - low) / (high - low) * _PLOT_WIDTH, 1),
         "low": scaled(low, name),
         "high": scaled(high, name),
         "bars": [

@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from temu_vtoff.metrics.backbones import BackboneUnavailableError
-from temu_vtoff.metrics.clip_i import clip_i, load_clip
-from temu_vtoff.metrics.dino import dino, load_dino
+from temu_vtoff.metrics.clip_i import load_clip
+from temu_vtoff.metrics.dino import load_dino
 from temu_vtoff.metrics.dists import dists, load_dists_network
 from temu_vtoff.metrics.fid import fid
 from temu_vtoff.metrics.inception import inception_features, inception_input, load_inception
@@ -225,9 +225,9 @@ def test_embedding_similarities(pictures: tuple[torch.Tensor, torch.Tensor], tmp
     ViTModel(ViTConfig(**tiny, image_size=32, patch_size=8)).save_pretrained(tmp_path / "dino")
     ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "dino")
 
-    for metric, model in ((clip_i, load_clip(str(tmp_path / "clip"))), (dino, load_dino(str(tmp_path / "dino")))):
-        assert metric(pictures[0], pictures[0], model).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
-        values = metric(*pictures, model)
+    for model in (load_clip(str(tmp_path / "clip")), load_dino(str(tmp_path / "dino"))):
+        assert model.similarity(pictures[0], pictures[0]).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
+        values = model.similarity(*pictures)
         assert values.shape == (3,) and (values < 1).all() and values[0] > values[2]
     pixels = [(255 * picture.permute(1, 2, 0)).round().byte().numpy() for picture in pictures[0]]  # as files are read
     processor = ViTImageProcessor.from_pretrained(tmp_path / "dino")
