@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,9 +25,10 @@ def read_batches(dataset: TryOffDataset, batches: Sequence[Sequence[Item]], num_
     """`ReadBatch`es in the given order; the loader has a length.
 
     Args:
-        num_workers: Processes that read; 0 reads here.
+        num_workers: Processes that read, at most one a core; 0 reads here.
     """
-    return DataLoader(_Batches(dataset, batches), batch_size=None, num_workers=num_workers, collate_fn=_as_it_is)
+    workers = min(num_workers, os.cpu_count() or 1)
+    return DataLoader(_Batches(dataset, batches), batch_size=None, num_workers=workers, collate_fn=_as_it_is)
 
 
 class _Batches(Dataset):
