@@ -94,27 +94,25 @@ def _load(model: str, device: str | None) -> tuple[ClothSegmenter, str | None]:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    source = parser.add_mutually_exclusive_group(required=True)
+    group = parser.add_argument_group("photos")
+    source = group.add_mutually_exclusive_group(required=True)
     source.add_argument("--image_path", type=Path, help="a photo")
     source.add_argument("--img_dir", type=Path, help="a folder of photos, with its subfolders")
     source.add_argument("--dataset_name", choices=DATASETS, help="layout of a dataset")
-    add = parser.add_argument
+    add = group.add_argument
     add("--dataset_root", type=Path, help="its folder; nothing is written there")
     add("--phase", default="all", choices=(*PHASES, "all"), help="its split")
-    add("--out_dir", type=Path, default=Path("outputs"), help="where the masks are written")
+    add = parser.add_argument_group("masks").add_argument
     add("--category", choices=(*CATEGORIES, "all"), help="the garment wanted; when absent upper_body, of a dataset all")
     add("--clothes", nargs="+", metavar="LABEL", help="labels that make up the garment, in place of the category's")
+    add("--out_dir", type=Path, default=Path("outputs"), help="where the masks are written")
+    add("--overwrite", action="store_true", help="of a folder: make finished masks anew")
+    add = parser.add_argument_group("how").add_argument
     add("--model", default=PUBLISHED_SEGMENTER, help='SegFormer by hub id or folder, or "builtin"')
     add("--device", help="cpu, cuda, cuda:1 or mps; the best there is when absent")
-    add = parser.add_argument_group("folders and datasets").add_argument
     add("--batch_size", type=command_line.positive, default=8, help="photos that go through the model together")
-    add(
-        "--num_workers",
-        type=command_line.positive,
-        default=4,
-        help="threads, or of a dataset processes, that decode",
-    )
-    add("--overwrite", action="store_true", help="make finished masks anew")
+    reading = "threads, or of a dataset processes, that decode"
+    add("--num_workers", type=command_line.positive, default=4, help=reading)
     return parser.parse_args(argv)
 
 
@@ -133,9 +131,7 @@ def main(args: argparse.Namespace) -> int:
         from temu_vtoff.runs.sharing import Share
 
         with Share.join() as share:
-            failed = segment_dataset(args, share)
-            if share.is_first:
-                write_run_record(out_dir, vars(args), started, processes=share.count, failed=failed)
+            failed = segment_dataset(args, share, started)
         return 1 if failed else 0
 
     category = "upper_body" if args.category is None else args.category
@@ -158,12 +154,11 @@ def main(args: argparse.Namespace) -> int:
     return 1 if report.failed else 0
 
 
-def segment_dataset(args: argparse.Namespace, share: "Share") -> int:
+def segment_dataset(args: argparse.Namespace, share: "Share", started: float) -> int:
     """The number of items without mask."""
     from temu_vtoff.runs.segmenting import segment_items
     from temu_vtoff.runs.settings import keep_settings
     from temu_vtoff.runs.sharing import cut_batches
-    from temu_vtoff.runs.writing import remove_leftovers
 
     args.category = "all" if args.category is None else args.category
     datasets = dataset_command_line.open_phases(args, load=["person"])
@@ -179,12 +174,7 @@ def segment_dataset(args: argparse.Namespace, share: "Share") -> int:
             args.num_workers,
             dataset_command_line.progress(share, f"segment {dataset.phase}"),
         )
-    failed = dataset_command_line.gather_failures(share, failures)
-    if share.is_first:
-        remove_leftovers(args.out_dir)
-        total = sum(map(len, datasets))
-        print(f"{args.out_dir}: {total - failed} of {total} masks")
-    return failed
+    return dataset_command_line.finish(share, args.out_dir, args, started, failures, datasets, "masks")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import command_line
-from temu_vtoff.datasets import DATASETS, PHASES, open_dataset
+from temu_vtoff.datasets import DATASETS, FEATURE_DTYPES, PHASES, open_dataset
 from temu_vtoff.masks import CATEGORIES
+from temu_vtoff.run_record import write_run_record
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, TryOffDataset
@@ -37,6 +38,28 @@ def add_dataset_flags(
     add("--phase", default=phase, choices=(*PHASES, "all") if every_phase else PHASES, help="split")
     add("--category", default="all", choices=(*CATEGORIES, "all"), help="one category only")
     return group
+
+
+def add_feature_flags(
+    parser: argparse.ArgumentParser, what: str, image_encoders: bool
+) -> "tuple[argparse._ArgumentGroup, argparse._ArgumentGroup]":
+    """What the scripts that write features have in common.
+
+    Args:
+        what: What is encoded.
+        image_encoders: Whether by the pipeline's image encoders.
+
+    Returns:
+        The groups of flags on the dataset and on the way of working, for flags that belong there too.
+    """
+    dataset = add_dataset_flags(parser, phase="all", every_phase=True)
+    dataset.add_argument("--output_dir", required=True, type=Path, help="where the features go")
+    how = parser.add_argument_group("how")
+    how.add_argument("--dtype", default="fp16", choices=FEATURE_DTYPES, help="of the files")
+    how.add_argument("--batch_size", type=command_line.positive, default=16, help=f"{what} encoded at once")
+    command_line.add_model_flags(parser, stages=False, image_encoders=image_encoders)
+    command_line.add_device_flags(parser, offload=False)
+    return dataset, how
 
 
 def open_phases(args: argparse.Namespace, **options: Any) -> "list[TryOffDataset]":
@@ -82,3 +105,32 @@ def gather_failures(share: "Share", failures: "dict[Item, str]", where: str = ""
         more = f" {where}" if where and len(found) > SHOWN_FAILURES else ""
         command_line.say(f"{len(found)} items failed; the next run tries them again.{more}")
     return len(found)
+
+
+def finish(
+    share: "Share",
+    output_dir: Path,
+    args: argparse.Namespace,
+    started: float,
+    failures: "dict[Item, str]",
+    datasets: "list[TryOffDataset]",
+    what: str,
+) -> int:
+    """The end of a run that writes a file for each item: tidies up and tells, as `gather_failures`, what came of it.
+
+    Args:
+        started: `time.time()` at the start.
+        what: Which files.
+
+    Returns:
+        The number of failed items.
+    """
+    from temu_vtoff.runs.writing import remove_leftovers
+
+    failed = gather_failures(share, failures)
+    if share.is_first:
+        remove_leftovers(output_dir)
+        write_run_record(output_dir, vars(args), started, processes=share.count, failed=failed)
+        total = sum(map(len, datasets))
+        print(f"{output_dir}: {total - failed} of {total} {what}")
+    return failed

@@ -17,26 +17,19 @@ if not __package__:  # run by its path: Python then looks for modules beside thi
 
 import command_line
 import dataset_command_line
-from temu_vtoff.datasets import FEATURE_DTYPES
 from temu_vtoff.files import writable_folder
 from temu_vtoff.model_choice import ModelChoice
 from temu_vtoff.pictures import RESIZE_MODES
-from temu_vtoff.run_record import write_run_record
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    add = dataset_command_line.add_dataset_flags(parser, phase="all", every_phase=True).add_argument
-    add("--output_dir", required=True, type=Path, help="where the features go")
-    add = parser.add_argument_group("how").add_argument
+    _, how = dataset_command_line.add_feature_flags(parser, "photos", image_encoders=True)
+    add = how.add_argument
     add("--width", type=int, help="of the photos as the pipeline gets them; when absent the model's own")
     add("--height", type=int, help="likewise")
     add("--resize_mode", default="pad", choices=RESIZE_MODES, help="for photos of another aspect ratio")
-    add("--dtype", default="fp16", choices=FEATURE_DTYPES, help="of the files")
-    add("--batch_size", type=command_line.positive, default=16, help="photos encoded at once")
     add("--num_workers", type=int, default=2, help="processes that read pictures")
-    command_line.add_model_flags(parser, stages=False)
-    command_line.add_device_flags(parser, offload=False)
     return parser.parse_args(argv)
 
 
@@ -48,7 +41,6 @@ def main(args: argparse.Namespace) -> int:
     from temu_vtoff.runs.encoding import ImageEncoder, encode_image_items
     from temu_vtoff.runs.settings import keep_settings
     from temu_vtoff.runs.sharing import Share, cut_batches
-    from temu_vtoff.runs.writing import remove_leftovers
 
     models = ModelChoice.from_flags(vars(args))
     width, height = models.working_size().choose(args.width, args.height)
@@ -72,11 +64,8 @@ def main(args: argparse.Namespace) -> int:
                 args.num_workers,
                 dataset_command_line.progress(share, f"encode {dataset.phase}"),
             )
-        failed = dataset_command_line.gather_failures(share, failures)
-        if share.is_first:
-            remove_leftovers(output_dir)
-            write_run_record(output_dir, vars(args), started, processes=share.count, failed=failed)
-            print(f"{output_dir}: {sum(map(len, datasets)) - failed} of {sum(map(len, datasets))} photos encoded")
+        what = "photos encoded"
+        failed = dataset_command_line.finish(share, output_dir, args, started, failures, datasets, what)
     return 1 if failed else 0
 
 

@@ -19,23 +19,17 @@ if not __package__:  # run by its path: Python then looks for modules beside thi
 
 import command_line
 import dataset_command_line
-from temu_vtoff.datasets import FEATURE_DTYPES
 from temu_vtoff.files import writable_folder
 from temu_vtoff.model_choice import ModelChoice
-from temu_vtoff.run_record import write_run_record
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    add = dataset_command_line.add_dataset_flags(parser, phase="all", every_phase=True).add_argument
-    add("--coarse_caption_file", required=True, type=Path, help="captions, JSON {item id: [caption]}")
-    add("--output_dir", required=True, type=Path, help="where the features go")
-    add = parser.add_argument_group("how").add_argument
-    add("--encoders", default="all", choices=("all", "clip", "t5"), help="only CLIP's features, or only T5's")
-    add("--dtype", default="fp16", choices=FEATURE_DTYPES, help="of the files")
-    add("--batch_size", type=command_line.positive, default=16, help="captions encoded at once")
-    command_line.add_model_flags(parser, stages=False, image_encoders=False)
-    command_line.add_device_flags(parser, offload=False)
+    dataset, how = dataset_command_line.add_feature_flags(parser, "captions", image_encoders=False)
+    dataset.add_argument("--coarse_caption_file", required=True, type=Path, help="captions, JSON {item id: [caption]}")
+    how.add_argument(
+        "--encoders", default="all", choices=("all", "clip", "t5"), help="only CLIP's features, or only T5's"
+    )
     return parser.parse_args(argv)
 
 
@@ -48,7 +42,6 @@ def main(args: argparse.Namespace) -> int:
     from temu_vtoff.runs.encoding import ENCODERS, TextEncoder, encode_empty_prompt, encode_text_items
     from temu_vtoff.runs.settings import keep_settings
     from temu_vtoff.runs.sharing import Share, cut_batches
-    from temu_vtoff.runs.writing import remove_leftovers
 
     datasets = dataset_command_line.open_phases(args, load=())
     dataset_command_line.require_unique_ids(datasets)
@@ -68,11 +61,8 @@ def main(args: argparse.Namespace) -> int:
         )
         if share.is_first:
             encode_empty_prompt(encoder, store, *how)
-        failed = dataset_command_line.gather_failures(share, failures)
-        if share.is_first:
-            remove_leftovers(output_dir)
-            write_run_record(output_dir, vars(args), started, processes=share.count, failed=failed)
-            print(f"{output_dir}: {sum(map(len, datasets)) - failed} of {sum(map(len, datasets))} captions encoded")
+        what = "captions encoded"
+        failed = dataset_command_line.finish(share, output_dir, args, started, failures, datasets, what)
     return 1 if failed else 0
 
 
