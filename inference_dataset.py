@@ -144,13 +144,13 @@ class DatasetTryOff:
         if batches:
             dataset = self.open(
                 load=["person", "mask"],
-                captions=self.captions,
                 mask_dir=self.mask_dir,
                 mask_type=args.mask_type,
                 width=self.width,
                 height=self.height,
                 resize_mode=args.resize_mode,
             )
+            dataset.captions = self.captions  # opened with them it would list all without, whether they need one or not
             self.failures |= generate_items(
                 dataset,
                 batches,
