@@ -263,7 +263,7 @@ def test_opening_5400_items_takes_under_two_seconds(tmp_path: Path) -> None:
         captions |= {i: ["a shirt with long sleeves"] for i in ids}
         (folder / "test_pairs_paired.txt").write_text("".join(f"{i}_0.jpg\t{i}_1.jpg\n" for i in ids))
     (tmp_path / "captions.json").write_text(json.dumps(captions))
-    started = time.perf_counter()
+    started = time.process_time()  # its own work: a busy machine may keep it waiting for longer
     data = DressCodeDataset(tmp_path, captions=tmp_path / "captions.json")
     assert len(data) == 5400 and not data.without_caption
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
