@@ -1,6 +1,7 @@
 """What the scripts share: flags, errors as one sentence, and what is shown while they run."""
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -156,8 +157,8 @@ def explain(error: BaseException) -> str | None:
         )
     if isinstance(error, PermissionError):
         return f"{error.filename} can't be written or read: permission denied."
-    if isinstance(error, OSError) and error.errno == 28:
-        return f"the disk is full: {error.filename or 'nothing more can be written'}."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk or your share of it is full: {error.filename or 'nothing more can be written'}."
     if isinstance(error, (ValueError, FileNotFoundError, NotADirectoryError, FileExistsError)):
         return " ".join(str(error).split())
     return None
