@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 import skimage.data
 from PIL import Image
-from tiny_models import save_tiny_qwen
 
-import command_line
 from precompute_utils import captioning_qwen
 from precompute_utils.captioning_qwen import Captioner
 from temu_vtoff import builtin
-
-ROOT = Path(__file__).parent.parent
+from tests import script_calls
+from tests.script_calls import ROOT, heavy_imports
+from tests.tiny_models import save_tiny_qwen
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +32,7 @@ def photo(tmp_path) -> Path:
 @pytest.fixture
 def call(capsys):
     """Runs the script in this process: exit status, standard output, standard error."""
-
-    def run(*argv: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            command_line.run(captioning_qwen.main, captioning_qwen.parse_args([str(word) for word in argv]))
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return run
+    return lambda *argv: (script_calls.call(captioning_qwen, *argv), *capsys.readouterr())
 
 
 @pytest.mark.parametrize(
@@ -58,11 +50,7 @@ def test_as_a_subprocess(model, photo, tmp_path, how):
 
 
 def test_importing_is_light():
-    code = (
-        "import sys; import precompute_utils.captioning_qwen; print(sorted({'torch', 'transformers'} & {*sys.modules}))"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "[]"
+    assert heavy_imports("import precompute_utils.captioning_qwen") == set()
 
 
 def test_every_flag_counts(model, photo, tmp_path, call):

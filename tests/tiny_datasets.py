@@ -55,32 +55,41 @@ def write_dresscode(
     """`test` and `train` items a category; ids are unique, and unpaired lists shift the garments by one."""
     for number, category in enumerate(categories):
         folder = root / category
-        (folder / "images").mkdir(parents=True)
-        (folder / "label_maps").mkdir()
         ids = [f"{number}{i:05d}" for i in range(test + train)]
-        for item_id in ids:
-            draw_person(item_id, size).save(folder / "images" / f"{item_id}_0.jpg", quality=95, subsampling=0)
-            draw_garment(item_id, size).save(folder / "images" / f"{item_id}_1.jpg", quality=95, subsampling=0)
-            draw_labels(item_id, DRESSCODE_LABELS[category], size).save(folder / "label_maps" / f"{item_id}_4.png")
-        paired = [f"{i}_0.jpg\t{i}_1.jpg\n" for i in ids]
-        unpaired = [f"{a}_0.jpg\t{b}_1.jpg\n" for a, b in zip(ids[:test], [*ids[1:test], ids[0]], strict=True)]
-        (folder / "test_pairs_paired.txt").write_text("".join(paired[:test]))
-        (folder / "test_pairs_unpaired.txt").write_text("".join(unpaired))
-        (folder / "train_pairs.txt").write_text("".join(paired[test:]))
+        for name in ids:
+            person, garment = (f"images/{name}_{i}.jpg" for i in range(2))
+            _write_item(folder, name, person, garment, f"label_maps/{name}_4.png", DRESSCODE_LABELS[category], size)
+        for order, garments in (("paired", ids[:test]), ("unpaired", _shifted(ids[:test]))):
+            _write_pairs(folder / f"test_pairs_{order}.txt", ids, garments, "{}_0.jpg\t{}_1.jpg\n")
+        _write_pairs(folder / "train_pairs.txt", ids[test:], ids[test:], "{}_0.jpg\t{}_1.jpg\n")
     return root
 
 
 def write_vitonhd(root: Path, test: int = 4, train: int = 2, size: tuple[int, int] = SIZE) -> Path:
     """`test_pairs.txt` is unpaired and `train_pairs.txt` paired, as published."""
     for phase, count, first in (("test", test, 0), ("train", train, 500)):
-        for folder in ("image", "cloth", "image-parse-v3"):
-            (root / phase / folder).mkdir(parents=True)
         names = [f"{first + i:05d}_00" for i in range(count)]
         for number, name in enumerate(names):
-            draw_person(name, size).save(root / phase / "image" / f"{name}.jpg", quality=95, subsampling=0)
-            draw_garment(name, size).save(root / phase / "cloth" / f"{name}.jpg", quality=95, subsampling=0)
-            draw_labels(name, 5 + number % 3, size).save(root / phase / "image-parse-v3" / f"{name}.png")
-        shift = 1 if phase == "test" else 0
-        lines = [f"{name}.jpg {names[(i + shift) % count]}.jpg\n" for i, name in enumerate(names)]
-        (root / f"{phase}_pairs.txt").write_text("".join(lines))
+            person, garment = (f"{folder}/{name}.jpg" for folder in ("image", "cloth"))
+            _write_item(root / phase, name, person, garment, f"image-parse-v3/{name}.png", 5 + number % 3, size)
+        garments = _shifted(names) if phase == "test" else names
+        _write_pairs(root / f"{phase}_pairs.txt", names, garments, "{}.jpg {}.jpg\n")
     return root
+
+
+def _write_item(
+    folder: Path, name: str, person: str, garment: str, label_map: str, label: int, size: tuple[int, int]
+) -> None:
+    pictures = {person: draw_person(name, size), garment: draw_garment(name, size)}
+    pictures[label_map] = draw_labels(name, label, size)
+    for place, picture in pictures.items():
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        picture.save(folder / place, quality=95, subsampling=0)
+
+
+def _write_pairs(path: Path, persons: Sequence[str], garments: Sequence[str], line: str) -> None:
+    path.write_text("".join(map(line.format, persons, garments)))
+
+
+def _shifted(names: list[str]) -> list[str]:
+    return [*names[1:], *names[:1]]
