@@ -304,6 +304,10 @@ def test_programs_are_told_in_one_sentence(server, tmp_path):
 def test_the_servers_files_stay_out_of_reach_and_uploads_are_bounded(server, tmp_path):
     for path in (ROOT / "README.md", "/etc/passwd", ROOT / "app.py"):
         assert httpx.get(f"{server[0]}gradio_api/file={path}").status_code in (403, 404)
+    theirs = {"path": str(PHOTO), "meta": {"_type": "gradio.FileData"}}  # a file that was never uploaded
+    asked = httpx.post(f"{server[0]}gradio_api/call/segment", json={"data": [theirs, "upper_body"]}).json()
+    answer = httpx.get(f"{server[0]}gradio_api/call/segment/{asked['event_id']}", timeout=120).text
+    assert "event: error" in answer and "event: complete" not in answer
     huge = {"files": ("huge.png", b"0" * (2**20 + 1), "image/png")}
     assert httpx.post(f"{server[0]}gradio_api/upload", files=huge).status_code == 413
 
