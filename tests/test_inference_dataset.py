@@ -7,42 +7,22 @@ import shutil
 import subprocess
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-import command_line
 import inference_dataset
-from temu_vtoff.segmentation import ClothSegmenter
+from tests import script_calls
 from tests.script_processes import ROOT, contents, kill_after, run, start
-from tests.tiny_datasets import SIZE, draw_person, write_dresscode, write_vitonhd
-from tests.tiny_models import save_tiny_qwen, save_tiny_segformer
-from tests.tiny_pipeline import save_tiny_pipeline
+from tests.tiny_datasets import SIZE, write_dresscode, write_vitonhd
+from tests.tiny_stages import save_stages
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    save_tiny_pipeline(folder / "pipe")
-    save_decided_segformer(folder / "segformer")
-    save_tiny_qwen(folder / "qwen")
-    return folder
-
-
-def save_decided_segformer(folder: Path) -> None:
-    """A tiny one, which sees upper clothes on about half of a photo and pants on the rest."""
-    save_tiny_segformer(folder)
-    segmenter = ClothSegmenter.from_pretrained(folder)
-    model = segmenter.model
-    with torch.no_grad():
-        scores = model(**segmenter.processor([draw_person("000000")], return_tensors="pt")).logits[0]
-        model.decode_head.classifier.bias[4] += 100 - (scores[4] - scores[6]).median()
-        model.decode_head.classifier.bias[6] += 100
-    model.save_pretrained(folder)
+    return save_stages(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +53,10 @@ def expected(flags: list[object], tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 @pytest.fixture
-def call(flags: list[object], tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
+def call(flags: list[object], tmp_path: Path, capsys: pytest.CaptureFixture):
     """Runs the script in this process into tmp_path/out: exit status, standard error."""
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the script sets its own
-
-    def run_here(*more: object) -> tuple[int, str]:
-        argv = [str(word) for word in (*flags, "--output_dir", tmp_path / "out", *more)]
-        with pytest.raises(SystemExit) as ended:
-            command_line.run(inference_dataset.main, inference_dataset.parse_args(argv))
-        return ended.value.code, capsys.readouterr().err
-
-    return run_here
+    argv = [*flags, "--output_dir", tmp_path / "out"]
+    return lambda *more: (script_calls.call(inference_dataset, *argv, *more), capsys.readouterr().err)
 
 
 def manifest(folder: Path) -> dict[str, dict[str, str]]:
@@ -202,9 +175,6 @@ def test_failed_items_are_told_and_tried_again(call, dresscode: Path, tmp_path: 
     root = tmp_path / "dresscode"
     shutil.copytree(dresscode, root)
     photo, labels = root / "dresses/images/200000_0.jpg", root / "upper_body/label_maps/000003_4.png"
-    captions = (
-        json.loads((root.parent / "captions.json").read_text()) if (root.parent / "captions.json").exists() else {}
-    )
     captions = json.loads((dresscode.parent / "captions_0_2.json").read_text())
     del captions["100004"]
     (tmp_path / "captions_0_2.json").write_text(json.dumps(captions))

@@ -16,18 +16,16 @@ import pytest
 import torch
 from PIL import Image
 
-import command_line
 import inference_dataset
 from precompute_utils import captioning_qwen, precompute_image_features, precompute_text_features
 from temu_vtoff import TryOffPipeline
 from temu_vtoff.captioning import caption_prompt
 from temu_vtoff.datasets import DressCodeDataset
 from temu_vtoff.datasets.features import CLIP, POOLED, T5, ImageFeatures, TextFeatures
+from tests.script_calls import call
 from tests.script_processes import contents, kill_after, run, start
-from tests.test_inference_dataset import save_decided_segformer
 from tests.tiny_datasets import write_dresscode, write_vitonhd
-from tests.tiny_models import save_tiny_qwen
-from tests.tiny_pipeline import save_tiny_pipeline
+from tests.tiny_stages import save_stages
 
 TEXT, IMAGE = "precompute_utils.precompute_text_features", "precompute_utils.precompute_image_features"
 CAPTION, SEGMENT = "precompute_utils.captioning_qwen", "SegCloth"
@@ -35,11 +33,7 @@ CAPTION, SEGMENT = "precompute_utils.captioning_qwen", "SegCloth"
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    save_tiny_pipeline(folder / "pipe")
-    save_decided_segformer(folder / "segformer")
-    save_tiny_qwen(folder / "qwen")
-    return folder
+    return save_stages(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +69,6 @@ def into(script: str, folder: Path) -> list[object]:
 
 
 PATTERNS = ("*.pt", "tiny_*_?_?.json", "*_mask.png")
-
-
-def call(module, *argv: object) -> int:
-    """Runs a script in this process."""
-    with pytest.raises(SystemExit) as ended:
-        command_line.run(module.main, module.parse_args([str(word) for word in argv]))
-    return ended.value.code
 
 
 @pytest.fixture(scope="module")

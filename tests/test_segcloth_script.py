@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,17 +13,16 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
-from tiny_models import save_tiny_segformer
 from transformers import SegformerForSemanticSegmentation
 
-import command_line
 import SegCloth
 from SegCloth import GarmentNotFoundError, batch_segment_clothing, segment_clothing
 from temu_vtoff import builtin
 from temu_vtoff.checkpoints import CheckpointError, HubUnreachableError
 from temu_vtoff.segmentation import LABELS, ClothSegmenter
-
-ROOT = Path(__file__).parent.parent
+from tests import script_calls
+from tests.script_calls import ROOT, heavy_imports
+from tests.tiny_models import save_tiny_segformer
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +75,9 @@ def folder(tmp_path, photo) -> Path:
 
 
 @pytest.fixture
-def call(capsys, monkeypatch):
+def call(capsys):
     """Runs SegCloth.py in this process: exit status, standard output, standard error."""
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the command sets its own: put it back
-
-    def run(*argv: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            command_line.run(SegCloth.main, SegCloth.parse_args([str(word) for word in argv]))
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return run
+    return lambda *argv: (script_calls.call(SegCloth, *argv), *capsys.readouterr())
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -98,11 +88,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_importing_is_light():
-    code = (
-        "import sys; from SegCloth import segment_clothing; print(sorted({'torch', 'transformers'} & {*sys.modules}))"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "[]"
+    assert heavy_imports("from SegCloth import segment_clothing") == set()
 
 
 def test_masks_of_a_photo(model, photo, clothes, tmp_path):
