@@ -30,7 +30,7 @@ class DenoisingMixin:
         latents: torch.Tensor,
         prompt_embeds: torch.Tensor,
         pooled_prompt_embeds: torch.Tensor,
-        reference: ReferenceFeatures,
+        reference: ReferenceFeatures | None,
         guidance_scale: float,
         preset: Preset,
         steps: int,
@@ -42,7 +42,7 @@ class DenoisingMixin:
             latents: (B, 16, h, w), noise, in float32: the path of integration stays in full precision.
             prompt_embeds: (2 B, T, joint_attention_dim), negative before positive; (B, ...) without guidance.
             pooled_prompt_embeds: Likewise, (2 B, P).
-            reference: Likewise.
+            reference: Likewise; None leaves stock SD3.
             guidance_scale: 1 or less turns guidance off.
             preset: Solver, guided steps, caching.
             steps: S.
@@ -55,7 +55,7 @@ class DenoisingMixin:
         scheduler = preset.scheduler(self.scheduler)
         scheduler.set_timesteps(steps, device=latents.device)
         self._num_timesteps = steps
-        positive = reference[both - batch :]
+        positive = None if reference is None else reference[both - batch :]
         cache = FirstBlockCache(preset.cache_threshold) if preset.cache_threshold > 0 else None
         modulated = None
 
