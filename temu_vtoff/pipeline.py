@@ -69,6 +69,7 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
         *("image_encoder_large", "image_encoder_bigG", "feature_extractor"),
         *("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "text_encoder_3", "tokenizer_3"),
     ]
+    image_encoder = None  # SD3's, of IP-Adapters: diffusers asks for it before it offloads sequentially
     _callback_tensor_inputs = ["latents", "prompt_embeds", "pooled_prompt_embeds"]
 
     def __init__(

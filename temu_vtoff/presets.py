@@ -49,8 +49,8 @@ class Preset:
 
 PRESETS = {
     "exact": Preset(),
-    "fast": Preset(steps=14, multistep=True, guidance_window=(0.0, 0.5)),
-    "turbo": Preset(steps=14, multistep=True, guidance_window=(0.0, 0.5), cache_threshold=0.1, fp8=True),
+    "fast": Preset(steps=12, multistep=True, guidance_window=(0.0, 0.5)),
+    "turbo": Preset(steps=12, multistep=True, guidance_window=(0.0, 0.5), cache_threshold=0.1, fp8=True),
 }
 
 

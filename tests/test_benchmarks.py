@@ -7,7 +7,7 @@ import pytest
 import torch
 from golden_checkpoint import GOLDEN
 
-from benchmarks import bench_caption, bench_generation, bench_segment, measuring, plot, reference
+from benchmarks import bench_caption, bench_generation, bench_segment, measuring, plot, reference, tables
 from temu_vtoff import FeatureExtractor, TryOffTransformer
 
 
@@ -64,3 +64,26 @@ def test_operations_are_counted_as_the_layers_have_them():
     published = type("Config", (), config | {"num_layers": 24, "num_attention_heads": 24, "attention_head_dim": 64})
     total = 56 * measuring.denoising_flops(published, image_tokens=3072, text_tokens=154)
     assert total / 1e12 == pytest.approx(413, rel=0.03)
+
+
+def test_tables_are_written_between_their_marks(tmp_path):
+    made_by = {"commit": "0123456789", "versions": {"torch": "2", "diffusers": "0"}}
+    one = {"scale": "builtin", "preset": "exact", "batch": 1, "dtype": "float32", "device": "a CPU", "steps": 28}
+    one |= {"denoise_seconds": {"median": 1.0, "min": 0.9, "max": 1.1}, "product_tflops": 0.2, "denoise_tflops": 0.1}
+    one |= {"reference_seconds": {"median": 1.5}, "speedup": 1.5, "max_difference": 1e-6}
+    stages = dict.fromkeys(("encode", "extract", "denoise", "decode", "write"), 0.5)
+    older, newer = (one | made_by | {"stage_seconds": stages, "speedup": ratio} for ratio in (1.4, 1.5))
+    (tmp_path / "generation.jsonl").write_text(f"{json.dumps(older)}\n{json.dumps(newer)}\n")
+    scores = {"silhouette_iou": 0.8, "ssim": 0.7, "color_error": 5.0}
+    worse = {"preset": "fast", "people": 3, "scores": scores | {"ssim": 0.693}}
+    exact = {"preset": "exact", "people": 3, "scores": scores}
+    (tmp_path / "quality.jsonl").write_text(f"{json.dumps(exact)}\n{json.dumps(worse)}\n")
+    page = tmp_path / "page.md"
+    kept = "<!-- caption -->\nkept\n<!-- end -->\n"
+    page.write_text(f"a\n<!-- speed -->\nold\n<!-- end -->\nb\n<!-- quality -->\n<!-- end -->\nc\n{kept}")
+    tables.main(tables.parse_args(["--results", str(tmp_path), "--document", str(page)]))
+    text = page.read_text()
+    assert "| 1.5 | 1.5 | 1e-06 | 0.10 of 0.20 |" in text and "1.4" not in text and "old" not in text
+    assert "0.6930 (-1.0%)" in text and "kept" in text and text.startswith("a\n<!-- speed -->\nOn a CPU; torch 2")
+    tables.main(tables.parse_args(["--results", str(tmp_path), "--document", str(page)]))
+    assert page.read_text() == text

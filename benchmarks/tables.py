@@ -1,0 +1,104 @@
+"""Writes the measured rows of benchmarks/results/ into docs/performance.md, between its <!-- name --> marks.
+
+python -m benchmarks.tables
+"""
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import command_line
+
+RESULTS = Path(__file__).parent / "results"
+DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
+STAGES = ("encode", "extract", "denoise", "decode", "write")
+SCORES = {"silhouette_iou": "silhouette IoU", "ssim": "SSIM", "color_error": "mean-colour error (Delta E)"}
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_line.parser(__doc__)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder with the rows")
+    parser.add_argument("--document", type=Path, default=DOCUMENT, help="what is rewritten")
+    return parser.parse_args(argv)
+
+
+def read(path: Path, *keys: str) -> list[dict[str, Any]]:
+    """The latest row for each combination of the keys' values."""
+    if not path.is_file():
+        return []
+    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return list({tuple(row[key] for key in keys): row for row in rows}.values())
+
+
+def table(head: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
+    """Markdown."""
+    head = list(head)
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in (head, ["---"] * len(head), *lines))
+
+
+def speed(rows: list[dict[str, Any]]) -> str:
+    """Denoising loops against the reference, and the stages."""
+    loops, stages = [], []
+    for row in rows:
+        name = (row["scale"], row["preset"], row["batch"], row["dtype"])
+        ours, plain = row["denoise_seconds"], row.get("reference_seconds", {}).get("median", "-")
+        spread = f"{ours['median']} ({ours['min']} to {ours['max']})"
+        difference = f"{row['max_difference']:.0e}" if row["preset"] == "exact" and "speedup" in row else "-"
+        rate = f"{row['denoise_tflops']:.2f} of {row['product_tflops']:.2f}" if "denoise_tflops" in row else "-"
+        loops.append([*name, row["steps"], spread, plain, row.get("speedup", "-"), difference, rate])
+        stages.append([*name, *(row["stage_seconds"][stage] for stage in STAGES)])
+    heads = ("scale", "preset", "batch", "precision")
+    of_loops = ("steps", "seconds", "reference", "speed-up", "largest difference", "TFLOP/s, of a product's")
+    made_by = rows[-1]
+    versions = ", ".join(f"{name} {made_by['versions'][name]}" for name in ("torch", "diffusers"))
+    return "\n\n".join(
+        [
+            f"On {made_by['device']}; {versions}; commit {made_by['commit'][:7]}. Seconds of the denoising loop:",
+            table((*heads, *of_loops), loops),
+            "Seconds of each stage of one call:",
+            table((*heads, *STAGES), stages),
+        ]
+    )
+
+
+def quality(rows: list[dict[str, Any]]) -> str:
+    """Scores against the truth, and their change from the exact preset's."""
+    exact = next(row for row in rows if row["preset"] == "exact")
+    lines = [
+        [
+            row["preset"],
+            *(f"{row['scores'][s]:.4f} ({100 * (row['scores'][s] / exact['scores'][s] - 1):+.1f}%)" for s in SCORES),
+        ]
+        for row in rows
+    ]
+    return f"{exact['people']} people:\n\n" + table(("preset", *SCORES.values()), lines)
+
+
+def rates(rows: list[dict[str, Any]]) -> str:
+    """Pictures a second against batch size."""
+    return table(
+        ("model", "batch", "pictures a second"), [[r["model"], r["batch"], r["pictures_per_second"]] for r in rows]
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    parts = {
+        "speed": (speed, read(args.results / "generation.jsonl", "scale", "preset", "batch", "dtype", "device")),
+        "quality": (quality, read(args.results / "quality.jsonl", "preset")),
+        "segment": (rates, read(args.results / "segment.jsonl", "model", "batch", "device")),
+        "caption": (rates, read(args.results / "caption.jsonl", "model", "batch", "device")),
+    }
+    text = args.document.read_text(encoding="utf-8")
+    for name, (render, rows) in parts.items():
+        if rows:
+            before, _, rest = text.partition(f"<!-- {name} -->\n")
+            text = f"{before}<!-- {name} -->\n{render(rows)}\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
+    args.document.write_text(text, encoding="utf-8")
+    print(args.document)
+
+
+if __name__ == "__main__":
+    arguments = parse_args()
+    command_line.run(main, arguments)
