@@ -128,7 +128,12 @@ def build_page(models: Models, visits: Visits, limits: Limits, examples: list[Pa
                 shown_history = pictures_field("This visit", visible=False, elem_id="history")
         with gr.Tab("Several photos"), gr.Row(equal_height=False):
             with gr.Column():
-                photos = gr.File(label=f"Photos, up to {limits.photos}", file_count="multiple", file_types=["image"])
+                photos = gr.File(
+                    label=f"Photos, up to {limits.photos}",
+                    file_count="multiple",
+                    file_types=["image"],
+                    elem_id="photos",
+                )
                 many_category = gr.Radio(
                     [*categories, (NAMES[ALL], ALL)], value=ALL, label="Garment", elem_id="many_category"
                 )
