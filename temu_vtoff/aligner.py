@@ -64,7 +64,8 @@ class PatchTokens(nn.Module):
         with explain_loading(name_or_path, "the alignment's ViT", "--align_model"):
             config = AutoConfig.from_pretrained(name_or_path, **place)
             kind = CLIPVisionModel if config.model_type.startswith("clip") else AutoModel
-            vit = kind.from_pretrained(name_or_path, **place)
+            # In float32 even when saved in half: autocast mixes no float16 with bfloat16.
+            vit = kind.from_pretrained(name_or_path, dtype=torch.float32, **place)
         try:
             processor = AutoImageProcessor.from_pretrained(name_or_path, **place)
             return cls(vit, tuple(processor.image_mean), tuple(processor.image_std), size)

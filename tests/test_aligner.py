@@ -15,6 +15,7 @@ from transformers import (
 
 from temu_vtoff import TryOffTransformer
 from temu_vtoff.aligner import Aligner, PatchTokens
+from temu_vtoff.builtin import resolve
 from temu_vtoff.checkpoints import CheckpointError
 from temu_vtoff.training.objectives import FlowSettings, GeneratorObjective
 from temu_vtoff.training.step_sampler import step_generator
@@ -114,3 +115,10 @@ def test_the_hook_changes_no_output():
 def test_a_block_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="blocks 1 to 2, not 3"):
         make_aligner(make_generator(), block=3)
+
+
+def test_a_vit_saved_in_half_precision_goes_under_bf16_autocast():
+    vit = PatchTokens.from_pretrained(resolve("builtin", "tryoff"), subfolder="image_encoder_large")
+    with torch.autocast("cpu", torch.bfloat16):
+        tokens = vit(torch.rand(1, 3, 64, 48))
+    assert tokens.shape == (1, vit.side**2, vit.width) and tokens.isfinite().all()
