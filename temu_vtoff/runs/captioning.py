@@ -11,7 +11,7 @@ from temu_vtoff.api_captioning import ServerUnreachableError
 from temu_vtoff.files import write_text
 from temu_vtoff.runs.journal import Journal
 from temu_vtoff.runs.reading import read_batches
-from temu_vtoff.runs.sharing import item_seed
+from temu_vtoff.runs.sharing import item_seed, unfinished
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -62,7 +62,7 @@ def caption_items(
     """
     failures: dict[Item, str] = {}
     known = {*known, *journal.read()}
-    unfinished = [batch for batch in batches if any(item.id not in known for item in batch)]
+    to_do = unfinished(batches, lambda item: item.id in known)
 
     def captions(pictures: list[Image.Image], items: list[Item]) -> Sequence[str | Exception]:
         return captioner(
@@ -74,7 +74,7 @@ def caption_items(
             seed=[item_seed(item, seed) for item in items],
         )
 
-    for read in progress(read_batches(dataset, unfinished, num_workers)):
+    for read in progress(read_batches(dataset, to_do, num_workers)):
         failures |= dict(read.failures)
         items = [sample.item for sample in read.samples]
         pictures = [getattr(sample, source) for sample in read.samples]

@@ -22,6 +22,7 @@ from temu_vtoff.datasets.features import CLIP, EMPTY_PROMPT, POOLED, T5, ImageFe
 from temu_vtoff.generator import TryOffTransformer
 from temu_vtoff.loading import load_components
 from temu_vtoff.runs.reading import read_batches
+from temu_vtoff.runs.sharing import unfinished
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, TryOffDataset
@@ -138,8 +139,8 @@ def encode_text_items(
     items = [item for batch in batches for item in batch]
     failures = {item: "no caption" for item in items if item.id not in captions}
     captioned = [[item for item in batch if item not in failures] for batch in batches]
-    unfinished = [b for b in captioned if not all(store.path(f, item).exists() for item in b for f in features)]
-    for batch in progress(unfinished):
+    to_do = unfinished(captioned, lambda item: all(store.path(feature, item).exists() for feature in features))
+    for batch in progress(to_do):
         made = encoder([captions[item.id] for item in batch], features)
         for feature, rows in made.items():
             for item, row in zip(batch, rows, strict=True):
@@ -170,8 +171,7 @@ def encode_image_items(
     from torchvision.transforms.functional import to_tensor
 
     failures: dict[Item, str] = {}
-    unfinished = [batch for batch in batches if not all(store.has(item) for item in batch)]
-    for read in progress(read_batches(dataset, unfinished, num_workers)):
+    for read in progress(read_batches(dataset, unfinished(batches, store.has), num_workers)):
         failures |= dict(read.failures)
         if read.samples:
             with torch.no_grad():

@@ -15,7 +15,7 @@ import torch
 from temu_vtoff.files import write_text
 from temu_vtoff.runs.journal import Journal
 from temu_vtoff.runs.reading import read_batches
-from temu_vtoff.runs.sharing import item_seed
+from temu_vtoff.runs.sharing import item_seed, unfinished
 from temu_vtoff.runs.writing import PictureWriter
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ def generate_items(
         What was wrong with the items that got no picture.
     """
     failures: dict[Item, str] = {}
-    unfinished = [batch for batch in batches if any(not picture_path(output_dir, item).exists() for item in batch)]
+    to_do = unfinished(batches, lambda item: picture_path(output_dir, item).exists())
     with PictureWriter() as writer:
-        for read in progress(read_batches(dataset, unfinished, num_workers)):
+        for read in progress(read_batches(dataset, to_do, num_workers)):
             failures |= dict(read.failures)
             if not read.samples:
                 continue

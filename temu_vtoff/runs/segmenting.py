@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from temu_vtoff.datasets.masks import generated_mask_path
 from temu_vtoff.masks import GarmentNotFoundError, garment_mask, mask_picture
 from temu_vtoff.runs.reading import read_batches
+from temu_vtoff.runs.sharing import unfinished
 from temu_vtoff.runs.writing import PictureWriter
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ def segment_items(
         What was wrong with the items that got no mask.
     """
     failures: dict[Item, str] = {}
-    unfinished = [batch for batch in batches if any(not generated_mask_path(mask_dir, item).exists() for item in batch)]
+    to_do = unfinished(batches, lambda item: generated_mask_path(mask_dir, item).exists())
     with PictureWriter() as writer:
-        for read in progress(read_batches(dataset, unfinished, num_workers)):
+        for read in progress(read_batches(dataset, to_do, num_workers)):
             failures |= dict(read.failures)
             label_maps = segmenter.label_maps([sample.person for sample in read.samples])
             for sample, label_map in zip(read.samples, label_maps, strict=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -85,6 +85,12 @@ def cut_batches(items: Sequence[Item], size: int) -> list[list[Item]]:
         members = list(group)
         batches += [members[start : start + size] for start in range(0, len(members), size)]
     return batches
+
+
+def unfinished(batches: Iterable[list[Item]], is_finished: Callable[[Item], bool]) -> list[list[Item]]:
+    """The batches of which any item is still to be made. They are to go through a model whole, so that no result
+    depends on what an earlier run had finished."""
+    return [batch for batch in batches if not all(map(is_finished, batch))]
 
 
 def first_of_each_category(items: Sequence[Item], limit: int | None) -> list[Item]:
