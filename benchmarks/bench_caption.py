@@ -8,33 +8,22 @@ One row for each batch size goes to benchmarks/results/caption.jsonl.
 import argparse
 
 import command_line
-from drawn_people import draw_person
-
-CATEGORY = "upper_body"
+from benchmarks import stage_rate
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = command_line.parser(__doc__)
-    add = parser.add_argument
-    add("--model", default="builtin", help="Qwen2.5-VL: hub id, folder or builtin")
-    add("--batch_size", nargs="+", type=command_line.positive, default=[1, 4, 8], help="photos at once")
-    add("--repeats", type=command_line.positive, default=3, help="of each batch, after one to warm up")
-    command_line.add_device_flags(parser, offload=False)
-    return parser.parse_args(argv)
+    return stage_rate.parse_args(__doc__, "Qwen2.5-VL", argv)
 
 
 def main(args: argparse.Namespace) -> None:
     command_line.quiet_libraries()
-    from benchmarks import measuring
     from temu_vtoff.captioning import Captioner
-    from temu_vtoff.devices import choose_device
 
-    device = choose_device(args.device)
-    captioner = Captioner.from_pretrained(args.model, device=device)
-    photos = [draw_person(900 + i, CATEGORY).photo for i in range(max(args.batch_size))]
-    works = {size: lambda size=size: captioner(photos[:size], CATEGORY) for size in args.batch_size}
-    for size, times in measuring.in_turn(works, device, args.repeats).items():
-        measuring.write_rate("caption", args.model, device, size, times)
+    def load(model, device):
+        captioner = Captioner.from_pretrained(model, device=device)
+        return lambda photos: captioner(photos, stage_rate.CATEGORY)
+
+    stage_rate.measure("caption", args, load)
 
 
 if __name__ == "__main__":

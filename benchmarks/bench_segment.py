@@ -8,31 +8,18 @@ One row for each batch size goes to benchmarks/results/segment.jsonl.
 import argparse
 
 import command_line
-from drawn_people import draw_person
+from benchmarks import stage_rate
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = command_line.parser(__doc__)
-    add = parser.add_argument
-    add("--model", default="builtin", help="SegFormer: hub id, folder or builtin")
-    add("--batch_size", nargs="+", type=command_line.positive, default=[1, 4, 8], help="photos at once")
-    add("--repeats", type=command_line.positive, default=3, help="of each batch, after one to warm up")
-    command_line.add_device_flags(parser, offload=False)
-    return parser.parse_args(argv)
+    return stage_rate.parse_args(__doc__, "SegFormer", argv)
 
 
 def main(args: argparse.Namespace) -> None:
     command_line.quiet_libraries()
-    from benchmarks import measuring
-    from temu_vtoff.devices import choose_device
     from temu_vtoff.segmentation import ClothSegmenter
 
-    device = choose_device(args.device)
-    segmenter = ClothSegmenter.from_pretrained(args.model, device=device)
-    photos = [draw_person(900 + i, "upper_body").photo for i in range(max(args.batch_size))]
-    works = {size: lambda size=size: segmenter.label_maps(photos[:size]) for size in args.batch_size}
-    for size, times in measuring.in_turn(works, device, args.repeats).items():
-        measuring.write_rate("segment", args.model, device, size, times)
+    stage_rate.measure("segment", args, lambda model, device: ClothSegmenter.from_pretrained(model, device).label_maps)
 
 
 if __name__ == "__main__":
