@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import command_line
 import inference
 from drawn_people import draw_person
+from tests import script_calls
 
 ROOT = Path(__file__).parent.parent
 QUICK = ("--num_inference_steps", "2")
@@ -31,14 +31,7 @@ def photos(tmp_path_factory) -> Path:
 @pytest.fixture
 def call(capsys):
     """Runs inference.py in this process: exit status, standard output, standard error."""
-
-    def run(*argv: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            command_line.run(inference.main, inference.parse_args([str(word) for word in argv]))
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return run
+    return lambda *argv: (script_calls.call(inference, *argv), *capsys.readouterr())
 
 
 def error_line(err: str) -> str:
