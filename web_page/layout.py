@@ -191,8 +191,14 @@ def build_page(models: Models, visits: Visits, limits: Limits, examples: list[Pa
             **ONE_AT_A_TIME,
             show_progress_on=many_progress,
         )
-        stop.click(handlers.stop, outputs=progress, cancels=[making], queue=False, api_name="stop")
-        stop_many.click(handlers.stop, outputs=many_progress, cancels=[making_many], queue=False, **ON_PAGE)
+        for button, event, shown, how in (
+            (stop, making, progress, {"api_name": "stop"}),
+            (stop_many, making_many, many_progress, ON_PAGE),
+        ):
+            # Cleared once more when the work is cancelled for sure: its last news may overtake the first clearing.
+            button.click(handlers.stop, outputs=shown, cancels=[event], queue=False, **how).then(
+                lambda: "", outputs=shown, queue=False, **ON_PAGE
+            )
         page.unload(handlers.leave)
 
         with gr.Row(visible=False):  # for programs: no mask editor, no previews
