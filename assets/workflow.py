@@ -82,7 +82,7 @@ def save_workflow(photo: Path, folder: Path) -> list[Path]:
 
 def _attention(sheet: Axes, left: float, bottom: float) -> None:
     """The legend of colours, which is the attention's formula at once."""
-    _words(sheet, left, bottom + 21, "Every generator block:\nhybrid attention", 9, align="left", weight="bold")
+    _words(sheet, left, bottom + 21, "In every block:\nhybrid attention", 9, align="left", weight="bold")
     rows = {"Q": [IMAGE, TEXT], "K": [IMAGE, REFERENCE, TEXT], "V": [IMAGE, REFERENCE, TEXT]}
     for number, (name, colours) in enumerate(rows.items()):
         y = bottom + 13.5 - 3.4 * number

@@ -1,6 +1,6 @@
 """The built-in captioner, stock Qwen2.5-VL in small, with the heads that teach its vision tower to see.
 
-Letters: B pictures, N visual tokens (rows x columns of 28x28 pixels), D width, T text tokens.
+Letters: B pictures, N visual tokens (rows x columns of 48x48 pixels), D width, T text tokens.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ from builtin_training.data import Item
 from builtin_training.heads import AttributeHeads, LabelHead
 from temu_vtoff.captioning import caption_prompt
 
-WIDTH = 128
-VISION_LAYERS = 5
+WIDTH = 128  # of the language model, and of the visual tokens that it is given
 TEXT_LAYERS = 3
 HEADS = 4
-GRID = (9, 7)  # rows and columns of visual tokens of a 192x256 picture
-PICTURE_SIZE = (196, 252)  # width and height in pixels that the grid covers
+VISION_WIDTH = 96
+VISION_LAYERS = 6
+VISION_HEADS = 2
+PATCH = 12  # pixels
+MERGED = 4  # patches along each side of the block that becomes one visual token
+GRID = (5, 4)  # rows and columns of visual tokens of a 192x256 picture
+PICTURE_SIZE = (192, 240)  # width and height in pixels that the grid covers
 # Bounds within which Qwen's resizing gives pictures of that aspect this very grid, from 96x128 pixels up.
-PIXELS = {"shortest_edge": 47_000, "longest_edge": 52_000}
+PIXELS = {"shortest_edge": 43_000, "longest_edge": 50_000}
 IGNORED = -100  # in place of tokens that are no part of the answer
 # The turns as Qwen2.5-VL's own template writes them, without its system prompt and its video part.
 CHAT_TEMPLATE = (
@@ -57,7 +61,7 @@ class TaughtCaptioner(nn.Module):
     def __init__(self, tokenizer: Qwen2Tokenizer) -> None:
         super().__init__()
         self.captioner = build_captioner(tokenizer)
-        self.labels = LabelHead(WIDTH, GRID)
+        self.labels = LabelHead(WIDTH, GRID, cells=8)
         self.by_place = nn.Sequential(
             nn.LayerNorm(WIDTH),
             nn.Linear(WIDTH, WIDTH // 4),
@@ -138,15 +142,23 @@ def dialogues(
 def build_processor(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLProcessor:
     """Turns chat and pictures into tokens and patches, as in the published checkpoints."""
     return Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(size=PIXELS),
+        image_processor=Qwen2VLImageProcessor(size=PIXELS, patch_size=PATCH, merge_size=MERGED),
         tokenizer=tokenizer,
         video_processor=Qwen2VLVideoProcessor(),
         chat_template=CHAT_TEMPLATE,
     )
 
 
-def build_captioner(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLForConditionalGeneration:
-    """With random weights; as wide for pictures as for text, and with full attention in every layer."""
+def build_captioner(
+    tokenizer: Qwen2Tokenizer, patch_size: int = PATCH, merge_size: int = MERGED
+) -> Qwen2_5_VLForConditionalGeneration:
+    """With random weights, and with full attention in every layer of the vision tower.
+
+    Args:
+        patch_size: Side in pixels; of the published checkpoints 14.
+        merge_size: Patches along each side of what becomes one visual token; published 2. With 4 the merger is a
+            network that reads a good part of the picture by place, and the language model has few tokens to look at.
+    """
     token = tokenizer.convert_tokens_to_ids
     rotary = WIDTH // HEADS // 2  # rotary frequencies of a head, shared out to time, height and width
     across = 3 * rotary // 8
@@ -170,9 +182,11 @@ def build_captioner(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLForConditionalGenera
         },
         vision_config={
             "depth": VISION_LAYERS,
-            "hidden_size": WIDTH,
-            "intermediate_size": 2 * WIDTH,
-            "num_heads": HEADS,
+            "hidden_size": VISION_WIDTH,
+            "intermediate_size": 2 * VISION_WIDTH,
+            "num_heads": VISION_HEADS,
+            "patch_size": patch_size,
+            "spatial_merge_size": merge_size,
             "out_hidden_size": WIDTH,
             "fullatt_block_indexes": list(range(VISION_LAYERS)),
         },

@@ -15,8 +15,6 @@ from builtin_training.data import Item
 from drawn_people.attributes import VOCABULARY
 from temu_vtoff.masks import LABELS
 
-CELLS = 4  # a patch tells the labels of CELLS x CELLS places within it
-
 
 class AttributeHeads(nn.Module):
     """One classifier for each attribute of each category."""
@@ -59,18 +57,19 @@ class LabelHead(nn.Module):
 
     Args:
         grid: Rows and columns of patches.
+        cells: A patch tells the labels of cells x cells places within it.
     """
 
-    def __init__(self, width: int, grid: tuple[int, int]) -> None:
+    def __init__(self, width: int, grid: tuple[int, int], cells: int = 4) -> None:
         super().__init__()
-        self.grid = grid
-        self.classify = nn.Linear(width, CELLS * CELLS * len(LABELS))
+        self.grid, self.cells = grid, cells
+        self.classify = nn.Linear(width, cells * cells * len(LABELS))
 
     def loss(self, patches: torch.Tensor, label_maps: torch.Tensor) -> torch.Tensor:
         """Mean cross entropy, for patches (B, N, D), row by row, and label maps (B, H, W) uint8."""
-        rows, columns = self.grid
-        places = (rows * CELLS, columns * CELLS)
+        (rows, columns), cells = self.grid, self.cells
+        places = (rows * cells, columns * cells)
         truth = F.interpolate(label_maps[:, None].float(), places, mode="nearest-exact")  # (B, 1, rows c, columns c)
-        truth = truth.view(-1, rows, CELLS, columns, CELLS).transpose(2, 3).flatten().long()  # (B N c c,)
+        truth = truth.view(-1, rows, cells, columns, cells).transpose(2, 3).flatten().long()  # (B N c c,)
         logits = self.classify(patches).view(-1, len(LABELS)).float()  # (B N c c, labels)
         return F.cross_entropy(logits, truth.to(logits.device))

@@ -32,7 +32,7 @@ MAX_CUT = 10  # pixels that may be cut off at each border
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    loop.add_arguments(parser, steps=4400, batch_size=24, learning_rate=1e-3, ema_decay=0.99)
+    loop.add_arguments(parser, steps=7000, batch_size=24, learning_rate=1e-3, ema_decay=0.99)
     return parser.parse_args(argv)
 
 
@@ -51,6 +51,7 @@ def main(args: argparse.Namespace) -> None:
     processor = build_processor(tokenizer)
     torch.manual_seed(args.seed)
     taught = TaughtCaptioner(tokenizer)
+    taught.captioner.set_attn_implementation({"vision_config": "eager"})  # 1.4 times as fast in bf16 on a CPU
 
     def loss(taught: TaughtCaptioner, step: loop.Step) -> dict[str, torch.Tensor]:
         items = [train_items[i] for i in step.items]

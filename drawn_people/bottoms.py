@@ -22,7 +22,7 @@ class Bottom:
         if cut.kind == "jeans":
             self.line, self.line_strength = np.array((206, 158, 96), np.float32), 0.62
         self.waist = float(np.interp(cut.rise, (WAIST, HIPS), (body.waist, body.hip))) * 1.03 + 0.3
-        self.hips = body.hip * (1.02 + (0.2 if cut.skirt else 0.1) * cut.ease) + 0.3
+        self.hips = body.hip * (1.01 + (0.36 if cut.skirt else 0.24) * cut.ease) + 0.3
         self.tube = self._tube(rng)
         self.legs = [] if cut.skirt else [self._leg(side, rng) for side in (0, 1)]
 
@@ -52,7 +52,7 @@ class Bottom:
         seat = body.frame.to_world(np.array([out * self.hips / 2, HIPS]))
         joints = np.stack([waist, 0.5 * waist + 0.5 * seat, seat, seat + 0.2 * (knee - seat), knee, ankle])
         total = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(joints, axis=0), axis=1))])
-        loose = 0.3 + 4.2 * cut.ease
+        loose = 0.2 + 7.0 * cut.ease
         straight = knee_w + 0.6 + loose
         hem = (ankle_w + 1.0 + loose) * cut.hem_width if cut.kind != "shorts" else None
         half = [

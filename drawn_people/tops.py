@@ -25,7 +25,7 @@ class Top:
 
     def __init__(self, cut: TopCut, body: Body, cloth: Cloth, trim: np.ndarray, rng: np.random.Generator, label: int):
         self.cut, self.body, self.cloth, self.trim, self.label = cut, body, cloth, trim, label
-        self.chest = body.chest * (1.02 + 0.3 * cut.ease) + 0.4
+        self.chest = body.chest * (1.0 + 0.52 * cut.ease) + 0.4
         self.tube = self._tube(rng)
         self.sleeves = [self._sleeve(side, rng) for side in (0, 1)] if cut.sleeve else []
         dark = lightness(cloth.texture.colors[0]) < 75
@@ -36,9 +36,9 @@ class Top:
 
     def _tube(self, rng: np.random.Generator) -> Tube:
         cut, body = self.cut, self.body
-        fitted = body.waist * (1.04 + 0.12 * cut.ease)
+        fitted = body.waist * (1.02 + 0.26 * cut.ease)
         waist = self.chest + cut.taper * (fitted - self.chest)
-        hips = max(body.hip * (1.03 + 0.12 * cut.ease), waist + 0.25 * cut.flare * (HIPS - cut.waist_at))
+        hips = max(body.hip * (1.01 + 0.34 * cut.ease), waist + 0.25 * cut.flare * (HIPS - cut.waist_at))
         if cut.taper < 0.3:
             hips = max(hips, 0.97 * self.chest)
         hips += 0.3 * cut.flare * (HIPS - cut.waist_at)
@@ -60,7 +60,7 @@ class Top:
             more = torso_folds(rng, self.chest, 10, cut.waist_at + 6, 0.7)
             folds = Folds(np.concatenate([folds.lines, more.lines]))
         else:
-            folds = torso_folds(rng, self.chest, 12, cut.length, 0.55 + 0.5 * cut.ease)
+            folds = torso_folds(rng, self.chest, 12, cut.length, 0.4 + 0.8 * cut.ease)
         waves = (float(rng.uniform(3.4, 6.2)), float(rng.uniform(0, 6.28)))
         drape = cut.skirt_folds if cut.dress else float(np.clip(cut.flare * 1.5 - 0.2, 0, 0.6))
         return Tube(body, heights, half, folds, drape, cut.waist_at + 2, waves)
@@ -68,7 +68,7 @@ class Top:
     def _sleeve(self, side: int, rng: np.random.Generator) -> Sleeve:
         cut, body = self.cut, self.body
         upper, elbow, wrist = body.arm_widths
-        ease = 0.4 + 2.2 * cut.sleeve_ease + 1.2 * cut.ease
+        ease = 0.3 + 1.6 * cut.sleeve_ease + 3.2 * cut.ease
         start = upper + 0.6 + 0.9 * cut.ease
         full = Limb.through(
             body.arms[side],
@@ -107,7 +107,7 @@ class Top:
         else:
             t = np.linspace(0, np.pi / 2, 9)
             top = np.stack([w * np.sin(t), side_y + (depth - side_y) * np.cos(t)], axis=1)
-        full = self.body.shoulder + 0.2 + 0.8 * cut.ease
+        full = self.body.shoulder + 0.1 + 2.6 * cut.ease
         tip = w + 2.5 + cut.strap * (full - w - 2.5) if cut.strap < 1 else full
         inward = (tip - 1.5 if cut.strap < 1 else tip - 0.6, 12.5)
         arm = [(tip, self.shoulder_y(tip)), inward, (self.chest * 0.96, ARMPIT - 3), (self.chest, ARMPIT)]

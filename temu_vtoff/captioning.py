@@ -156,8 +156,9 @@ class Captioner:
             return []
 
         chats = [self._chat(image, caption_prompt(c, source)) for image, c in zip(images, categories, strict=True)]
-        tokenizer, image_processor = self.processor.tokenizer, self.processor.image_processor
-        pictures, _ = process_vision_info(chats, image_patch_size=image_processor.patch_size)  # resized to the bounds
+        tokenizer = self.processor.tokenizer
+        # Resized to the bounds. qwen-vl-utils takes it for granted that 2x2 patches make a visual token.
+        pictures, _ = process_vision_info(chats, image_patch_size=self._token_side // 2)
         inputs = self.processor(
             text=self.processor.apply_chat_template(chats, tokenize=False, add_generation_prompt=True),
             images=pictures,

@@ -3,7 +3,9 @@
 import signal
 import tempfile
 import threading
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
@@ -26,6 +28,7 @@ from web_page.visits import Run, Step, Visits
 
 ROOT = Path(__file__).parent.parent
 PHOTO = ROOT / "examples" / "example1.jpg"
+WAITING = 3  # requests that may wait in the queue
 QUICK = (0, 2, 2.0, "48x64", 1)  # seed, steps, guidance, size, pictures of a garment
 
 
@@ -47,7 +50,7 @@ def server(models, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
         page = build_page(models, Visits(folder), Limits(megapixels=2, photos=2), [])
-        page.queue(max_size=20)
+        page.queue(max_size=WAITING)
         _, address, _ = page.launch(
             server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, ssr_mode=False, max_file_size=2**20
         )
@@ -283,6 +286,35 @@ def test_two_visitors_at_once_get_what_each_gets_alone(server, tmp_path):
         thread.join(60)
     assert not np.array_equal(*alone)
     assert np.array_equal(together[1], alone[0]) and np.array_equal(together[2], alone[1])
+
+
+def test_a_full_queue_turns_visitors_away_and_keeps_its_promises(server, models, tmp_path, monkeypatch):
+    working, go_on = threading.Event(), threading.Event()
+
+    def slow_caption(photo, category):
+        working.set()
+        assert go_on.wait(60)
+        return "a shirt"
+
+    monkeypatch.setattr(models, "caption", slow_caption)
+    ours, photo = client(server, tmp_path), gradio_client.handle_file(PHOTO)
+    ask = lambda: ours.submit(photo, "upper_body", api_name="/caption")
+    jobs = [ask()]
+    assert working.wait(60)
+    for waiting in range(1, WAITING + 1):
+        jobs.append(ask())
+        wait_for(lambda: httpx.get(f"{server[0]}gradio_api/queue/status").json()["queue_size"] == waiting)  # noqa: B023
+    with pytest.raises(Exception, match=r"(?i)queue is full"):
+        ask().result(timeout=60)
+    go_on.set()
+    assert [job.result(timeout=60) for job in jobs] == ["a shirt"] * (1 + WAITING)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_programs_are_told_in_one_sentence(server, tmp_path):

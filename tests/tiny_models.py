@@ -17,13 +17,13 @@ from temu_vtoff.segmentation import LABELS
 
 
 def save_tiny_qwen(folder: Path, seed: int = 0) -> Path:
-    """Writes the built-in captioner as it is before training, with Qwen2.5-VL's own bounds on pictures."""
+    """Writes the built-in captioner as it is before training, with Qwen2.5-VL's own patches and bounds on pictures."""
     prompts = [caption_prompt(category, source) for category in ATTRIBUTES for source in SOURCES]
     tokenizer = qwen_tokenizer([*prompts, "a shirt with regular fit, straight hem, round neckline, long sleeves"])
     torch.manual_seed(seed)
-    build_captioner(tokenizer).save_pretrained(folder)
+    build_captioner(tokenizer, patch_size=14, merge_size=2).save_pretrained(folder)
     processor = build_processor(tokenizer)
-    processor.image_processor = Qwen2VLImageProcessor()  # the built-in model's enlarges tiny pictures
+    processor.image_processor = Qwen2VLImageProcessor()
     processor.save_pretrained(folder)
     return folder
 

@@ -2,15 +2,26 @@
 
 import dataclasses
 
+import pytest
 import torch
+from PIL import Image
 
 from builtin_training import data, train_segmenter, train_vae
-from builtin_training.captioner import IGNORED, TaughtCaptioner, build_processor, dialogues
+from builtin_training.captioner import (
+    GRID,
+    IGNORED,
+    MERGED,
+    PICTURE_SIZE,
+    TaughtCaptioner,
+    build_captioner,
+    build_processor,
+    dialogues,
+)
 from builtin_training.encoders import PAIRS, Encoders, build_image_processor, build_tokenizers, contrastive_loss
 from builtin_training.tokenizers_from_text import qwen_tokenizer
 from builtin_training.train_captioner import open_pictures
 from builtin_training.train_encoders import shortened
-from temu_vtoff.captioning import caption_prompt
+from temu_vtoff.captioning import Captioner, caption_prompt
 
 
 def test_a_new_vae_passes_the_signal_on() -> None:
@@ -106,3 +117,15 @@ def test_dialogues_end_with_the_answer_and_the_loss_is_the_models_own(items: lis
         inputs["answers"] = answers
         ours = taught.answer_loss(inputs, taught.look(inputs))
     assert torch.allclose(own, ours, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(96, 128), (192, 256), (384, 512), (768, 1024)])
+def test_pictures_of_any_size_come_to_the_built_in_captioner_as_it_was_trained(size, monkeypatch) -> None:
+    tokenizer = qwen_tokenizer([caption_prompt("dresses"), "a slip dress"])
+    captioner = Captioner(build_captioner(tokenizer), build_processor(tokenizer))
+    seen, generate = [], captioner.model.generate
+    monkeypatch.setattr(captioner.model, "generate", lambda **inputs: seen.append(inputs) or generate(**inputs))
+    captioner(Image.new("RGB", size), "dresses", max_new_tokens=1)
+    assert seen[0]["image_grid_thw"].tolist() == [[1, GRID[0] * MERGED, GRID[1] * MERGED]]
+    taught = captioner.processor.image_processor(Image.new("RGB", PICTURE_SIZE), do_resize=False, return_tensors="pt")
+    assert taught["image_grid_thw"].tolist() == seen[0]["image_grid_thw"].tolist()
