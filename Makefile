@@ -68,7 +68,7 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 	$(RUN) -m builtin_training.train_vae $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/vae --warmup_steps 50
 	$(RUN) -m builtin_training.train_encoders $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/encoders
 	$(RUN) -m builtin_training.train_segmenter $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/segmenter --warmup_steps 50
-	$(RUN) -m builtin_training.train_captioner $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/captioner --warmup_steps 60
+	$(RUN) -m builtin_training.train_captioner $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/captioner
 	mkdir -p $(BUILTIN_RUNS)/frozen && cp -r $(BUILTIN_RUNS)/vae/vae $(BUILTIN_RUNS)/encoders/*/ $(BUILTIN_RUNS)/frozen/
 	$(RUN) train.py --stage joint --from_scratch --pretrained_model_name_or_path $(BUILTIN_RUNS)/frozen \
 		--dataset_root $(BUILTIN_RUNS)/drawn --cache_dir $(BUILTIN_RUNS)/encoded --output_dir $(BUILTIN_RUNS)/joint \

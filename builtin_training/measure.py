@@ -230,6 +230,7 @@ def main(args: argparse.Namespace) -> None:
     from torchvision.transforms.functional import to_tensor
 
     from temu_vtoff import TryOffPipeline
+    from temu_vtoff.acceleration import speed_up
     from temu_vtoff.devices import choose_device
 
     folder = writable_folder(args.output_dir)
@@ -244,7 +245,7 @@ def main(args: argparse.Namespace) -> None:
     if judge is not None:
         truths = torch.stack([to_tensor(case.product) for case in cases])
         results["found"]["patterns_right_on_true_products"] = score(truths, cases, judge)["patterns_right"]
-    pipe = TryOffPipeline.from_pretrained(args.pretrained_model_name_or_path).to(args.device)
+    pipe = speed_up(TryOffPipeline.from_pretrained(args.pretrained_model_name_or_path).to(args.device))
     pipe.set_progress_bar_config(disable=True)
     for variant in args.variants:
         made = make_products(pipe, cases, variant, args)

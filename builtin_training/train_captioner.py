@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from builtin_training.data import Item
     from temu_vtoff.captioning import Captioner
 
-LOOKING_ONLY = 0.5  # of the run
+LOOKING_ONLY = 1 / 3  # of the run
 PHOTO_SHARE = 0.7  # of the pictures; the others are product pictures
 MAX_CUT = 10  # pixels that may be cut off at each border
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    loop.add_arguments(parser, steps=7000, batch_size=24, learning_rate=1e-3, ema_decay=0.99)
+    loop.add_arguments(parser, steps=10_500, batch_size=24, learning_rate=1.5e-3, ema_decay=0.99)
     return parser.parse_args(argv)
 
 

@@ -117,20 +117,17 @@ def load_components(
         if isinstance(given.get(name), (str, Path)):
             given[name] = _load(name, resolve(given[name], "tryoff"), None, torch_dtype)
 
-    sources: dict[str, tuple[str, str | None]] = {}  # component -> where, subfolder
+    sources: dict[str, tuple[str, str | None]]  # component -> where, subfolder
+    index = _read_index(base, revision)
+    own = {*_listed(base, index)}
     if tryoff == base:
-        index = _read_index(base, revision)
-        sources = {name: (base, name) for name in {*_listed(base, index), *_REQUIRED}}
-        given = {name: index[name] for name in _CONFIG if name in index} | given
-    else:
-        sources |= {name: (base, name) for name in _BASE}
+        sources = {name: (base, name) for name in own | {*_REQUIRED}}
+    else:  # a whole pipeline as base brings its own image encoders and how they are fed
+        sources = {name: (base, name) for name in _BASE}
         sources |= {name: (tryoff, name) for name in _TRYOFF}
         sources |= {name: (where, None) for name, where in IMAGE_ENCODERS.items()}
-        if Path(base).is_dir():  # a whole pipeline as base brings its own image encoders and how they are fed
-            own = (*IMAGE_ENCODERS, "feature_extractor")
-            sources |= {name: (base, name) for name in own if (Path(base) / name).is_dir()}
-            index = _read_index(base)
-            given = {name: index[name] for name in _CONFIG if name in index} | given
+        sources |= {name: (base, name) for name in (*IMAGE_ENCODERS, "feature_extractor") if name in own}
+    given = {name: index[name] for name in _CONFIG if name in index} | given
     sources = {name: place for name, place in sources.items() if name not in given}
     _check_folders(sources)
 
