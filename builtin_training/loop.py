@@ -1,10 +1,16 @@
-"""The training loop that the parts share: batches, learning rate, moving average, checkpoints, log."""
+"""The training loop that the parts share: batches, learning rate, moving average, checkpoints, log.
+
+Networks this small gain nothing from a second thread. On a CPU several processes share out each batch instead:
+
+    OMP_NUM_THREADS=1 torchrun --nproc_per_node 2 -m builtin_training.train_captioner --data_root ... --output_dir ...
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,6 +85,8 @@ def train(
 ) -> nn.Module:
     """Trains in place with AdamW, warm-up and cosine, and returns the moving average of the weights.
 
+    Of several processes started by torchrun each takes its share of a batch; only the first one returns.
+
     Args:
         model: Everything that is trained, heads that are not kept included.
         loss: The losses of one step by name, scalars; "loss" is what to minimise. Dropout and the like may draw from
@@ -97,6 +105,7 @@ def train(
     from temu_vtoff.files import writable_folder
     from temu_vtoff.training.step_sampler import StepSampler, step_generator
 
+    rank, processes = _join_processes()
     folder = writable_folder(args.output_dir)
     device = choose_device(args.device)
     model = model.to(device)
@@ -105,12 +114,13 @@ def train(
     )
     optimizer = torch.optim.AdamW(_parameter_groups(model, args.weight_decay), lr=args.learning_rate, betas=(0.9, 0.99))
     start, seconds = _load_checkpoint(folder, args.resume, model, average, optimizer)
-    _truncate_log(folder / LOG, start)
+    if rank == 0:
+        _truncate_log(folder / LOG, start)
     began = time.monotonic() - seconds
 
     batches = StepSampler(num_items, args.batch_size, start, args.steps, args.seed)
     for number, items in enumerate(batches, start):
-        generator = step_generator(args.seed, number, 0)
+        items, generator = items[rank::processes], step_generator(args.seed, number, rank)
         torch.manual_seed(generator.initial_seed())
         for group in optimizer.param_groups:
             group["lr"] = args.learning_rate * _rate(number, args.warmup_steps, args.steps)
@@ -121,18 +131,46 @@ def train(
             raise FloatingPointError(f"The loss at step {number} is {losses['loss'].item()}; lower --learning_rate.")
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
+        if processes > 1:
+            _average_gradients(model, processes)
         torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
         optimizer.step()
         average.update_parameters(model)
 
         done = number + 1
+        if rank > 0:
+            continue
         if done % args.log_steps == 0:
             _log(folder / LOG, done, began, {name: value.item() for name, value in losses.items()})
         if done % args.validation_steps == 0 or done == args.steps:
             _log(folder / LOG, done, began, _validated(average.module, validate))
         if done % args.checkpoint_steps == 0 or done == args.steps:
             _save_checkpoint(folder, done, time.monotonic() - began, model, average, optimizer)
+    if rank > 0:
+        raise SystemExit  # its part is done
     return average.module.eval()
+
+
+def _join_processes() -> tuple[int, int]:
+    """This process's rank and how many there are, as torchrun tells them in the environment."""
+    from torch import distributed
+
+    if "WORLD_SIZE" not in os.environ:
+        return 0, 1
+    distributed.init_process_group("gloo")
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def _average_gradients(model: nn.Module, processes: int) -> None:
+    """Over the processes; what one of them had no use for counts as zero there."""
+    import torch
+
+    trained = [p for p in model.parameters() if p.requires_grad]
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    torch.distributed.all_reduce(flat)
+    for parameter, part in zip(trained, (flat / processes).split([p.numel() for p in trained]), strict=True):
+        parameter.grad = part.view_as(parameter)
 
 
 def _validated(model: nn.Module, validate: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:

@@ -1,6 +1,9 @@
 """The training loop: exact resume, moving average, and what it refuses."""
 
 import json
+import os
+import subprocess
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -9,6 +12,8 @@ import torch
 from torch import nn
 
 from builtin_training import loop
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def arguments(folder: Path, *flags: str) -> Namespace:
@@ -47,6 +52,37 @@ def test_an_interrupted_run_repeats_the_uninterrupted_one(tmp_path: Path) -> Non
     resumed = train(arguments(tmp_path / "cut", "--resume"))
     assert log(tmp_path / "cut") == log(tmp_path / "whole")
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
+def test_processes_share_out_each_batch_and_learn_what_one_learns(tmp_path: Path) -> None:
+    flags = ["--steps", "30", "--mixed_precision", "no"]
+    alone = train_without_chance(arguments(tmp_path / "one", *flags))
+    code = "import sys; sys.path.insert(0, 'tests/builtin_training'); import test_loop as t; from pathlib import Path; "
+    code += f"t.train_without_chance(t.arguments(Path({str(tmp_path / 'two')!r}), *{flags}))"
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    answer = subprocess.run(launch, cwd=ROOT, env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"})
+    assert answer.returncode == 0
+    together = torch.load(tmp_path / "two" / loop.CHECKPOINT, weights_only=True)
+    assert together["step"] == 30
+    weights = together["average"]["module.weight"]
+    assert torch.allclose(weights, alone.weight, atol=1e-5) and not torch.allclose(weights, torch.zeros(1, 3), atol=0.1)
+    steps = [row["step"] for row in log(tmp_path / "two")]
+    assert steps == [row["step"] for row in log(tmp_path / "one")]  # one process writes the log
+
+
+def train_without_chance(args: Namespace) -> nn.Module:
+    """Fits a line to 20 points; nothing is drawn at random but the order of the points."""
+    torch.manual_seed(7)
+    model, points = nn.Linear(3, 1), torch.randn(20, 3)
+
+    def loss(model: nn.Module, step: loop.Step) -> dict[str, torch.Tensor]:
+        x = points[step.items]
+        return {"loss": (model(x) - x.sum(dim=1, keepdim=True)).square().mean()}
+
+    return loop.train(model, loss, lambda model: {}, len(points), args)
 
 
 def test_it_learns_and_returns_the_moving_average(tmp_path: Path) -> None:
