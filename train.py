@@ -58,8 +58,6 @@ def load_pipeline(args: argparse.Namespace, accelerator: Accelerator) -> TryOffP
 
     if args.from_scratch and args.lora_rank is not None:
         raise ValueError("--lora_rank adapts trained weights: it can't go with --from_scratch.")
-    if args.regress_weight and args.stage != "joint":
-        raise ValueError(f"--regress_weight teaches both transformers at once: it can't go with --stage {args.stage}.")
     base, extractor_class = args.pretrained_model_name_or_path, FeatureExtractor
     if args.stage == "extractor":
         extractor_class = PersonDenoiser
@@ -99,7 +97,6 @@ def make_objective(args: argparse.Namespace, pipeline: TryOffPipeline) -> tuple[
     import torch
 
     from temu_vtoff.aligner import PUBLISHED_HIDDEN, Aligner, PatchTokens
-    from temu_vtoff.training.garment_regressor import GarmentRegressor
     from temu_vtoff.training.objectives import ExtractorObjective, FlowSettings, GeneratorObjective
 
     flow = FlowSettings(
@@ -120,17 +117,12 @@ def make_objective(args: argparse.Namespace, pipeline: TryOffPipeline) -> tuple[
             transformer.enable_gradient_checkpointing()
     if args.stage == "extractor":
         return ExtractorObjective(extractor, flow), None
-    vit = aligner = regressor = None
-    if args.align_weight:
-        vit = PatchTokens.from_pretrained(args.align_model, args.align_size)
-        hidden = PUBLISHED_HIDDEN if generator.inner_dim > 1000 else 2 * generator.inner_dim
-        aligner = Aligner(generator, args.align_block, vit.side, vit.width, hidden)
-    if args.regress_weight:
-        width, height = pipeline.working_size.choose(args.width, args.height)
-        latent_size = (height // pipeline.vae_scale_factor, width // pipeline.vae_scale_factor)
-        regressor = GarmentRegressor(extractor, latent_size, generator.config.out_channels)
-    weights = {"align_weight": args.align_weight, "regress_weight": args.regress_weight}
-    return GeneratorObjective(extractor, generator, flow, aligner=aligner, regressor=regressor, **weights), vit
+    if args.align_weight == 0:
+        return GeneratorObjective(extractor, generator, flow), None
+    vit = PatchTokens.from_pretrained(args.align_model, args.align_size)
+    hidden = PUBLISHED_HIDDEN if generator.inner_dim > 1000 else 2 * generator.inner_dim
+    aligner = Aligner(generator, args.align_block, vit.side, vit.width, hidden)
+    return GeneratorObjective(extractor, generator, flow, aligner, args.align_weight), vit
 
 
 def load_data(

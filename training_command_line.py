@@ -34,14 +34,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--align_size", type=int, help="side of its input in pixels; its own by default (published: 448)")
     add("--align_block", type=int, default=8, help="block of the generator that is aligned, counted from 1")
 
-    add(
-        "--regress_weight",
-        type=float,
-        default=0.0,
-        help="weight of a regression of the garment from the extractor's tokens, which teaches an extractor without "
-        "trained weights to see outlines; stage joint only; 0 is off",
-    )
-
     add = parser.add_argument_group("data").add_argument
     add("--dataset_name", choices=("dresscode", "vitonhd"), default="dresscode", help="layout of the data set")
     add("--dataset_root", required=True, help="its folder")

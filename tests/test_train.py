@@ -111,16 +111,6 @@ def test_joint_training_writes_what_inference_opens(arguments, base, data, tmp_p
     assert list(folder.rglob("events.out.tfevents.*"))
 
 
-def test_the_regression_is_logged_and_left_out_of_what_is_exported(arguments, base, tmp_path):
-    assert run(arguments("--regress_weight 0.5")) == 0
-    assert {"loss", "flow", "regress"} <= set(rows(tmp_path / "run")[0])
-    TryOffPipeline.from_pretrained(base, tmp_path / "run")
-    run(arguments("--regress_weight 0.5 --max_train_steps 10 --resume_from_checkpoint latest"))
-    assert [row["step"] for row in rows(tmp_path / "run") if "loss" in row] == list(range(1, 11))
-    with pytest.raises(ValueError, match="--stage generator"):
-        run(arguments("--regress_weight 0.5", stage="generator"))
-
-
 def test_an_encoded_cache_and_encoding_on_the_fly_train_alike(arguments, data, tmp_path):
     captions = f"--caption_file {data / 'captions.json'}"
     run(arguments(captions))

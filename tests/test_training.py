@@ -14,7 +14,6 @@ from temu_vtoff.training.condition_dropout import ConditionDropout
 from temu_vtoff.training.encoding import EncodedBatch
 from temu_vtoff.training.export import Exporter, export_model
 from temu_vtoff.training.flow_matching import flow_matching_loss, interpolate, sample_times
-from temu_vtoff.training.garment_regressor import GarmentRegressor
 from temu_vtoff.training.initialization import (
     TransformerShape,
     add_lora,
@@ -180,44 +179,6 @@ def test_stage_one_trains_the_whole_denoiser():
     denoiser = make_extractor(PersonDenoiser)
     ExtractorObjective(denoiser, FlowSettings())(make_batch(), step_generator(0))["loss"].backward()
     assert gradients(denoiser) == {True}
-
-
-def test_the_regression_of_the_garment_teaches_the_extractor_and_leaves_its_outputs_alone():
-    extractor, generator = make_extractor(), make_generator()
-    person = torch.randn(2, 2 * C + 1, H, W, generator=step_generator(3))
-    before = extractor(person, torch.zeros(2, P)).keys
-    regressor = GarmentRegressor(extractor, (H, W), C)
-    objective = GeneratorObjective(extractor, generator, FlowSettings(), regressor=regressor, regress_weight=0.5)
-    losses = objective(make_batch(), step_generator(0))
-    assert losses["loss"].item() == pytest.approx((losses["flow"] + 0.5 * losses["regress"]).item())
-    losses["regress"].backward()
-    last = extractor.transformer_blocks[-1]
-    assert gradients(extractor) == {True, False} and gradients(last) == {False}  # it reads what the last block gets
-    assert gradients(generator) == {False}
-    after = extractor(person, torch.zeros(2, P)).keys
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-
-
-@pytest.mark.parametrize("garment_follows_person", [True, False])
-def test_the_regressor_can_only_tell_what_the_person_shows(garment_follows_person):
-    extractor = make_extractor()
-    regressor = GarmentRegressor(extractor, (H, W), C)
-    parameters = [*extractor.parameters(), *regressor.parameters()]
-    optimizer = make_optimizer(parameters, learning_rate=3e-3, weight_decay=0.0)
-    g, losses = step_generator(4), []
-    for _ in range(150):
-        sides = torch.randint(2, (16, 1, 1, 1), generator=g).float()
-        person = sides * torch.ones(16, 2 * C + 1, H, W) + 0.1 * torch.randn(16, 2 * C + 1, H, W, generator=g)
-        if not garment_follows_person:
-            sides = torch.randint(2, (16, 1, 1, 1), generator=g).float()
-        extractor(person, torch.zeros(16, P))
-        loss = regressor.loss(sides.expand(16, C, H, W))
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
-    late = sum(losses[-20:]) / 20
-    assert late < 0.05 if garment_follows_person else late > 0.2
 
 
 @pytest.mark.parametrize("stage", ["extractor", "joint"])
