@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 HELD_OUT_SEEDS = 10**15  # training data sets draw below 2^20 x (their seed + 1), their test splits from 2^62
 VARIANTS = ("full", "true_mask_caption", "no_caption", "other_photo", "no_reference", "no_fine_mask", "cut_out")
 PEOPLE_SHOWN = 12
+SCORED_AT_ONCE = 32  # people: SSIM's windows of 900 at once take 20 GB
 
 
 @dataclass
@@ -189,9 +190,16 @@ def score(made: "torch.Tensor", cases: list[Case], judge: "PatternClassifier | N
     from temu_vtoff.metrics.silhouette import silhouette_iou
     from temu_vtoff.metrics.ssim import ssim
 
-    truths = torch.stack([to_tensor(case.product) for case in cases])
-    outlines = torch.stack([to_tensor(case.silhouette)[0] > 0.5 for case in cases])
-    ious, colors, ssims = silhouette_iou(made, outlines), color_error(made, truths), ssim(made, truths)
+    ious, colors, ssims, seen = [], [], [], []
+    for batch in batches(list(range(len(cases))), SCORED_AT_ONCE):
+        ours, some = made[batch], [cases[i] for i in batch]
+        truths = torch.stack([to_tensor(case.product) for case in some])
+        outlines = torch.stack([to_tensor(case.silhouette)[0] > 0.5 for case in some])
+        ious.append(silhouette_iou(ours, outlines))
+        colors.append(color_error(ours, truths))
+        ssims.append(ssim(ours, truths))
+        seen += judge.patterns(ours) if judge is not None else []
+    ious, colors, ssims = torch.cat(ious), torch.cat(colors), torch.cat(ssims)
     plain = torch.tensor([case.pattern == "plain" for case in cases])
     scores = {
         "silhouette_iou": ious.mean(),
@@ -200,7 +208,6 @@ def score(made: "torch.Tensor", cases: list[Case], judge: "PatternClassifier | N
         "ssim": ssims.mean(),
     }
     if judge is not None:
-        seen = judge.patterns(made)
         scores["patterns_right"] = float(np.mean([p == case.pattern for p, case in zip(seen, cases, strict=True)]))
     for category in CATEGORIES:
         of_it = torch.tensor([case.category == category for case in cases])
