@@ -113,7 +113,9 @@ def test_flags_of_commands_exist():
 def test_flags_named_in_the_text_exist():
     scripts = [path.name for path in ROOT.glob("*.py") if "def parse_args" in path.read_text(encoding="utf-8")]
     targets = [(script,) for script in [*scripts, "precompute_utils/captioning_qwen.py"]]
-    targets += [("-m", module) for module in ("builtin_training.measure", "drawn_people")]
+    targets += [
+        ("-m", module) for module in ("builtin_training.measure", "drawn_people", "benchmarks.bench_generation")
+    ]
     everything = "".join(help_text(*target) for target in targets)
     text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
     flags = set(re.findall(r"(--[a-z_]+)", text))
