@@ -35,7 +35,7 @@ VISION_HEADS = 2
 PATCH = 12  # pixels
 MERGED = 4  # patches along each side of the block that becomes one visual token
 GRID = (5, 4)  # rows and columns of visual tokens of a 192x256 picture
-PICTURE_SIZE = (192, 240)  # width and height in pixels that the grid covers
+PICTURE_SIZE = tuple(PATCH * MERGED * side for side in reversed(GRID))  # width and height in pixels that it covers
 # Bounds within which Qwen's resizing gives pictures of that aspect this very grid, from 96x128 pixels up.
 PIXELS = {"shortest_edge": 43_000, "longest_edge": 50_000}
 IGNORED = -100  # in place of tokens that are no part of the answer

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from temu_vtoff.runs.sharing import Share
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
@@ -85,7 +86,7 @@ def train(
 ) -> nn.Module:
     """Trains in place with AdamW, warm-up and cosine, and returns the moving average of the weights.
 
-    Of several processes started by torchrun each takes its share of a batch; only the first one returns.
+    Of several processes, started by torchrun, each takes its share of a batch; only the first one returns.
 
     Args:
         model: Everything that is trained, heads that are not kept included.
@@ -99,13 +100,29 @@ def train(
         FileExistsError: `args.output_dir` holds a checkpoint and `args.resume` is false.
         FloatingPointError: The loss is not finite.
     """
+    from temu_vtoff.runs.sharing import Share
+
+    with Share.join() as share:
+        average = _train(model, loss, validate, num_items, args, share)
+    if not share.is_first:
+        raise SystemExit  # its part is done
+    return average
+
+
+def _train(
+    model: nn.Module,
+    loss: Callable[[nn.Module, Step], dict[str, torch.Tensor]],
+    validate: Callable[[nn.Module], dict[str, float]],
+    num_items: int,
+    args: argparse.Namespace,
+    share: Share,
+) -> nn.Module:
     import torch
 
     from temu_vtoff.devices import choose_device
     from temu_vtoff.files import writable_folder
     from temu_vtoff.training.step_sampler import StepSampler, step_generator
 
-    rank, processes = _join_processes()
     folder = writable_folder(args.output_dir)
     device = choose_device(args.device)
     model = model.to(device)
@@ -114,13 +131,13 @@ def train(
     )
     optimizer = torch.optim.AdamW(_parameter_groups(model, args.weight_decay), lr=args.learning_rate, betas=(0.9, 0.99))
     start, seconds = _load_checkpoint(folder, args.resume, model, average, optimizer)
-    if rank == 0:
+    if share.is_first:
         _truncate_log(folder / LOG, start)
     began = time.monotonic() - seconds
 
     batches = StepSampler(num_items, args.batch_size, start, args.steps, args.seed)
     for number, items in enumerate(batches, start):
-        items, generator = items[rank::processes], step_generator(args.seed, number, rank)
+        items, generator = share.of(items), step_generator(args.seed, number, share.index)
         torch.manual_seed(generator.initial_seed())
         for group in optimizer.param_groups:
             group["lr"] = args.learning_rate * _rate(number, args.warmup_steps, args.steps)
@@ -131,14 +148,14 @@ def train(
             raise FloatingPointError(f"The loss at step {number} is {losses['loss'].item()}; lower --learning_rate.")
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        if processes > 1:
-            _average_gradients(model, processes)
+        if share.count > 1:
+            _average_gradients(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
         optimizer.step()
         average.update_parameters(model)
 
         done = number + 1
-        if rank > 0:
+        if not share.is_first:
             continue
         if done % args.log_steps == 0:
             _log(folder / LOG, done, began, {name: value.item() for name, value in losses.items()})
@@ -146,30 +163,18 @@ def train(
             _log(folder / LOG, done, began, _validated(average.module, validate))
         if done % args.checkpoint_steps == 0 or done == args.steps:
             _save_checkpoint(folder, done, time.monotonic() - began, model, average, optimizer)
-    if rank > 0:
-        raise SystemExit  # its part is done
     return average.module.eval()
 
 
-def _join_processes() -> tuple[int, int]:
-    """This process's rank and how many there are, as torchrun tells them in the environment."""
-    from torch import distributed
-
-    if "WORLD_SIZE" not in os.environ:
-        return 0, 1
-    distributed.init_process_group("gloo")
-    return distributed.get_rank(), distributed.get_world_size()
-
-
-def _average_gradients(model: nn.Module, processes: int) -> None:
+def _average_gradients(model: nn.Module) -> None:
     """Over the processes; what one of them had no use for counts as zero there."""
     import torch
+    from accelerate.utils import reduce
 
     trained = [p for p in model.parameters() if p.requires_grad]
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    torch.distributed.all_reduce(flat)
-    for parameter, part in zip(trained, (flat / processes).split([p.numel() for p in trained]), strict=True):
+    mean = reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduction="mean")
+    for parameter, part in zip(trained, mean.split([p.numel() for p in trained]), strict=True):
         parameter.grad = part.view_as(parameter)
 
 

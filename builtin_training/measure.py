@@ -190,7 +190,7 @@ def score(made: "torch.Tensor", cases: list[Case], judge: "PatternClassifier | N
     from temu_vtoff.metrics.silhouette import silhouette_iou
     from temu_vtoff.metrics.ssim import ssim
 
-    ious, colors, ssims, seen = [], [], [], []
+    ious, colors, ssims = [], [], []
     for batch in batches(list(range(len(cases))), SCORED_AT_ONCE):
         ours, some = made[batch], [cases[i] for i in batch]
         truths = torch.stack([to_tensor(case.product) for case in some])
@@ -198,7 +198,6 @@ def score(made: "torch.Tensor", cases: list[Case], judge: "PatternClassifier | N
         ious.append(silhouette_iou(ours, outlines))
         colors.append(color_error(ours, truths))
         ssims.append(ssim(ours, truths))
-        seen += judge.patterns(ours) if judge is not None else []
     ious, colors, ssims = torch.cat(ious), torch.cat(colors), torch.cat(ssims)
     plain = torch.tensor([case.pattern == "plain" for case in cases])
     scores = {
@@ -208,11 +207,16 @@ def score(made: "torch.Tensor", cases: list[Case], judge: "PatternClassifier | N
         "ssim": ssims.mean(),
     }
     if judge is not None:
-        scores["patterns_right"] = float(np.mean([p == case.pattern for p, case in zip(seen, cases, strict=True)]))
+        scores["patterns_right"] = patterns_right(made, cases, judge)
     for category in CATEGORIES:
         of_it = torch.tensor([case.category == category for case in cases])
         scores |= {f"silhouette_iou_{category}": ious[of_it].mean(), f"color_error_{category}": colors[of_it].mean()}
     return {name: round(float(value), 4) for name, value in scores.items()}
+
+
+def patterns_right(pictures: "torch.Tensor", cases: list[Case], judge: "PatternClassifier") -> float:
+    """On how many product pictures the judge sees the case's pattern, as a share."""
+    return float(np.mean([seen == case.pattern for seen, case in zip(judge.patterns(pictures), cases, strict=True)]))
 
 
 def batches(items: list, size: int) -> Iterator[list]:
@@ -251,7 +255,7 @@ def main(args: argparse.Namespace) -> None:
     results = {"found": segment_and_caption(cases, args)}
     if judge is not None:
         truths = torch.stack([to_tensor(case.product) for case in cases])
-        results["found"]["patterns_right_on_true_products"] = score(truths, cases, judge)["patterns_right"]
+        results["found"]["patterns_right_on_true_products"] = round(patterns_right(truths, cases, judge), 4)
     pipe = speed_up(TryOffPipeline.from_pretrained(args.pretrained_model_name_or_path).to(args.device))
     pipe.set_progress_bar_config(disable=True)
     for variant in args.variants:
