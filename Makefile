@@ -64,7 +64,7 @@ BUILTIN_RUNS := runs
 BUILTIN_DATA := --data_root $(BUILTIN_RUNS)/drawn --resume
 
 builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; interrupted, it goes on where it was
-	$(RUN) -m drawn_people --layout dresscode --train 3000 --test 100 --seed 1 --output $(BUILTIN_RUNS)/drawn
+	$(RUN) -m drawn_people --layout dresscode --train 10000 --test 100 --seed 31 --output $(BUILTIN_RUNS)/drawn
 	$(RUN) -m builtin_training.train_vae $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/vae --warmup_steps 50
 	$(RUN) -m builtin_training.train_encoders $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/encoders
 	$(RUN) -m builtin_training.train_segmenter $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/segmenter --warmup_steps 50

@@ -23,7 +23,7 @@ from transformers import (
 
 from builtin_training import data, loop
 from builtin_training.data import Item
-from builtin_training.heads import AttributeHeads, LabelHead
+from builtin_training.heads import AttributeHeads, LabelHead, MeasureHeads
 from temu_vtoff.captioning import caption_prompt
 
 WIDTH = 128  # of the language model, and of the visual tokens that it is given
@@ -52,16 +52,18 @@ CHAT_TEMPLATE = (
 
 
 class TaughtCaptioner(nn.Module):
-    """The captioner and the heads of its vision tower: what lies where (label maps) and the garment's attributes.
+    """The captioner and the heads of its vision tower: what lies where (label maps), the garment's attributes, and the
+    measures behind them.
 
-    Attributes are read off the tokens twice. From all of them by their places, as a convolutional network would: only
-    so does the tower learn to measure in a few hundred steps. And by attention, as the language model will have to.
+    Attributes and measures are read off the tokens twice. From all of them by their places, as a convolutional network
+    would: only so does the tower learn to measure in a few hundred steps. And by attention, as the language model will
+    have to.
     """
 
-    def __init__(self, tokenizer: Qwen2Tokenizer) -> None:
+    def __init__(self, tokenizer: Qwen2Tokenizer, items: Sequence[Item]) -> None:
         super().__init__()
         self.captioner = build_captioner(tokenizer)
-        self.labels = LabelHead(WIDTH, GRID, cells=8)
+        self.labels = LabelHead(WIDTH, GRID, cells=16)  # of 3x3 pixels
         self.by_place = nn.Sequential(
             nn.LayerNorm(WIDTH),
             nn.Linear(WIDTH, WIDTH // 4),
@@ -70,9 +72,11 @@ class TaughtCaptioner(nn.Module):
             nn.SiLU(),
         )
         self.attributes_by_place = AttributeHeads(2 * WIDTH)
+        self.measures_by_place = MeasureHeads(2 * WIDTH, items)
         self.questions = nn.Embedding(len(data.CATEGORIES), WIDTH)
         self.attention = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
         self.attributes = AttributeHeads(WIDTH)
+        self.measures = MeasureHeads(WIDTH, items)
 
     def look(self, inputs: BatchFeature) -> torch.Tensor:
         """(B, N, D): the vision tower's tokens, row by row."""
@@ -85,11 +89,14 @@ class TaughtCaptioner(nn.Module):
         query = self.questions(torch.tensor(questions, device=tokens.device))[:, None]  # (B, 1, D)
         return self.attention(query, tokens, tokens, need_weights=False)[0][:, 0]
 
-    def attribute_losses(self, tokens: torch.Tensor, items: Sequence[Item]) -> dict[str, torch.Tensor]:
-        """Cross entropies of the attributes in tokens (B, N, D), read off by place and by attention."""
+    def garment_losses(self, tokens: torch.Tensor, items: Sequence[Item]) -> dict[str, torch.Tensor]:
+        """Errors of attributes and measures in tokens (B, N, D), read off by place and by attention."""
+        by_place, found = self.by_place(tokens), self.find_attributes(tokens, items)
         return {
-            "attributes_by_place": self.attributes_by_place.loss(self.by_place(tokens), items),
-            "attributes": self.attributes.loss(self.find_attributes(tokens, items), items),
+            "attributes_by_place": self.attributes_by_place.loss(by_place, items),
+            "attributes": self.attributes.loss(found, items),
+            "measures_by_place": self.measures_by_place.loss(by_place, items),
+            "measures": self.measures.loss(found, items),
         }
 
     def answer_loss(self, inputs: BatchFeature, tokens: torch.Tensor) -> torch.Tensor:

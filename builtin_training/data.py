@@ -34,6 +34,7 @@ class Item:
     label_map: Path
     caption: str
     attributes: dict[str, str]
+    measures: dict[str, float]
     pattern: str
 
     def open_photo(self) -> Image.Image:
@@ -81,6 +82,7 @@ def read_items(root: Path, split: str, count: int | None = None) -> list[Item]:
                     label_map=folder / "label_maps" / f"{name}_4.png",
                     caption=facts["caption"],
                     attributes=facts["attributes"],
+                    measures=facts["measures"],
                     pattern=facts["pattern"],
                 )
             )

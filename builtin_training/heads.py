@@ -1,4 +1,4 @@
-"""Linear classifiers that teach an encoder what it should see; thrown away after training.
+"""Linear heads that teach an encoder what it should see; thrown away after training.
 
 Letters: B items, N patches, D width of the embeddings, H W picture size.
 """
@@ -49,6 +49,39 @@ class AttributeHeads(nn.Module):
                     truth = [words.index(items[row].attributes[name]) for row in rows]
                     answers.append((head(embeddings[rows]), torch.tensor(truth, device=embeddings.device)))
         return answers
+
+
+class MeasureHeads(nn.Module):
+    """Tells the numbers that an attribute's words are bins of: a lesson in every item, also far from the bins' edges.
+
+    Args:
+        items: Their mean and deviation make each measure's unit.
+    """
+
+    def __init__(self, width: int, items: Sequence[Item]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict()
+        for category in VOCABULARY:
+            known = _measures([item for item in items if item.category == category])
+            self.heads[category] = nn.Linear(width, known.shape[1])
+            self.register_buffer(f"{category}_mean", known.mean(dim=0))
+            self.register_buffer(f"{category}_deviation", known.std(dim=0).clamp(min=1e-6))
+
+    def loss(self, embeddings: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
+        """Mean smooth L1 error over all measures of the items (B, D), in deviations."""
+        losses = []
+        for category, head in self.heads.items():
+            rows = [row for row, item in enumerate(items) if item.category == category]
+            if rows:
+                mean, deviation = self.get_buffer(f"{category}_mean"), self.get_buffer(f"{category}_deviation")
+                truth = (_measures([items[row] for row in rows]).to(mean.device) - mean) / deviation
+                losses.append(F.smooth_l1_loss(head(embeddings[rows]).float(), truth, reduction="none").flatten())
+        return torch.cat(losses).mean()
+
+
+def _measures(items: Sequence[Item]) -> torch.Tensor:
+    """(B, measures) of items of one category."""
+    return torch.tensor([list(item.measures.values()) for item in items])
 
 
 class LabelHead(nn.Module):

@@ -31,7 +31,7 @@ class Bottom:
         waves = (float(rng.uniform(3.4, 6.2)), float(rng.uniform(0, 6.28)))
         if not cut.skirt:  # only its waistband and its coordinates are used
             heights, half = profile([(40, self.waist), (cut.rise, self.waist), (HIPS, self.hips), (100, self.hips)], 96)
-            return Tube(body, heights, half, torso_folds(rng, self.hips, cut.rise, 84, 0.5))
+            return Tube(body, heights, half, torso_folds(rng, self.hips, cut.rise, 84, 0.1 + cut.ease))
         hips = self.hips + cut.hem_width * 8 * (cut.hem_width > 0)
         low = max(cut.length, 92)
         hem = hips + cut.hem_width * (low - HIPS)
@@ -76,7 +76,7 @@ class Bottom:
         bare = np.interp(limb.along, full.along, self._bare(full, body.leg(side)))
         limb.half_width = np.maximum(limb.half_width, np.where(limb.along > total[3], bare + 0.5, 0))
         bend = total[4]
-        folds = limb_folds(rng, float(limb.half_width.mean()), limb.length, bend, 0.3 + 0.6 * cut.ease)
+        folds = limb_folds(rng, float(limb.half_width.mean()), limb.length, bend, 0.1 + cut.ease)
         extra = [
             (out * -6, total[3] - 4, out * 8, total[3] + rng.uniform(4, 14), 1.8, 0.5 * rng.choice([-1, 1]))
             for _ in range(2)

@@ -69,6 +69,10 @@ class TopCut:
             "Cloth Length": length,
         }
 
+    def measures(self) -> dict[str, float]:
+        names = ("ease", "taper", "waist_at", "length", "flare", "sleeve", "neck_width", "neck_depth")
+        return {name: getattr(self, name) for name in names}
+
 
 @dataclass
 class BottomCut:
@@ -98,6 +102,9 @@ class BottomCut:
             "Fit": bin_word("fit", self.ease, ("slim", "regular", "loose")),
             "Cloth Length": bin_word("leg length", self.length, ("thigh", "knee", "calf", "ankle")),
         }
+
+    def measures(self) -> dict[str, float]:
+        return {name: getattr(self, name) for name in ("ease", "rise", "length", "hem_width")}
 
 
 def between(

@@ -27,12 +27,14 @@ class DrawnGarment:
         product: RGB, front view, flat, on pure white, centred.
         silhouette: L, 0 or 255, of the product picture.
         attributes: Words per key of `attributes.VOCABULARY[category]`.
+        measures: The cut's numbers that most of the words are bins of (`cuts.TopCut`, `cuts.BottomCut`).
         pattern: One of PATTERNS. color: Ground colour, RGB in [0, 255].
     """
 
     product: Image.Image
     silhouette: Image.Image
     attributes: dict[str, str]
+    measures: dict[str, float]
     pattern: str
     color: tuple[int, int, int]
 

@@ -206,6 +206,7 @@ def _once(
         "size": list(size),
         "caption": garment.caption,
         "attributes": garment.attributes,
+        "measures": {name: round(value, 4) for name, value in garment.measures.items()},
         "pattern": garment.pattern,
         "color": list(garment.color),
     }

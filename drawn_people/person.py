@@ -103,7 +103,8 @@ def draw_person(seed: int, category: str | None = None, width: int = 192, height
     for name, design in designs.items():
         product, silhouette = draw_product(design, body, width, height)
         color = tuple(round(float(c)) for c in design.texture.colors[0])
-        garments[name] = DrawnGarment(product, silhouette, design.cut.attributes(), design.texture.pattern, color)
+        cut, pattern = design.cut, design.texture.pattern
+        garments[name] = DrawnGarment(product, silhouette, cut.attributes(), cut.measures(), pattern, color)
     keypoints = (body.keypoints() * zoom + offset) * scale
     outside = (keypoints < 0).any(1) | (keypoints >= (width, height)).any(1)
     keypoints[outside] = np.nan

@@ -57,10 +57,10 @@ class Top:
             half = half * (1 - (0.03 + 0.08 * cut.ease) * np.clip((heights - cut.length + 7) / 4, 0, 1))
         if cut.dress and cut.flare > 0.12:
             folds = hanging_folds(rng, float(half.max()), cut.waist_at + 2, cut.length, 0.9)
-            more = torso_folds(rng, self.chest, 10, cut.waist_at + 6, 0.7)
+            more = torso_folds(rng, self.chest, 10, cut.waist_at + 6, 0.2 + cut.ease)
             folds = Folds(np.concatenate([folds.lines, more.lines]))
         else:
-            folds = torso_folds(rng, self.chest, 12, cut.length, 0.4 + 0.8 * cut.ease)
+            folds = torso_folds(rng, self.chest, 12, cut.length, 0.1 + 1.3 * cut.ease)
         waves = (float(rng.uniform(3.4, 6.2)), float(rng.uniform(0, 6.28)))
         drape = cut.skirt_folds if cut.dress else float(np.clip(cut.flare * 1.5 - 0.2, 0, 0.6))
         return Tube(body, heights, half, folds, drape, cut.waist_at + 2, waves)
@@ -82,7 +82,11 @@ class Top:
             np.interp(limb.along, full.along, body.arm(side).half_width) + 0.5,
         )
         folds = limb_folds(
-            rng, float(limb.half_width.mean()), limb.length, 0.52 * full.length, 0.5 + 0.5 * cut.sleeve_ease
+            rng,
+            float(limb.half_width.mean()),
+            limb.length,
+            0.52 * full.length,
+            0.2 + 0.4 * cut.sleeve_ease + 0.5 * cut.ease,
         )
         return Sleeve(body, limb, folds, shift=((-1, 1)[side] * body.shoulder * 0.9, 6.0))
 

@@ -18,6 +18,7 @@ from builtin_training.captioner import (
     dialogues,
 )
 from builtin_training.encoders import PAIRS, Encoders, build_image_processor, build_tokenizers, contrastive_loss
+from builtin_training.heads import MeasureHeads
 from builtin_training.tokenizers_from_text import qwen_tokenizer
 from builtin_training.train_captioner import open_pictures
 from builtin_training.train_encoders import shortened
@@ -96,6 +97,24 @@ def test_every_encoder_gets_gradients(items: list[data.Item]) -> None:
     assert len(PAIRS) == 2
 
 
+def test_measures_are_learned_in_units_of_their_spread(items: list[data.Item]) -> None:
+    torch.manual_seed(0)
+    heads, embeddings = MeasureHeads(16, items), torch.randn(len(items), 16)
+    optimizer = torch.optim.AdamW(heads.parameters(), lr=0.05)
+    first = heads.loss(embeddings, items)
+    assert 0.2 < first < 1.5  # of one deviation, whether a measure is a fraction or a length
+    for _ in range(200):
+        optimizer.zero_grad()
+        heads.loss(embeddings, items).backward()
+        optimizer.step()
+    learned = heads.loss(embeddings, items)
+    assert learned < 0.05 * first
+    longer = [
+        dataclasses.replace(item, measures=item.measures | {"length": item.measures["length"] + 9}) for item in items
+    ]
+    assert heads.loss(embeddings, longer) > 5 * learned
+
+
 def test_dialogues_end_with_the_answer_and_the_loss_is_the_models_own(items: list[data.Item]) -> None:
     some, worn = [items[0], items[4], items[8]], [True, False, True]
     prompts = [caption_prompt(category) for category in data.CATEGORIES]
@@ -108,7 +127,7 @@ def test_dialogues_end_with_the_answer_and_the_loss_is_the_models_own(items: lis
         assert torch.equal(ids[-len(answer) :], answer)
         assert processor.tokenizer.decode(answer) == f"{item.caption}<|im_end|>"
 
-    taught = TaughtCaptioner(processor.tokenizer).eval()
+    taught = TaughtCaptioner(processor.tokenizer, items).eval()
     answers = inputs.pop("answers")
     labels = torch.full_like(inputs["input_ids"], IGNORED)
     labels[:, -answers.shape[1] :] = answers

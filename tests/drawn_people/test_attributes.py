@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from drawn_people import CATEGORIES, draw_person
-from drawn_people.attributes import VOCABULARY, attributes_from_caption, caption_from_attributes
+from drawn_people.attributes import EDGES, VOCABULARY, attributes_from_caption, bin_word, caption_from_attributes
 
 
 def test_caption_has_the_agreed_form() -> None:
@@ -46,3 +46,14 @@ def test_drawn_captions_keep_to_the_vocabulary(category: str) -> None:
         assert list(garment.attributes) == list(VOCABULARY[category])
         assert all(value in VOCABULARY[category][key] for key, value in garment.attributes.items())
         assert attributes_from_caption(garment.caption) == garment.attributes
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_words_are_bins_of_the_measures(category: str) -> None:
+    for seed in range(8):
+        garment = draw_person(seed, category, 96, 128).garments[category]
+        assert bin_word("fit", garment.measures["ease"], VOCABULARY[category]["Fit"]) == garment.attributes["Fit"]
+        assert min(abs(garment.measures["ease"] - edge) for edge in EDGES["fit"]) >= 0.1
+        lengths = VOCABULARY[category]["Cloth Length"]
+        measure = "top length" if category == "upper_body" else "leg length"
+        assert bin_word(measure, garment.measures["length"], lengths) == garment.attributes["Cloth Length"]
