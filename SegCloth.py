@@ -118,7 +118,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     started = time.time()
-    command_line.quiet_libraries()
+    command_line.quiet_libraries("transformers")
     dataset_command_line.show_warnings()
     if args.dataset_name is not None and (args.dataset_root is None or args.clothes or args.overwrite):
         raise ValueError("A dataset needs --dataset_root, and takes no --clothes and no --overwrite.")

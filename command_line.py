@@ -4,6 +4,7 @@ import argparse
 import errno
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
@@ -172,15 +173,16 @@ def positive(text: str) -> int:
     return number
 
 
-def quiet_libraries() -> None:
-    """Leaves the screen to the script: no warnings and loading bars of diffusers and transformers."""
-    import diffusers
-    import transformers
+def quiet_libraries(*names: str) -> None:
+    """Leaves the screen to the script: no warnings and loading bars of the libraries named, which are imported.
 
-    diffusers.utils.logging.set_verbosity_error()
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    Args:
+        names: Of "diffusers" and "transformers"; both when left out.
+    """
+    for name in names or ("diffusers", "transformers"):
+        logging = import_module(f"{name}.utils.logging")
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
 
 
 def say(message: str) -> None:

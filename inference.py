@@ -66,20 +66,24 @@ class TryOff:
     """The three stages over some photos. Each stage loads its models, serves every photo and lets the models go."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        from temu_vtoff.devices import choose_device, choose_dtype
-        from temu_vtoff.pictures import find_pictures
+        from temu_vtoff.pictures import find_pictures, open_picture
 
         self.args = args
         self.photos = find_pictures(args.example_image)
+        if len(self.photos) == 1:
+            open_picture(self.photos[0])  # what is wrong with the only one is told before anything is loaded
         if args.mask is not None and (len(self.photos) > 1 or args.category == "all"):
             raise ValueError("--mask is for one photo and one category: give a single --example_image and --category.")
         if args.caption is not None and args.category == "all":
             raise ValueError("--caption is for one category: give --category.")
-        self.device = choose_device(args.device)
-        self.dtype = choose_dtype(args.mixed_precision, self.device)
         self.models = ModelChoice.from_flags(vars(args))
         self.width, self.height = self.models.working_size().choose(args.width, args.height)
         self.output_dir = writable_folder(args.output_dir)
+
+        from temu_vtoff.devices import choose_device, choose_dtype  # only now torch, which takes a second
+
+        self.device = choose_device(args.device)
+        self.dtype = choose_dtype(args.mixed_precision, self.device)
         self.failures: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
 
@@ -99,6 +103,7 @@ class TryOff:
         from temu_vtoff.pictures import open_mask, open_picture, save_picture, unique_stems
         from temu_vtoff.segmentation import ClothSegmenter
 
+        command_line.quiet_libraries("transformers")
         args, garments = self.args, []
         if args.mask is None:
             segmenter = ClothSegmenter.from_pretrained(self.models.segmenter, device=self.device)
@@ -143,6 +148,7 @@ class TryOff:
         from temu_vtoff.panels import panel
         from temu_vtoff.pictures import save_picture
 
+        command_line.quiet_libraries("diffusers")
         if garments:
             means = Means.from_flags(vars(self.args), pictures=len(garments) * self.args.num_images)
             if means.compile:
@@ -209,7 +215,6 @@ class TryOff:
 
 def main(args: argparse.Namespace) -> int:
     started = time.time()
-    command_line.quiet_libraries()
     work = TryOff(args)
     if work.models.is_builtin:
         command_line.say(NOTICE)

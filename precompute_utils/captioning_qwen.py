@@ -173,7 +173,7 @@ def caption_dataset(args: argparse.Namespace, share: "Share") -> int:
 
 def main(args: argparse.Namespace) -> int:
     started = time.time()
-    command_line.quiet_libraries()
+    command_line.quiet_libraries("transformers")
     if args.pretrained_model_name_or_path == BUILTIN:
         command_line.say(DRAWN_ONLY)
     if args.dataset_name is None:

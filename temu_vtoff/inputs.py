@@ -5,9 +5,7 @@ Letters: B photos, H W picture size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import PIL.Image
 import torch
@@ -17,41 +15,8 @@ from temu_vtoff.pictures import open_picture
 
 Pictures = PIL.Image.Image | Sequence[PIL.Image.Image] | torch.Tensor
 
-ASPECT_RATIO = 3 / 4  # width to height of DressCode's and VITON-HD's pictures
-
 _PICTURES = VaeImageProcessor(do_normalize=False, do_convert_rgb=True)
 _MASKS = VaeImageProcessor(do_normalize=False, do_convert_grayscale=True, resample="nearest")
-
-
-@dataclass(frozen=True)
-class WorkingSize:
-    """The size that a model was made for, in pixels, and the number that any size must be a multiple of."""
-
-    width: int
-    height: int
-    multiple: int
-
-    @classmethod
-    def of(cls, transformer_config: Mapping[str, Any], vae_config: Mapping[str, Any]) -> WorkingSize:
-        """Read off the generator's and the VAE's configurations; 768 x 1024 and 16 for the published model."""
-        scale = 2 ** (len(vae_config["block_out_channels"]) - 1)
-        multiple = scale * transformer_config["patch_size"]
-        height = scale * transformer_config["sample_size"]
-        return cls(round(height * ASPECT_RATIO / multiple) * multiple, height, multiple)
-
-    def choose(self, width: int | None = None, height: int | None = None) -> tuple[int, int]:
-        """Width and height as wanted, else the model's own.
-
-        Raises:
-            ValueError: Not a positive multiple of `multiple`; the message says the nearest that is.
-        """
-        width = self.width if width is None else width
-        height = self.height if height is None else height
-        for name, value in (("width", width), ("height", height)):
-            if value < self.multiple or value % self.multiple:
-                nearest = max(self.multiple, round(value / self.multiple) * self.multiple)
-                raise ValueError(f"{name} {value} is not a multiple of {self.multiple}; the nearest is {nearest}.")
-        return width, height
 
 
 def picture_tensor(image: Pictures, width: int, height: int) -> torch.Tensor:

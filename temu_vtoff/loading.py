@@ -1,15 +1,13 @@
-"""Finding and loading the pipeline's components: from a base and a try-off source, or from one that holds them all."""
+"""Loading the pipeline's components: from a base and a try-off source, or from one that holds them all."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
-from huggingface_hub import hf_hub_download
 from transformers import (
     AutoTokenizer,
     CLIPImageProcessor,
@@ -18,19 +16,13 @@ from transformers import (
     T5EncoderModel,
 )
 
-from temu_vtoff.builtin import BUILTIN, resolve
-from temu_vtoff.checkpoints import CheckpointError, check_weights, explain_loading
+from temu_vtoff.builtin import resolve
+from temu_vtoff.checkpoints import check_weights, explain_loading
 from temu_vtoff.feature_extractor import FeatureExtractor
 from temu_vtoff.generator import TryOffTransformer
-from temu_vtoff.inputs import WorkingSize
 from temu_vtoff.quantization import quantization_config
+from temu_vtoff.sources import IMAGE_ENCODERS, REQUIRED, TRYOFF, check_folders, read_index
 
-PUBLISHED_BASE = "stabilityai/stable-diffusion-3-medium-diffusers"
-PUBLISHED_TRYOFF = "davidelobba/TEMU-VTOFF"
-IMAGE_ENCODERS = {  # of the published model, on the hub
-    "image_encoder_large": "openai/clip-vit-large-patch14",
-    "image_encoder_bigG": "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
-}
 _DIFFUSERS = {"vae": AutoencoderKL, "transformer": TryOffTransformer, "transformer_vton": FeatureExtractor}
 _TRANSFORMERS = {
     "text_encoder": CLIPTextModelWithProjection,
@@ -46,7 +38,6 @@ _OTHERS = {
     "tokenizer_2": AutoTokenizer,
     "tokenizer_3": AutoTokenizer,
 }
-_TRYOFF = ("transformer", "transformer_vton")
 _BASE = (
     "vae",
     "scheduler",
@@ -57,37 +48,7 @@ _BASE = (
     "text_encoder_2",
     "text_encoder_3",
 )
-_REQUIRED = (*_TRYOFF, "vae", "scheduler")
 _CONFIG = ("rescale_clip_input_twice",)
-
-
-def complete_sources(base: str | None = None, tryoff: str | None = None) -> tuple[str, str]:
-    """The base and the try-off source when one of them, or both, are left open.
-
-    Neither is the built-in model. A base that is a whole pipeline stands alone; otherwise one of the two published
-    sources goes with what is named.
-    """
-    if base is None and tryoff is None:
-        return BUILTIN, BUILTIN
-    if tryoff is None:
-        return base, base if _is_whole(base) else PUBLISHED_TRYOFF
-    return (tryoff if _is_whole(tryoff) else PUBLISHED_BASE) if base is None else base, tryoff
-
-
-def read_working_size(base: str, tryoff: str, revision: str | None = None) -> WorkingSize:
-    """The model's size from its configurations alone: cheap, and tells early when a source can't be had.
-
-    Raises:
-        CheckpointError: As for `load_components`.
-    """
-    base, tryoff = resolve(base, "tryoff"), resolve(tryoff, "tryoff")
-    _check_folders({"vae": (base, "vae")} | {name: (tryoff, name) for name in _TRYOFF})
-    with explain_loading(tryoff, "the try-off model"):
-        of_base = {"revision": revision} if tryoff == base else {}
-        transformer = TryOffTransformer.load_config(tryoff, subfolder="transformer", **of_base)
-    with explain_loading(base, "the base model"):
-        vae = AutoencoderKL.load_config(base, subfolder="vae", revision=revision)
-    return WorkingSize.of(transformer, vae)
 
 
 def load_components(
@@ -118,28 +79,23 @@ def load_components(
             given[name] = _load(name, resolve(given[name], "tryoff"), None, torch_dtype)
 
     sources: dict[str, tuple[str, str | None]]  # component -> where, subfolder
-    index = _read_index(base, revision)
+    index = read_index(base, revision)
     own = {*_listed(base, index)}
     if tryoff == base:
-        sources = {name: (base, name) for name in own | {*_REQUIRED}}
+        sources = {name: (base, name) for name in own | {*REQUIRED}}
     else:  # a whole pipeline as base brings its own image encoders and how they are fed
         sources = {name: (base, name) for name in _BASE}
-        sources |= {name: (tryoff, name) for name in _TRYOFF}
+        sources |= {name: (tryoff, name) for name in TRYOFF}
         sources |= {name: (where, None) for name, where in IMAGE_ENCODERS.items()}
         sources |= {name: (base, name) for name in (*IMAGE_ENCODERS, "feature_extractor") if name in own}
     given = {name: index[name] for name in _CONFIG if name in index} | given
     sources = {name: place for name, place in sources.items() if name not in given}
-    _check_folders(sources)
+    check_folders(sources)
 
     for name, (where, subfolder) in sources.items():
         of_base = {"revision": revision, "variant": variant} if where == base else {}
         given[name] = _load(name, where, subfolder, torch_dtype, **of_base, bits=(quantize or {}).get(name))
     return given
-
-
-def _is_whole(source: str) -> bool:
-    folder = Path(source)
-    return source == BUILTIN or all((folder / part).is_dir() for part in _REQUIRED)
 
 
 def _load(
@@ -171,33 +127,9 @@ def _load(
         return model.eval()
 
 
-def _read_index(where: str, revision: str | None = None) -> dict[str, Any]:
-    """A whole pipeline's model_index.json; empty for a folder without one."""
-    path = Path(where)
-    if path.is_dir():
-        path = path / "model_index.json"
-        if not path.is_file():
-            return {}
-    else:
-        with explain_loading(where, "the model"):
-            path = Path(hf_hub_download(where, "model_index.json", revision=revision))
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def _listed(where: str, index: dict[str, Any]) -> list[str]:
     """The components that a source holds: those its index names, else those it has a folder for."""
     names = [*_DIFFUSERS, *_TRANSFORMERS, *_OTHERS]
     if index:
         return [name for name in names if isinstance(index.get(name), list) and index[name][1] is not None]
     return [name for name in names if (Path(where) / name).is_dir()]
-
-
-def _check_folders(sources: dict[str, tuple[str, str | None]]) -> None:
-    """Before anything is loaded: every part of a local source must be there; all that are missing are named at once."""
-    absent: dict[str, list[str]] = {}
-    for where, subfolder in sources.values():
-        if subfolder is not None and Path(where).is_dir() and not (Path(where) / subfolder).is_dir():
-            absent.setdefault(where, []).append(f"{subfolder}/")
-    if absent:
-        lacks = "; ".join(f"{where} lacks {', '.join(sorted(parts))}" for where, parts in absent.items())
-        raise CheckpointError(f"Not a complete checkpoint: {lacks}.")

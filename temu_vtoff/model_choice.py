@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.captioning import PUBLISHED_CAPTIONER
 from temu_vtoff.segmentation import PUBLISHED_SEGMENTER
+from temu_vtoff.sources import IMAGE_ENCODERS, TRYOFF, WorkingSize, complete_sources, read_working_size
 
 if TYPE_CHECKING:
     import torch
 
-    from temu_vtoff.inputs import WorkingSize
     from temu_vtoff.pipeline import TryOffPipeline
-
-TRANSFORMERS = ("transformer", "transformer_vton")
-IMAGE_ENCODERS = ("image_encoder_large", "image_encoder_bigG")
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Means:
         from temu_vtoff.acceleration import is_compiling_worth_it
         from temu_vtoff.presets import choose_preset
 
-        quantize = dict.fromkeys(TRANSFORMERS, flags["quantize_transformers"])
+        quantize = dict.fromkeys(TRYOFF, flags["quantize_transformers"])
         quantize["text_encoder_3"] = flags["quantize_text_encoder"]
         return cls(
             compile=is_compiling_worth_it(pictures) if flags["compile"] is None else flags["compile"],
@@ -84,8 +81,6 @@ class ModelChoice:
         Naming one of the two published sources brings the other; the segmenter and the captioner are the built-in
         ones beside the built-in try-off model, else the published ones.
         """
-        from temu_vtoff.loading import complete_sources
-
         base, tryoff = complete_sources(
             flags.get("pretrained_model_name_or_path"), flags.get("pretrained_model_name_or_path_sd3_tryoff")
         )
@@ -112,8 +107,6 @@ class ModelChoice:
 
     def working_size(self) -> WorkingSize:
         """The try-off model's size; also tells early, before the other stages run, when it can't be had."""
-        from temu_vtoff.loading import read_working_size
-
         return read_working_size(self.base, self.tryoff, self.revision)
 
     def load_pipeline(

@@ -34,6 +34,7 @@ from temu_vtoff.generator import TryOffTransformer
 from temu_vtoff.inputs import Pictures
 from temu_vtoff.loading import load_components
 from temu_vtoff.presets import Preset, choose_preset
+from temu_vtoff.sources import WorkingSize
 
 OUTPUT_TYPES = ("pil", "pt", "np", "latent")
 
@@ -151,9 +152,9 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
         return cls(**loaded)
 
     @property
-    def working_size(self) -> inputs.WorkingSize:
+    def working_size(self) -> WorkingSize:
         """The size that the model was made for: 768 x 1024 published."""
-        return inputs.WorkingSize.of(self.transformer.config, self.vae.config)
+        return WorkingSize.of(self.transformer.config, self.vae.config)
 
     @torch.no_grad()
     def __call__(

@@ -11,12 +11,12 @@ from PIL import Image
 
 from temu_vtoff.builtin import NOTICE
 from temu_vtoff.captioning import Captioner
-from temu_vtoff.inputs import WorkingSize
 from temu_vtoff.masks import garment_mask, garments_present, mask_picture
 from temu_vtoff.model_choice import Means, ModelChoice
 from temu_vtoff.pictures import fit_picture
 from temu_vtoff.presets import choose_preset
 from temu_vtoff.segmentation import ClothSegmenter
+from temu_vtoff.sources import WorkingSize
 from web_page.photos import unfit_mask
 
 if TYPE_CHECKING:
