@@ -22,6 +22,6 @@ def call(script: ModuleType, *argv: object) -> int:
 
 def heavy_imports(statement: str) -> set[str]:
     """Which of the libraries that take seconds to import a statement imports."""
-    code = f"import sys; {statement}; print(*{{'torch', 'transformers'}} & {{*sys.modules}})"
+    code = f"import sys; {statement}; print(*{{'torch', 'transformers', 'diffusers'}} & {{*sys.modules}})"
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return set(answer.stdout.split())

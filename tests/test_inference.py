@@ -208,6 +208,12 @@ def test_bad_flags_and_help_of_the_real_script(tmp_path):
     assert shown.returncode == 1 and "Traceback" in shown.stderr
 
 
+def test_a_mistake_in_photo_or_size_is_told_before_anything_heavy_is_imported():
+    for argv, error in ((["--example_image", "gone.jpg"], "FileNotFoundError"), (["--width", "200"], "ValueError")):
+        call = f"unittest.TestCase().assertRaises({error}, inference.main, inference.parse_args({argv}))"
+        assert script_calls.heavy_imports(f"import inference, unittest; {call}") == set()
+
+
 def test_help_answers_within_a_second():
     import time
 
