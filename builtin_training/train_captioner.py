@@ -32,7 +32,7 @@ MAX_CUT = 10  # pixels that may be cut off at each border
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    loop.add_arguments(parser, steps=10_500, batch_size=24, learning_rate=1.5e-3, ema_decay=0.99)
+    loop.add_arguments(parser, steps=19_600, batch_size=24, learning_rate=1.5e-3, ema_decay=0.99)
     return parser.parse_args(argv)
 
 
