@@ -48,7 +48,8 @@ def speed(rows: list[dict[str, Any]]) -> str:
         difference = f"{row['max_difference']:.0e}" if row["preset"] == "exact" and "speedup" in row else "-"
         rate = f"{row['denoise_tflops']:.2f} of {row['product_tflops']:.2f}" if "denoise_tflops" in row else "-"
         loops.append([*name, row["steps"], spread, plain, row.get("speedup", "-"), difference, rate])
-        stages.append([*name, *(row["stage_seconds"][stage] for stage in STAGES)])
+        seconds = [row["stage_seconds"][stage] for stage in STAGES]
+        stages.append([*name, *seconds, f"{row['batch'] / sum(seconds):.3g}"])
     heads = ("scale", "preset", "batch", "precision")
     of_loops = ("steps", "seconds", "reference", "speed-up", "largest difference", "TFLOP/s, of a product's")
     made_by = rows[-1]
@@ -57,8 +58,8 @@ def speed(rows: list[dict[str, Any]]) -> str:
         [
             f"On {made_by['device']}; {versions}; commit {made_by['commit'][:7]}. Seconds of the denoising loop:",
             table((*heads, *of_loops), loops),
-            "Seconds of each stage of one call:",
-            table((*heads, *STAGES), stages),
+            "Seconds of each stage of one call, and the pictures a second that come of it:",
+            table((*heads, *STAGES, "pictures a second"), stages),
         ]
     )
 

@@ -84,6 +84,7 @@ def test_tables_are_written_between_their_marks(tmp_path):
     tables.main(tables.parse_args(["--results", str(tmp_path), "--document", str(page)]))
     text = page.read_text()
     assert "| 1.5 | 1.5 | 1e-06 | 0.10 of 0.20 |" in text and "1.4" not in text and "old" not in text
+    assert "| 0.5 | 0.4 |" in text  # one picture in five stages of half a second
     assert "0.6930 (-1.0%)" in text and "kept" in text and text.startswith("a\n<!-- speed -->\nOn a CPU; torch 2")
     tables.main(tables.parse_args(["--results", str(tmp_path), "--document", str(page)]))
     assert page.read_text() == text
