@@ -29,6 +29,7 @@ ATTENTION_BACKENDS = {  # our names -> diffusers' (of onednn's, what serves wher
     "onednn": "native",
 }
 COMPILE_FROM = 200  # pictures: compiling takes as long as it saves on so many (docs/performance.md)
+MOST_VERSIONS = 64  # of a compiled block: two for each batch and picture size met; torch refuses the ninth by itself
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -76,6 +77,7 @@ def speed_up(
         to_fp8(pipe.transformer)
     if compile:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.home() / ".cache" / "temu_vtoff" / "compiled"))
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_VERSIONS)
         for model in models:
             model.compile_repeated_blocks(fullgraph=True, dynamic=False)
     logger.info("attention by %s, %s", backend, "compiled blocks" if compile else "not compiled")

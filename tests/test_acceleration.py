@@ -88,6 +88,24 @@ def test_the_repeated_block_compiles_twice_for_each_number_of_branches(preset, b
         torch.testing.assert_close(compiled, made[0], atol=1e-3, rtol=0)
 
 
+@torch.no_grad()
+def test_compiled_blocks_serve_many_batch_sizes(golden_pipeline, monkeypatch):
+    extractor, compile_blocks = make_extractor(), TryOffTransformer.compile_repeated_blocks
+    monkeypatch.setattr(  # any compiler: how many versions there may be is dynamo's to say
+        TryOffTransformer,
+        "compile_repeated_blocks",
+        lambda model, **options: compile_blocks(model, backend="eager", **options),
+    )
+    torch._dynamo.reset()
+    golden_pipeline.transformer = make_generator()
+    speed_up(golden_pipeline, compile=True, attention_backend="native")
+    for batch in range(1, 7):
+        inputs = make_inputs(batch, 8, 8)
+        made = golden_pipeline.transformer(**inputs, reference=make_reference(extractor, batch, 8, 8)).sample
+        assert made.shape == (batch, 16, 8, 8)
+    torch._dynamo.reset()
+
+
 def test_the_attention_backend_is_the_fastest_at_hand(monkeypatch):
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     installed = set()
