@@ -258,7 +258,10 @@ def required(*more: str) -> list[str]:
         (["--width", "50"], "width 50 is not a multiple of 16; the nearest is 48"),
         (["--phase", "train", "--order", "unpaired"], "no unpaired list for training"),
         (["--device", "cuda:9"], "--device cuda:9"),
-        (["--pretrained_model_name_or_path_sd3_tryoff", "./nowhere"], "there is no folder ./nowhere, and it is no hub id"),
+        (
+            ["--pretrained_model_name_or_path_sd3_tryoff", "./nowhere"],
+            "there is no folder ./nowhere, and it is no hub id",
+        ),
     ],
 )
 def test_mistakes_end_with_one_sentence(call, more: list[str], words: str) -> None:
