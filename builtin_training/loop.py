@@ -100,70 +100,67 @@ def train(
         FileExistsError: `args.output_dir` holds a checkpoint and `args.resume` is false.
         FloatingPointError: The loss is not finite.
     """
-    from temu_vtoff.runs.sharing import Share
-
-    with Share.join() as share:
-        average = _train(model, loss, validate, num_items, args, share)
-    if not share.is_first:
-        raise SystemExit  # its part is done
-    return average
-
-
-def _train(
-    model: nn.Module,
-    loss: Callable[[nn.Module, Step], dict[str, torch.Tensor]],
-    validate: Callable[[nn.Module], dict[str, float]],
-    num_items: int,
-    args: argparse.Namespace,
-    share: Share,
-) -> nn.Module:
     import torch
 
     from temu_vtoff.devices import choose_device
     from temu_vtoff.files import writable_folder
+    from temu_vtoff.runs.sharing import Share
     from temu_vtoff.training.step_sampler import StepSampler, step_generator
 
-    folder = writable_folder(args.output_dir)
-    device = choose_device(args.device)
-    model = model.to(device)
-    average = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=_moving_average(args.ema_decay), use_buffers=False
-    )
-    optimizer = torch.optim.AdamW(_parameter_groups(model, args.weight_decay), lr=args.learning_rate, betas=(0.9, 0.99))
-    start, seconds = _load_checkpoint(folder, args.resume, model, average, optimizer)
-    if share.is_first:
-        _truncate_log(folder / LOG, start)
-    began = time.monotonic() - seconds
+    with Share.join() as share:
+        folder = writable_folder(args.output_dir)
+        device = choose_device(args.device)
+        model = model.to(device)
+        average = torch.optim.swa_utils.AveragedModel(
+            model, multi_avg_fn=_moving_average(args.ema_decay), use_buffers=False
+        )
+        groups = _parameter_groups(model, args.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, betas=(0.9, 0.99))
+        start, seconds = _load_checkpoint(folder, args.resume, model, average, optimizer)
+        if share.is_first:
+            _truncate_log(folder / LOG, start)
+        began = time.monotonic() - seconds
 
-    batches = StepSampler(num_items, args.batch_size, start, args.steps, args.seed)
-    for number, items in enumerate(batches, start):
-        items, generator = share.of(items), step_generator(args.seed, number, share.index)
-        torch.manual_seed(generator.initial_seed())
-        for group in optimizer.param_groups:
-            group["lr"] = args.learning_rate * _rate(number, args.warmup_steps, args.steps)
-        model.train()
-        with torch.autocast(device.type, torch.bfloat16, enabled=args.mixed_precision == "bf16"):
-            losses = loss(model, Step(number, args.steps, items, generator))
-        if not torch.isfinite(losses["loss"]):
-            raise FloatingPointError(f"The loss at step {number} is {losses['loss'].item()}; lower --learning_rate.")
-        optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
-        if share.count > 1:
-            _average_gradients(model)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
-        optimizer.step()
-        average.update_parameters(model)
+        batches = StepSampler(num_items, args.batch_size, start, args.steps, args.seed)
+        for number, items in enumerate(batches, start):
+            items, generator = share.of(items), step_generator(args.seed, number, share.index)
+            torch.manual_seed(generator.initial_seed())
+            for group in optimizer.param_groups:
+                group["lr"] = args.learning_rate * _rate(number, args.warmup_steps, args.steps)
+            model.train()
+            with torch.autocast(device.type, torch.bfloat16, enabled=args.mixed_precision == "bf16"):
+                losses = loss(model, Step(number, args.steps, items, generator))
+            if not torch.isfinite(losses["loss"]):
+                raise FloatingPointError(
+                    f"The loss at step {number} is {losses['loss'].item()}; lower --learning_rate."
+                )
+            _descend(model, losses["loss"], optimizer, share)
+            average.update_parameters(model)
 
-        done = number + 1
-        if not share.is_first:
-            continue
-        if done % args.log_steps == 0:
-            _log(folder / LOG, done, began, {name: value.item() for name, value in losses.items()})
-        if done % args.validation_steps == 0 or done == args.steps:
-            _log(folder / LOG, done, began, _validated(average.module, validate))
-        if done % args.checkpoint_steps == 0 or done == args.steps:
-            _save_checkpoint(folder, done, time.monotonic() - began, model, average, optimizer)
+            done = number + 1
+            if not share.is_first:
+                continue
+            if done % args.log_steps == 0:
+                _log(folder / LOG, done, began, {name: value.item() for name, value in losses.items()})
+            if done % args.validation_steps == 0 or done == args.steps:
+                _log(folder / LOG, done, began, _validated(average.module, validate))
+            if done % args.checkpoint_steps == 0 or done == args.steps:
+                _save_checkpoint(folder, done, time.monotonic() - began, model, average, optimizer)
+    if not share.is_first:
+        raise SystemExit  # its part is done
     return average.module.eval()
+
+
+def _descend(model: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optimizer, share: Share) -> None:
+    """One step of the optimizer, down the clipped gradient of all processes together."""
+    from torch import nn
+
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if share.count > 1:
+        _average_gradients(model)
+    nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
+    optimizer.step()
 
 
 def _average_gradients(model: nn.Module) -> None:
