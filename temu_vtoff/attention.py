@@ -12,6 +12,8 @@ from diffusers.models.attention_processor import Attention
 
 from temu_vtoff import onednn
 
+_FEW_SCORES = 2**26  # for which half a gigabyte, softmax and all, is no matter
+
 
 class _DispatchedAttnProcessor:
     """Stateless but for the backend, which `ModelMixin.set_attention_backend` sets; one object serves every block.
@@ -31,6 +33,8 @@ class _DispatchedAttnProcessor:
         """softmax(Q K^T / sqrt(d)) V by the chosen backend: (B, N, H, d), 2 x (B, M, H, d) -> (B, N, D)."""
         if self.by_onednn and onednn.serves(query):
             return onednn.attention(query, key, value).flatten(2)
+        if self._attention_backend is None and prefers_products(query, key):
+            return attend_by_products(query, key, value)
         attended = dispatch_attention_fn(
             query, key, value, backend=self._attention_backend, parallel_config=self._parallel_config
         )  # (B, N, H, d)
@@ -114,6 +118,25 @@ class HybridAttnProcessor(_DispatchedAttnProcessor):
         if not attn.context_pre_only:
             text = attn.to_add_out(text)
         return attn.to_out[0](image), text
+
+
+def prefers_products(query: torch.Tensor, key: torch.Tensor) -> bool:
+    """Whether `attend_by_products` is faster for (B, N, H, d) and (B, M, H, d), and its scores are few enough."""
+    items, queries, heads, _ = query.shape
+    few = items * heads * queries * key.shape[1] <= _FEW_SCORES
+    return few and query.device.type == "cpu" and query.dtype == torch.bfloat16
+
+
+def attend_by_products(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """softmax(Q K^T / sqrt(d)) V with all scores in memory: (B, N, H, d), 2 x (B, M, H, d) -> (B, N, D).
+
+    CPUs that compute bfloat16 themselves do these plain products faster than torch's fused attention.
+    """
+    items, _, heads, size = query.shape
+    query, key, value = (x.transpose(1, 2).flatten(0, 1) for x in (query, key, value))  # (B H, ., d)
+    zero = query.new_zeros(1, 1, 1)
+    scores = torch.baddbmm(zero, query, key.transpose(1, 2), beta=0, alpha=size**-0.5)  # (B H, N, M)
+    return torch.bmm(scores.softmax(dim=-1), value).unflatten(0, (items, heads)).transpose(1, 2).flatten(2)
 
 
 def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
