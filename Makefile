@@ -50,7 +50,7 @@ dataset-demo: .venv/installed  ## both layouts, from nothing to a report, within
 TRAIN_DEMO := outputs/train-demo
 TRAIN_FLAGS := --from_scratch --pretrained_model_name_or_path builtin --dataset_root $(TRAIN_DEMO)/people \
 	--max_train_steps 200 --learning_rate 2e-3 --train_batch_size 8 --lr_warmup_steps 20 --ema_decay 0.97 \
-	--mixed_precision bf16 --validation_steps 100 --resume_from_checkpoint latest
+	--validation_steps 100 --resume_from_checkpoint latest
 
 train-demo: .venv/installed  ## both training stages on drawn people, within ten minutes; see docs/training.md
 	$(RUN) -m drawn_people --layout dresscode --train 100 --test 10 --seed 7 --output $(TRAIN_DEMO)/people
@@ -74,7 +74,7 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 		--dataset_root $(BUILTIN_RUNS)/drawn --cache_dir $(BUILTIN_RUNS)/encoded --output_dir $(BUILTIN_RUNS)/joint \
 		--caption_file $(BUILTIN_RUNS)/drawn/truth/train.json $(BUILTIN_RUNS)/drawn/truth/test.json \
 		--correct_clip_input --shift 2 --caption_dropout 0.6 --max_train_steps 7800 --learning_rate 2e-3 \
-		--mixed_precision bf16 --num_validation_images 12 --save_dtype fp16 --resume_from_checkpoint latest
+		--num_validation_images 12 --save_dtype fp16 --resume_from_checkpoint latest
 	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) --transformers $(BUILTIN_RUNS)/joint
 	$(RUN) -m builtin_training.train_pattern_classifier $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/pattern_classifier
 	$(RUN) -m builtin_training.measure --count 300 --pattern_classifier $(BUILTIN_RUNS)/pattern_classifier \

@@ -6,7 +6,7 @@ Both at once, small, from nothing, on drawn people: so the built-in model was ma
     python train.py --stage joint --from_scratch --pretrained_model_name_or_path builtin --dataset_root data/drawn \
         --caption_file data/drawn/truth/train.json data/drawn/truth/test.json --cache_dir data/drawn_encoded \
         --output_dir runs/joint --correct_clip_input --max_train_steps 7800 --learning_rate 2e-3 --shift 2 \
-        --caption_dropout 0.6 --mixed_precision bf16
+        --caption_dropout 0.6
 
 The published model's two stages, on SD3's weights and Dress Code, on every GPU of the machine:
 
@@ -58,6 +58,8 @@ def load_pipeline(args: argparse.Namespace, accelerator: Accelerator) -> TryOffP
 
     if args.from_scratch and args.lora_rank is not None:
         raise ValueError("--lora_rank adapts trained weights: it can't go with --from_scratch.")
+    if args.regress_weight and args.stage != "joint":
+        raise ValueError(f"--regress_weight teaches both transformers at once: it can't go with --stage {args.stage}.")
     base, extractor_class = args.pretrained_model_name_or_path, FeatureExtractor
     if args.stage == "extractor":
         extractor_class = PersonDenoiser
@@ -97,6 +99,7 @@ def make_objective(args: argparse.Namespace, pipeline: TryOffPipeline) -> tuple[
     import torch
 
     from temu_vtoff.aligner import PUBLISHED_HIDDEN, Aligner, PatchTokens
+    from temu_vtoff.training.garment_regressor import GarmentRegressor
     from temu_vtoff.training.objectives import ExtractorObjective, FlowSettings, GeneratorObjective
 
     flow = FlowSettings(
@@ -117,12 +120,15 @@ def make_objective(args: argparse.Namespace, pipeline: TryOffPipeline) -> tuple[
             transformer.enable_gradient_checkpointing()
     if args.stage == "extractor":
         return ExtractorObjective(extractor, flow), None
-    if args.align_weight == 0:
-        return GeneratorObjective(extractor, generator, flow), None
-    vit = PatchTokens.from_pretrained(args.align_model, args.align_size)
-    hidden = PUBLISHED_HIDDEN if generator.inner_dim > 1000 else 2 * generator.inner_dim
-    aligner = Aligner(generator, args.align_block, vit.side, vit.width, hidden)
-    return GeneratorObjective(extractor, generator, flow, aligner, args.align_weight), vit
+    vit = aligner = regressor = None
+    if args.align_weight:
+        vit = PatchTokens.from_pretrained(args.align_model, args.align_size)
+        hidden = PUBLISHED_HIDDEN if generator.inner_dim > 1000 else 2 * generator.inner_dim
+        aligner = Aligner(generator, args.align_block, vit.side, vit.width, hidden)
+    if args.regress_weight:
+        regressor = GarmentRegressor(extractor, generator.config.out_channels)
+    weights = {"align_weight": args.align_weight, "regress_weight": args.regress_weight}
+    return GeneratorObjective(extractor, generator, flow, aligner=aligner, regressor=regressor, **weights), vit
 
 
 def load_data(
@@ -159,7 +165,7 @@ def main(args: argparse.Namespace) -> int:
     from torch.utils.data import DataLoader
     from tqdm.auto import tqdm
 
-    from temu_vtoff.devices import DTYPES
+    from temu_vtoff.devices import DTYPES, choose_device, choose_training_precision
     from temu_vtoff.files import writable_folder
     from temu_vtoff.run_record import write_run_record
     from temu_vtoff.training.condition_dropout import ConditionDropout
@@ -176,7 +182,7 @@ def main(args: argparse.Namespace) -> int:
     command_line.quiet_libraries()
     run = RunFolder(writable_folder(args.output_dir), args.checkpoints_total_limit)
     accelerator = Accelerator(
-        mixed_precision=args.mixed_precision,
+        mixed_precision=choose_training_precision(args.mixed_precision, choose_device(None)),
         gradient_accumulation_steps=args.gradient_accumulation_steps,
         log_with=None if args.report_to == "none" else args.report_to,
         project_dir=args.output_dir,

@@ -33,6 +33,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--align_model", default="facebook/dinov2-base", help="that vision transformer: hub id or folder")
     add("--align_size", type=int, help="side of its input in pixels; its own by default (published: 448)")
     add("--align_block", type=int, default=8, help="block of the generator that is aligned, counted from 1")
+    add(
+        "--regress_weight",
+        type=float,
+        default=0.0,
+        help="weight of a regression of the garment from the extractor's tokens, which teaches an extractor without "
+        "trained weights to see outlines; stage joint only; 0 is off",
+    )
 
     add = parser.add_argument_group("data").add_argument
     add("--dataset_name", choices=("dresscode", "vitonhd"), default="dresscode", help="layout of the data set")
@@ -75,7 +82,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--max_grad_norm", type=float, default=1.0, help="gradients are clipped to this norm")
     add("--ema_decay", type=float, default=0.998, help="of the averaged weights, which are what is exported; 0 is off")
     add("--gradient_checkpointing", action="store_true", help="less memory for more time")
-    add("--mixed_precision", choices=command_line.MIXED_PRECISION, help="as accelerate is configured, when absent")
+    add(
+        "--mixed_precision",
+        choices=command_line.MIXED_PRECISION,
+        help="when absent, as accelerate is configured, else bf16 where the device computes it itself",
+    )
     add("--seed", type=int, default=0, help="decides data order, noise, times and dropped conditions")
 
     add = parser.add_argument_group("output").add_argument
@@ -84,8 +95,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--checkpoints_total_limit", type=int, default=2, help="checkpoints kept, the best one apart")
     add("--resume_from_checkpoint", help='"latest", or the name of a checkpoint')
     add("--validation_steps", type=int, default=500, help="steps between validations; 0 is never")
-    add("--num_validation_items", type=int, default=64, help="items of the test split for the validation loss")
-    add("--num_validation_images", type=int, default=8, help="of them, how many are made into pictures and scored")
+    add("--num_validation_items", type=command_line.positive, default=64, help="test items for the validation loss")
+    add("--num_validation_images", type=int, default=8, help="how many of them become pictures and are scored; 0: none")
     add("--guidance_scale", type=float, default=2.0, help="of validation pictures")
     add("--num_inference_steps", type=int, default=28, help="of validation pictures")
     add("--logging_steps", type=int, default=10, help="steps between rows of metrics.jsonl")

@@ -61,7 +61,7 @@ def add_arguments(
     add("--checkpoint_steps", type=int, default=250)
     add("--validation_steps", type=int, default=500)
     add("--validation_items", type=int, default=96, help="of the test split, spread over the categories")
-    add("--mixed_precision", choices=("no", "bf16"), default="bf16")
+    add("--mixed_precision", choices=("no", "bf16"), help="bf16 where the device computes it itself, when absent")
     add("--device", help="cpu, cuda or mps; the best there is when left out")
 
 
@@ -102,7 +102,7 @@ def train(
     """
     import torch
 
-    from temu_vtoff.devices import choose_device
+    from temu_vtoff.devices import choose_device, choose_training_precision
     from temu_vtoff.files import writable_folder
     from temu_vtoff.runs.sharing import Share
     from temu_vtoff.training.step_sampler import StepSampler, step_generator
@@ -110,6 +110,7 @@ def train(
     with Share.join() as share:
         folder = writable_folder(args.output_dir)
         device = choose_device(args.device)
+        bf16 = choose_training_precision(args.mixed_precision, device) == "bf16"
         model = model.to(device)
         average = torch.optim.swa_utils.AveragedModel(
             model, multi_avg_fn=_moving_average(args.ema_decay), use_buffers=False
@@ -128,7 +129,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = args.learning_rate * _rate(number, args.warmup_steps, args.steps)
             model.train()
-            with torch.autocast(device.type, torch.bfloat16, enabled=args.mixed_precision == "bf16"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 losses = loss(model, Step(number, args.steps, items, generator))
             if not torch.isfinite(losses["loss"]):
                 raise FloatingPointError(

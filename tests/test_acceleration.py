@@ -9,7 +9,7 @@ from torch.nn import functional as F
 import command_line
 from temu_vtoff import TryOffPipeline, TryOffTransformer, acceleration, onednn
 from temu_vtoff.acceleration import ATTENTION_BACKENDS, choose_attention_backend, is_compiling_worth_it, speed_up
-from temu_vtoff.devices import choose_dtype
+from temu_vtoff.devices import choose_dtype, choose_training_precision
 
 
 @torch.no_grad()
@@ -147,3 +147,14 @@ def test_bf16_is_chosen_where_it_is_native_and_faster(monkeypatch):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
         assert choose_dtype(None, cpu) == dtype
     assert choose_dtype("bf16", cpu) == torch.bfloat16 and choose_dtype(None, torch.device("mps")) == torch.float32
+
+
+def test_training_takes_bf16_where_the_cpu_computes_it_itself(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    for native, precision in ((True, "bf16"), (False, "no")):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda native=native: native)
+        assert choose_training_precision(None, cpu) == precision
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    assert choose_training_precision(None, cpu) == "fp16" and choose_training_precision("no", cpu) == "no"

@@ -165,6 +165,15 @@ def test_both_stages_one_after_the_other(arguments, base, tmp_path):
     assert second and all(torch.equal(first[name], weight) for name, weight in second.items())  # frozen in stage 2
 
 
+def test_the_regression_is_logged_and_left_out_of_the_export(arguments, tmp_path):
+    assert run(arguments("--regress_weight 0.5 --num_validation_images 0")) == 0
+    first, last = rows(tmp_path / "run")[0], rows(tmp_path / "run")[-1]
+    assert first["loss"] == pytest.approx(first["flow"] + 0.5 * first["regress"])
+    assert "validation_loss" in last and "validation_ssim" not in last
+    exported = load_file(tmp_path / "run" / "transformer_vton" / "diffusion_pytorch_model.safetensors")
+    assert exported and not any("foretell" in name for name in exported)
+
+
 def test_lora_on_trained_weights(arguments, tmp_path):
     run(arguments())
     start_from = f"--pretrained_model_name_or_path_sd3_tryoff {tmp_path / 'run'} --output_dir {tmp_path / 'lora'}"
@@ -205,6 +214,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_checkpoint(argume
         ("--align_weight 1 --align_model nowhere", "--align_model"),
         ("--align_weight 1 --align_block 9 --align_model BASE/image_encoder_large", "blocks 1 to 2"),
         ("--lora_rank 2", "--from_scratch"),
+        ("--regress_weight 1 --stage generator", "--regress_weight"),
         ("--report_to wandb", "pip install wandb"),
         ("--pretrained_model_name_or_path no/where --image_encoder_large BASE --image_encoder_bigG BASE", "no/where"),
     ],

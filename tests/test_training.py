@@ -14,6 +14,7 @@ from temu_vtoff.training.condition_dropout import ConditionDropout
 from temu_vtoff.training.encoding import EncodedBatch
 from temu_vtoff.training.export import Exporter, export_model
 from temu_vtoff.training.flow_matching import flow_matching_loss, interpolate, sample_times
+from temu_vtoff.training.garment_regressor import GarmentRegressor
 from temu_vtoff.training.initialization import (
     TransformerShape,
     add_lora,
@@ -164,6 +165,31 @@ def test_a_frozen_extractor_stays_frozen_but_is_read():
     with torch.no_grad():
         extractor.pos_embed.proj.weight *= -1
     assert objective(make_batch(), step_generator(0))["loss"] != loss
+
+
+def test_the_regression_teaches_the_extractor_and_leaves_the_generator_alone():
+    extractor, generator = make_extractor(), make_generator()
+    regressor = GarmentRegressor(extractor, C)
+    objective = GeneratorObjective(extractor, generator, FlowSettings(), regressor=regressor, regress_weight=0.5)
+    losses = objective(make_batch(), step_generator(0))
+    torch.testing.assert_close(losses["loss"], losses["flow"] + 0.5 * losses["regress"])
+    losses["regress"].backward()
+    assert gradients(regressor) == {True} and gradients(generator) == {False}
+    assert gradients(extractor.transformer_blocks[0]) == {True}
+
+
+def test_the_regression_expects_each_patch_of_the_garment_at_its_own_token():
+    extractor, batch = make_extractor(), make_batch()
+    regressor = GarmentRegressor(extractor, C)
+    rows, columns = H // 2, W // 2
+    foretold = batch.garment_latents.view(len(batch), C, rows, 2, columns, 2)
+    foretold = foretold.permute(0, 2, 4, 1, 3, 5).reshape(len(batch), rows * columns, C * 4)  # tokens row by row
+    regressor.foretell = torch.nn.Identity()
+    losses = []
+    for tokens in (foretold, foretold.flip(1)):
+        regressor._keep(None, (tokens,))
+        losses.append(regressor.loss(batch.garment_latents).item())
+    assert losses[0] == 0 and losses[1] > 1
 
 
 def test_lora_trains_its_adapters_alone():

@@ -1,5 +1,6 @@
 """What the two stages minimise: flow matching of the person's latents (extractor), and of the garment's with the
-person's reference beside them (generator, or both transformers at once), plus the alignment of the generator.
+person's reference beside them (generator, or both transformers at once); there with the alignment of the generator
+and the regression of the garment, where asked for.
 
 Letters: B items, C latent channels (16), h w latent size.
 """
@@ -14,6 +15,7 @@ from temu_vtoff.feature_extractor import FeatureExtractor
 from temu_vtoff.generator import TryOffTransformer
 from temu_vtoff.training.encoding import EncodedBatch
 from temu_vtoff.training.flow_matching import flow_matching_loss, interpolate, sample_times
+from temu_vtoff.training.garment_regressor import GarmentRegressor
 from temu_vtoff.training.person_denoiser import PersonDenoiser
 
 TIMESTEPS = 1000  # the transformers count time from 0 to 1000
@@ -63,6 +65,8 @@ class GeneratorObjective(nn.Module):
         extractor: Frozen parameters make it stage 2.
         aligner: None turns the alignment off.
         align_weight: The paper's lambda.
+        regressor: Teaches the extractor outlines; None leaves that to the generator.
+        regress_weight: Of its loss.
     """
 
     def __init__(
@@ -72,14 +76,17 @@ class GeneratorObjective(nn.Module):
         flow: FlowSettings,
         aligner: Aligner | None = None,
         align_weight: float = 0.0,
+        regressor: GarmentRegressor | None = None,
+        regress_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.extractor, self.generator, self.flow = extractor, generator, flow
         self.aligner, self.align_weight = aligner, align_weight
+        self.regressor, self.regress_weight = regressor, regress_weight
         self.train_extractor = any(p.requires_grad for p in extractor.parameters())
 
     def forward(self, batch: EncodedBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """The losses, scalars, by name; "loss" is what to minimise, "flow" and "align" its parts when aligning."""
+        """The losses, scalars, by name; "loss" is what to minimise, "flow", "align" and "regress" its parts."""
         latents = batch.garment_latents  # (B, C, h, w)
         times = self.flow.times(len(batch), generator).to(latents.device)  # (B,)
         noise = draw_noise(latents, generator)
@@ -100,11 +107,15 @@ class GeneratorObjective(nn.Module):
             timestep=times * TIMESTEPS,
             reference=reference,
         ).sample  # (B, C, h, w)
-        flow = flow_matching_loss(velocity, latents, noise, times, self.flow.weighting).mean()
-        if self.aligner is None:
-            return {"loss": flow}
-        align = self.aligner.loss(batch.garment_tokens, latents.shape[-2:])
-        return {"loss": flow + self.align_weight * align, "flow": flow, "align": align}
+        loss = flow_matching_loss(velocity, latents, noise, times, self.flow.weighting).mean()
+        parts = {"flow": loss}
+        if self.aligner is not None:
+            parts["align"] = self.aligner.loss(batch.garment_tokens, latents.shape[-2:])
+            loss = loss + self.align_weight * parts["align"]
+        if self.regressor is not None:
+            parts["regress"] = self.regressor.loss(latents)
+            loss = loss + self.regress_weight * parts["regress"]
+        return {"loss": loss} | (parts if len(parts) > 1 else {})
 
 
 def sample_latents(mean: torch.Tensor, std: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -34,7 +34,7 @@ class Validation:
         objective: Gives the validation loss, "validation_loss" among the scores.
         data: Items that the model doesn't train on; the first ones are used.
         num_items: For the loss.
-        num_images: Made into pictures and scored.
+        num_images: Made into pictures and scored; 0 leaves them out.
         pipeline: Makes the pictures; None leaves them out (stage 1 has none).
         steps: Of sampling.
         guidance_scale: Of sampling.
@@ -56,10 +56,11 @@ class Validation:
         batch_size: int = 16,
         autocast: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
-        self.objective, self.pipeline = objective, pipeline
+        self.objective, self.pipeline = objective, pipeline if num_images else None
         self.steps, self.guidance_scale, self.seed = steps, guidance_scale, seed
         self.batch_size, self.autocast = batch_size, autocast
-        self.pictures = data[range(min(num_images, len(data)))]
+        if self.pipeline is not None:
+            self.pictures = data[range(min(num_images, len(data)))]
         parts = [
             range(len(data))[:num_items][i : i + batch_size] for i in range(0, min(num_items, len(data)), batch_size)
         ]
