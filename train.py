@@ -196,6 +196,7 @@ def main(args: argparse.Namespace) -> int:
     # 1. The frozen models in a pipeline, the trained ones in an objective, the data
     torch.manual_seed(args.seed)
     pipeline = load_pipeline(args, accelerator).to(device)
+    pipeline.vae.to(memory_format=torch.channels_last)  # encodes faster, on GPUs and CPUs alike
     objective, vit = make_objective(args, pipeline)
     data, test = load_data(args, pipeline, vit, accelerator)
     dropout = ConditionDropout(args.condition_dropout, args.caption_dropout, args.image_embedding_dropout)

@@ -66,6 +66,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--variants", nargs="+", default=["full"], choices=VARIANTS, help="what to measure")
     add = parser.add_argument_group("models").add_argument
     add("--pretrained_model_name_or_path", default="builtin", help="pipeline to measure: a folder or builtin")
+    add("--pretrained_model_name_or_path_sd3_tryoff", help="other transformers for it: a folder of train.py")
     add("--segmentation_model", default="builtin", help="SegFormer")
     add("--caption_model", default="builtin", help="Qwen2.5-VL")
     add = parser.add_argument_group("how").add_argument
@@ -256,7 +257,8 @@ def main(args: argparse.Namespace) -> None:
     if judge is not None:
         truths = torch.stack([to_tensor(case.product) for case in cases])
         results["found"]["patterns_right_on_true_products"] = round(patterns_right(truths, cases, judge), 4)
-    pipe = speed_up(TryOffPipeline.from_pretrained(args.pretrained_model_name_or_path).to(args.device))
+    base, transformers = args.pretrained_model_name_or_path, args.pretrained_model_name_or_path_sd3_tryoff
+    pipe = speed_up(TryOffPipeline.from_pretrained(base, transformers).to(args.device))
     pipe.set_progress_bar_config(disable=True)
     for variant in args.variants:
         made = make_products(pipe, cases, variant, args)
