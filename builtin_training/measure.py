@@ -245,6 +245,10 @@ def main(args: argparse.Namespace) -> None:
     from temu_vtoff.acceleration import speed_up
     from temu_vtoff.devices import choose_device
 
+    if "other_photo" in args.variants and args.count < 2:
+        raise ValueError(
+            f"--variants other_photo needs someone else of the category: --count 2 or more, not {args.count}."
+        )
     folder = writable_folder(args.output_dir)
     args.device = choose_device(args.device)
     cases = draw_cases(args.count)
