@@ -62,6 +62,10 @@ train-demo: .venv/installed  ## both training stages on drawn people, within ten
 
 BUILTIN_RUNS := runs
 BUILTIN_DATA := --data_root $(BUILTIN_RUNS)/drawn --resume
+JOINT := --stage joint --pretrained_model_name_or_path $(BUILTIN_RUNS)/frozen --dataset_root $(BUILTIN_RUNS)/drawn \
+	--cache_dir $(BUILTIN_RUNS)/encoded --correct_clip_input --shift 2 --num_validation_images 12 --save_dtype fp16 \
+	--caption_file $(BUILTIN_RUNS)/drawn/truth/train.json $(BUILTIN_RUNS)/drawn/truth/test.json \
+	--resume_from_checkpoint latest
 
 builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; interrupted, it goes on where it was
 	$(RUN) -m drawn_people --layout dresscode --train 10000 --test 100 --seed 31 --output $(BUILTIN_RUNS)/drawn
@@ -70,12 +74,15 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 	$(RUN) -m builtin_training.train_segmenter $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/segmenter --warmup_steps 50
 	$(RUN) -m builtin_training.train_captioner $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/captioner
 	mkdir -p $(BUILTIN_RUNS)/frozen && cp -r $(BUILTIN_RUNS)/vae/vae $(BUILTIN_RUNS)/encoders/*/ $(BUILTIN_RUNS)/frozen/
-	$(RUN) train.py --stage joint --from_scratch --pretrained_model_name_or_path $(BUILTIN_RUNS)/frozen \
-		--dataset_root $(BUILTIN_RUNS)/drawn --cache_dir $(BUILTIN_RUNS)/encoded --output_dir $(BUILTIN_RUNS)/joint \
-		--caption_file $(BUILTIN_RUNS)/drawn/truth/train.json $(BUILTIN_RUNS)/drawn/truth/test.json \
-		--correct_clip_input --shift 2 --caption_dropout 0.6 --max_train_steps 7800 --learning_rate 2e-3 \
-		--num_validation_images 12 --save_dtype fp16 --resume_from_checkpoint latest
-	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) --transformers $(BUILTIN_RUNS)/joint
+	$(RUN) train.py $(JOINT) --from_scratch \
+		--output_dir $(BUILTIN_RUNS)/joint_start --caption_dropout 0.6 --max_train_steps 7800 --learning_rate 2e-3
+	$(RUN) train.py $(JOINT) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_start \
+		--output_dir $(BUILTIN_RUNS)/joint_outlines --caption_dropout 0.6 --max_train_steps 1650 --learning_rate 8e-4 \
+		--logit_mean 1 --logit_std 1.4 --regress_weight 0.5
+	$(RUN) train.py $(JOINT) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_outlines \
+		--output_dir $(BUILTIN_RUNS)/joint_textures --caption_dropout 0.5 --max_train_steps 860 --learning_rate 7e-4 \
+		--logit_mean 0.2 --logit_std 1.25 --regress_weight 0.2 --ema_decay 0.99
+	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) --transformers $(BUILTIN_RUNS)/joint_textures
 	$(RUN) -m builtin_training.train_pattern_classifier $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/pattern_classifier
 	$(RUN) -m builtin_training.measure --count 300 --pattern_classifier $(BUILTIN_RUNS)/pattern_classifier \
 		--output_dir $(BUILTIN_RUNS)/measure --variants full no_caption other_photo no_reference no_fine_mask cut_out

@@ -1,6 +1,6 @@
 """Trains the feature extractor and the generator on pairs of photo and product picture.
 
-Both at once, small, from nothing, on drawn people: so the built-in model was made:
+Both at once, small, from nothing, on drawn people: so the built-in model was begun (`make builtin` has the rest):
 
     python -m drawn_people --layout dresscode --train 2100 --test 100 --seed 1 --output data/drawn
     python train.py --stage joint --from_scratch --pretrained_model_name_or_path builtin --dataset_root data/drawn \

@@ -27,7 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     add = parser.add_argument
     add("--runs", type=Path, default=Path("runs"), help="folder with vae/, encoders/, segmenter/ and captioner/")
-    add("--transformers", type=Path, default=Path("runs/builtin"), help="pipeline folder that train.py wrote")
+    add("--transformers", type=Path, default=Path("runs/joint_textures"), help="pipeline folder that train.py wrote")
     add("--output_dir", type=Path, default=Path("temu_vtoff/builtin"), help="gets tryoff/, segmenter/ and captioner/")
     return parser.parse_args(argv)
 

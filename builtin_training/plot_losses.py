@@ -1,8 +1,8 @@
 """Draws the losses of the built-in model's trainings against their steps.
 
-    python -m builtin_training.plot_losses --runs runs --transformers runs/joint --output temu_vtoff/builtin/losses.png
+    python -m builtin_training.plot_losses --runs runs --output temu_vtoff/builtin/losses.png
 
-Each dot is a logged step; the lines are running means.
+Each dot is a logged step; the lines are running means. Runs without log are left out.
 """
 
 import argparse
@@ -19,6 +19,7 @@ PARTS = {
     "segmenter": ("segmenter/log.jsonl", ("loss",)),
     "captioner": ("captioner/log.jsonl", ("attributes_by_place", "attributes", "answer")),
 }
+TRANSFORMERS = [Path("runs") / name for name in ("joint_start", "joint_outlines", "joint_textures")]
 MEAN_OVER = 8  # logged steps
 
 
@@ -26,7 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     add = parser.add_argument
     add("--runs", type=Path, default=Path("runs"), help="folder with vae/, encoders/, segmenter/ and captioner/")
-    add("--transformers", type=Path, default=Path("runs/joint"), help="folder that train.py wrote")
+    add("--transformers", nargs="+", type=Path, default=TRANSFORMERS, help="folders that train.py wrote")
     add("--output", type=Path, default=Path("temu_vtoff/builtin/losses.png"), help="the picture")
     return parser.parse_args(argv)
 
@@ -38,22 +39,25 @@ def main(args: argparse.Namespace) -> None:
     from matplotlib import pyplot
 
     logs = {name: (args.runs / path, losses) for name, (path, losses) in PARTS.items()}
-    logs["extractor and generator"] = (args.transformers / "metrics.jsonl", ("loss",))
-    figure, axes = pyplot.subplots(1, len(logs), figsize=(3.0 * len(logs), 2.8), layout="constrained")
-    for axis, (name, (path, losses)) in zip(axes, logs.items(), strict=True):
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no log of the {name} at {path}: train it first.")
+    logs |= {run.name: (run / "metrics.jsonl", ("loss", "flow", "regress")) for run in args.transformers}
+    logs = {name: log for name, log in logs.items() if log[0].is_file()}
+    if not logs:
+        raise FileNotFoundError(f"There is no log in {args.runs} nor in {args.transformers[0]}: train something first.")
+    size = (3.0 * len(logs), 2.8)
+    figure, axes = pyplot.subplots(1, len(logs), figsize=size, layout="constrained", squeeze=False)
+    for axis, (name, (path, losses)) in zip(axes[0], logs.items(), strict=True):
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        for loss in losses:
-            steps = [row["step"] for row in rows if loss in row]  # none yet of what is taught last
+        logged = [loss for loss in losses if any(loss in row for row in rows)]  # none yet of what is taught last
+        for loss in logged:
+            steps = [row["step"] for row in rows if loss in row]
             values = [row[loss] for row in rows if loss in row]
             (dots,) = axis.plot(steps, values, ".", markersize=2, alpha=0.35)
             axis.plot(steps, running_mean(values), color=dots.get_color(), label=loss.replace("_", " "))
         axis.set(title=name, xlabel="step", yscale="log")
         axis.grid(which="both", alpha=0.2)
-        if len(losses) > 1:
+        if len(logged) > 1:
             axis.legend(fontsize=7)
-    axes[0].set_ylabel("loss")
+    axes[0, 0].set_ylabel("loss")
     figure.savefig(args.output, dpi=110)
     print(args.output)
 

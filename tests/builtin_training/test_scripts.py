@@ -131,5 +131,8 @@ def test_the_losses_are_drawn_from_the_logs(runs: Path, tmp_path: Path) -> None:
     flags = ["--runs", str(runs), "--transformers", str(tmp_path), "--output", str(tmp_path / "losses.png")]
     plot_losses.main(plot_losses.parse_args(flags))
     assert Image.open(tmp_path / "losses.png").width > 1000
-    with pytest.raises(FileNotFoundError, match="no log of the VAE"):
-        plot_losses.main(plot_losses.parse_args(["--runs", str(tmp_path)]))
+    alone = ["--runs", str(tmp_path), "--transformers", str(tmp_path), "--output", str(tmp_path / "alone.png")]
+    plot_losses.main(plot_losses.parse_args(alone))
+    assert Image.open(tmp_path / "alone.png").width < 400
+    with pytest.raises(FileNotFoundError, match="train something first"):
+        plot_losses.main(plot_losses.parse_args(["--runs", str(tmp_path), "--transformers", str(tmp_path / "no")]))
