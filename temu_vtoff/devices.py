@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -45,11 +45,7 @@ def choose_dtype(mixed_precision: str | None, device: torch.device) -> torch.dty
     (docs/performance.md).
     """
     if mixed_precision is None:
-        native = {
-            "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
-            "cpu": torch.cpu._is_amx_tile_supported,
-        }
-        mixed_precision = "bf16" if native.get(device.type, lambda: False)() else "no"
+        mixed_precision = "bf16" if _gains_by_bf16(device, torch.cpu._is_amx_tile_supported) else "no"
     return DTYPES[mixed_precision]
 
 
@@ -62,12 +58,16 @@ def choose_training_precision(mixed_precision: str | None, device: torch.device)
     if mixed_precision is None:
         mixed_precision = os.environ.get("ACCELERATE_MIXED_PRECISION")  # set by `accelerate launch`
     if mixed_precision is None:
-        native = {
-            "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
-            "cpu": lambda: torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
-        }
-        mixed_precision = "bf16" if native.get(device.type, lambda: False)() else "no"
+        native = lambda: torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        mixed_precision = "bf16" if _gains_by_bf16(device, native) else "no"
     return mixed_precision
+
+
+def _gains_by_bf16(device: torch.device, on_cpu: Callable[[], bool]) -> bool:
+    """Whether bf16 is native to a GPU, or `on_cpu` says so of the CPU; never on anything else."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and on_cpu()
 
 
 def choose_offload(sizes: Mapping[str, int], working: int, free: int) -> str:
