@@ -12,7 +12,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--pretrained_model_name_or_path",
         default="stabilityai/stable-diffusion-3-medium-diffusers",
-        help="hub id or folder with the frozen parts, and with the transformer to start from",
+        help="hub id or folder with the frozen parts, and with the transformers to start from (SD3 has one for both)",
     )
     add("--pretrained_model_name_or_path_sd3_tryoff", help="start from these transformers instead (hub id or folder)")
     add("--pretrained_extractor_name_or_path", help="of stage generator: where the trained extractor is")

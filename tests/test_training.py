@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import SD3Transformer2DModel
+from safetensors.torch import load_file
 
 from temu_vtoff import FeatureExtractor, TryOffPipeline, TryOffTransformer
+from temu_vtoff.builtin import resolve
 from temu_vtoff.loading import load_components
 from temu_vtoff.training.condition_dropout import ConditionDropout
 from temu_vtoff.training.encoding import EncodedBatch
@@ -19,6 +21,7 @@ from temu_vtoff.training.initialization import (
     TransformerShape,
     add_lora,
     extractor_from_sd3,
+    load_transformers,
     new_transformers,
 )
 from temu_vtoff.training.objectives import ExtractorObjective, FlowSettings, GeneratorObjective
@@ -265,6 +268,14 @@ def test_sd3_becomes_an_extractor_that_does_not_see_the_new_channels_yet(tmp_pat
     temb = sd3.time_text_embed(torch.zeros(1), pooled)
     expected = block.attn.to_k(block.norm1(sd3.pos_embed(latents), emb=temb)[0])
     torch.testing.assert_close(seen[0].keys[0], expected)
+
+
+def test_a_whole_models_own_extractor_is_trained_further():
+    extractor, generator = load_transformers(FeatureExtractor, "builtin")
+    for model, folder in ((extractor, "transformer_vton"), (generator, "transformer")):
+        shipped = load_file(Path(resolve("builtin", "tryoff"), folder, "diffusion_pytorch_model.safetensors"))
+        for name, weight in model.state_dict().items():
+            torch.testing.assert_close(weight, shipped[name].float(), msg=name)
 
 
 def test_stage_ones_weights_load_as_the_published_extractor_does(tmp_path):
