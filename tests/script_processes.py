@@ -7,7 +7,8 @@ import importlib
 import multiprocessing
 import os
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -46,6 +47,13 @@ def kill_after(process: BaseProcess, seconds: float) -> bool:
     process.kill()
     process.join()
     return alive
+
+
+def kill_when(process: BaseProcess, reached: Callable[[], bool]) -> bool:
+    """SIGKILL at the moment when something is so; whether the process was still running then."""
+    while process.is_alive() and not reached():
+        time.sleep(0.002)
+    return kill_after(process, 0)
 
 
 def contents(folder: Path, *patterns: str) -> dict[str, bytes]:
