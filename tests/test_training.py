@@ -278,6 +278,14 @@ def test_a_whole_models_own_extractor_is_trained_further():
             torch.testing.assert_close(weight, shipped[name].float(), msg=name)
 
 
+def test_stage_one_on_a_whole_model_starts_from_the_generators_image_stream():
+    denoiser, generator = load_transformers(PersonDenoiser, "builtin")
+    torch.testing.assert_close(denoiser.proj_out.weight, generator.proj_out.weight)
+    torch.testing.assert_close(
+        denoiser.transformer_blocks[-1].attn.to_q.weight, generator.transformer_blocks[-1].attn.to_q.weight
+    )
+
+
 def test_stage_ones_weights_load_as_the_published_extractor_does(tmp_path):
     denoiser = make_extractor(PersonDenoiser)
     export_model(denoiser, tmp_path / "transformer_vton")

@@ -44,7 +44,8 @@ def load_transformers(
 
     Args:
         extractor_class: `FeatureExtractor`, or `PersonDenoiser` for stage 1.
-        base: SD3, or a whole model: a folder that holds `transformer_vton/` too, or "builtin".
+        base: SD3, or a whole model: a folder that holds `transformer_vton/` too, or "builtin". Stage 1 takes SD3's
+            part of it, since an extractor that was exported lacks what only denoising needs.
         tryoff: Holds `transformer/` and `transformer_vton/`; goes before the base.
         extractor_source: Holds `transformer_vton/`; goes before both.
     """
@@ -52,7 +53,8 @@ def load_transformers(
     generator = TryOffTransformer.from_pretrained(source, subfolder="transformer")
     if extractor_source is not None:
         source = resolve(extractor_source, "tryoff")
-    if tryoff is None and extractor_source is None and not (Path(source) / "transformer_vton").is_dir():
+    whole = extractor_class is FeatureExtractor and Path(source, "transformer_vton").is_dir()
+    if tryoff is None and extractor_source is None and not whole:
         return extractor_from_sd3(extractor_class, source), generator
     return extractor_class.from_pretrained(source, subfolder="transformer_vton"), generator
 
