@@ -24,14 +24,7 @@ class PatternClassifier(nn.Sequential):
         layers: list[nn.Module] = []
         channels = 3
         for width in WIDTHS:
-            layers += [
-                nn.Conv2d(channels, width, 3, stride=2, padding=1),
-                nn.GroupNorm(8, width),
-                nn.SiLU(),
-                nn.Conv2d(width, width, 3, padding=1, groups=8),
-                nn.GroupNorm(8, width),
-                nn.SiLU(),
-            ]
+            layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1), nn.GroupNorm(8, width), nn.SiLU()]
             channels = width
         super().__init__(*layers, _MeanAndMaximum(), nn.Linear(2 * channels, len(PATTERNS)))
 

@@ -2,13 +2,14 @@
 
     python -m builtin_training.plot_losses --runs runs --output temu_vtoff/builtin/losses.png
 
-Each dot is a logged step; the lines are running means. Runs without log are left out.
+Each dot is a logged step; the lines are running medians. Runs without log are left out.
 """
 
 import argparse
 import json
 import sys
 from pathlib import Path
+from statistics import median
 
 import command_line
 
@@ -20,7 +21,9 @@ PARTS = {
     "captioner": ("captioner/log.jsonl", ("attributes_by_place", "attributes", "answer")),
 }
 TRANSFORMERS = [Path("runs") / name for name in ("joint_start", "joint_outlines", "joint_textures")]
-MEAN_OVER = 8  # logged steps
+OF_TRANSFORMERS = ("loss", "flow", "regress", "align")
+LEAST = {"align": 1}  # added, so that the best is 0 as of every other loss
+MEDIAN_OVER = 9  # logged steps
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -39,7 +42,7 @@ def main(args: argparse.Namespace) -> None:
     from matplotlib import pyplot
 
     logs = {name: (args.runs / path, losses) for name, (path, losses) in PARTS.items()}
-    logs |= {run.name: (run / "metrics.jsonl", ("loss", "flow", "regress")) for run in args.transformers}
+    logs |= {run.name: (run / "metrics.jsonl", OF_TRANSFORMERS) for run in args.transformers}
     logs = {name: log for name, log in logs.items() if log[0].is_file()}
     if not logs:
         raise FileNotFoundError(f"There is no log in {args.runs} nor in {args.transformers[0]}: train something first.")
@@ -48,11 +51,14 @@ def main(args: argparse.Namespace) -> None:
     for axis, (name, (path, losses)) in zip(axes[0], logs.items(), strict=True):
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         logged = [loss for loss in losses if any(loss in row for row in rows)]  # none yet of what is taught last
+        if "flow" in logged:
+            logged.remove("loss")  # the others' sum, weighted otherwise in every run
         for loss in logged:
             steps = [row["step"] for row in rows if loss in row]
-            values = [row[loss] for row in rows if loss in row]
+            values = [row[loss] + LEAST.get(loss, 0) for row in rows if loss in row]
             (dots,) = axis.plot(steps, values, ".", markersize=2, alpha=0.35)
-            axis.plot(steps, running_mean(values), color=dots.get_color(), label=loss.replace("_", " "))
+            label = f"{loss} + {LEAST[loss]}" if loss in LEAST else loss.replace("_", " ")
+            axis.plot(steps, running_median(values), color=dots.get_color(), label=label)
         axis.set(title=name, xlabel="step", yscale="log")
         axis.grid(which="both", alpha=0.2)
         if len(logged) > 1:
@@ -62,9 +68,10 @@ def main(args: argparse.Namespace) -> None:
     print(args.output)
 
 
-def running_mean(values: list[float]) -> list[float]:
-    """Each value's mean with those up to `MEAN_OVER` - 1 before it."""
-    return [sum(values[max(0, i + 1 - MEAN_OVER) : i + 1]) / min(i + 1, MEAN_OVER) for i in range(len(values))]
+def running_median(values: list[float]) -> list[float]:
+    """Each value's median with its neighbours, `MEDIAN_OVER` in all: a mean drags a run's first losses along."""
+    around = MEDIAN_OVER // 2
+    return [median(values[max(0, i - around) : i + around + 1]) for i in range(len(values))]
 
 
 if __name__ == "__main__":
