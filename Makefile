@@ -77,11 +77,13 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 	$(RUN) train.py $(JOINT) --from_scratch \
 		--output_dir $(BUILTIN_RUNS)/joint_start --caption_dropout 0.6 --max_train_steps 7800 --learning_rate 2e-3
 	$(RUN) train.py $(JOINT) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_start \
-		--output_dir $(BUILTIN_RUNS)/joint_outlines --caption_dropout 0.6 --max_train_steps 1650 --learning_rate 8e-4 \
-		--logit_mean 1 --logit_std 1.4 --regress_weight 0.5
+		--output_dir $(BUILTIN_RUNS)/joint_outlines --caption_dropout 0.6 --max_train_steps 4500 --learning_rate 1e-3 \
+		--logit_mean 1 --logit_std 1.4 --regress_weight 0.5 --ema_decay 0.995
 	$(RUN) train.py $(JOINT) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_outlines \
-		--output_dir $(BUILTIN_RUNS)/joint_textures --caption_dropout 0.5 --max_train_steps 860 --learning_rate 7e-4 \
-		--logit_mean 0.2 --logit_std 1.25 --regress_weight 0.2 --ema_decay 0.99
+		--cache_dir $(BUILTIN_RUNS)/encoded_with_tokens --align_weight 0.25 --align_block 3 \
+		--align_model $(BUILTIN_RUNS)/frozen/image_encoder_large --output_dir $(BUILTIN_RUNS)/joint_textures \
+		--caption_dropout 0.5 --max_train_steps 400 --learning_rate 7e-4 --lr_warmup_steps 30 \
+		--logit_mean 0.5 --logit_std 1.4 --regress_weight 0.3 --ema_decay 0.99
 	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) --transformers $(BUILTIN_RUNS)/joint_textures
 	$(RUN) -m builtin_training.train_pattern_classifier $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/pattern_classifier
 	$(RUN) -m builtin_training.measure --count 300 --pattern_classifier $(BUILTIN_RUNS)/pattern_classifier \
