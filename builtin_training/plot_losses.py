@@ -22,7 +22,7 @@ PARTS = {
 }
 TRANSFORMERS = [Path("runs") / name for name in ("joint_start", "joint_outlines", "joint_textures")]
 OF_TRANSFORMERS = ("loss", "flow", "regress", "align")
-LEAST = {"align": 1}  # added, so that the best is 0 as of every other loss
+OFFSETS = {"align": 1}  # added, so that the best is 0, as of every other loss
 MEDIAN_OVER = 9  # logged steps
 
 
@@ -55,9 +55,10 @@ def main(args: argparse.Namespace) -> None:
             logged.remove("loss")  # the others' sum, weighted otherwise in every run
         for loss in logged:
             steps = [row["step"] for row in rows if loss in row]
-            values = [row[loss] + LEAST.get(loss, 0) for row in rows if loss in row]
+            offset = OFFSETS.get(loss, 0)
+            values = [row[loss] + offset for row in rows if loss in row]
             (dots,) = axis.plot(steps, values, ".", markersize=2, alpha=0.35)
-            label = f"{loss} + {LEAST[loss]}" if loss in LEAST else loss.replace("_", " ")
+            label = loss.replace("_", " ") + (f" + {offset}" if offset else "")
             axis.plot(steps, running_median(values), color=dots.get_color(), label=label)
         axis.set(title=name, xlabel="step", yscale="log")
         axis.grid(which="both", alpha=0.2)
