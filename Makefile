@@ -49,16 +49,16 @@ dataset-demo: .venv/installed  ## both layouts, from nothing to a report, within
 
 TRAIN_DEMO := outputs/train-demo
 TRAIN_FLAGS := --from_scratch --pretrained_model_name_or_path builtin --dataset_root $(TRAIN_DEMO)/people \
-	--max_train_steps 200 --learning_rate 2e-3 --train_batch_size 8 --lr_warmup_steps 20 --ema_decay 0.97 \
-	--validation_steps 100 --resume_from_checkpoint latest
+	--caption_file $(TRAIN_DEMO)/people/truth/train.json $(TRAIN_DEMO)/people/truth/test.json \
+	--cache_dir $(TRAIN_DEMO)/encoded --max_train_steps 200 --learning_rate 2e-3 --train_batch_size 8 \
+	--lr_warmup_steps 20 --ema_decay 0.97 --validation_steps 100 --resume_from_checkpoint latest
 
 train-demo: .venv/installed  ## both training stages on drawn people, within ten minutes; see docs/training.md
 	$(RUN) -m drawn_people --layout dresscode --train 100 --test 10 --seed 7 --output $(TRAIN_DEMO)/people
-	$(RUN) train.py --stage extractor $(TRAIN_FLAGS) --cache_dir $(TRAIN_DEMO)/encoded --output_dir $(TRAIN_DEMO)/extractor
-	$(RUN) train.py --stage generator $(TRAIN_FLAGS) --cache_dir $(TRAIN_DEMO)/encoded_with_tokens \
-		--output_dir $(TRAIN_DEMO)/generator --pretrained_extractor_name_or_path $(TRAIN_DEMO)/extractor \
-		--align_weight 0.5 --align_model temu_vtoff/builtin/tryoff/image_encoder_large --align_block 3 \
-		--caption_file $(TRAIN_DEMO)/people/truth/train.json $(TRAIN_DEMO)/people/truth/test.json
+	$(RUN) train.py --stage extractor $(TRAIN_FLAGS) --output_dir $(TRAIN_DEMO)/extractor
+	$(RUN) train.py --stage generator $(TRAIN_FLAGS) --output_dir $(TRAIN_DEMO)/generator \
+		--pretrained_extractor_name_or_path $(TRAIN_DEMO)/extractor \
+		--align_weight 0.5 --align_model temu_vtoff/builtin/tryoff/image_encoder_large --align_block 3
 
 BUILTIN_RUNS := runs
 BUILTIN_DATA := --data_root $(BUILTIN_RUNS)/drawn --resume
@@ -80,10 +80,9 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 		--output_dir $(BUILTIN_RUNS)/joint_outlines --caption_dropout 0.6 --max_train_steps 4500 --learning_rate 1e-3 \
 		--logit_mean 1 --logit_std 1.4 --regress_weight 0.5 --ema_decay 0.995
 	$(RUN) train.py $(JOINT) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_outlines \
-		--cache_dir $(BUILTIN_RUNS)/encoded_with_tokens --align_weight 0.25 --align_block 3 \
-		--align_model $(BUILTIN_RUNS)/frozen/image_encoder_large --output_dir $(BUILTIN_RUNS)/joint_textures \
-		--caption_dropout 0.5 --max_train_steps 400 --learning_rate 7e-4 --lr_warmup_steps 30 \
-		--logit_mean 0.5 --logit_std 1.4 --regress_weight 0.3 --ema_decay 0.99
+		--align_weight 0.25 --align_model $(BUILTIN_RUNS)/frozen/image_encoder_large --align_block 3 \
+		--output_dir $(BUILTIN_RUNS)/joint_textures --caption_dropout 0.5 --max_train_steps 400 \
+		--learning_rate 7e-4 --lr_warmup_steps 30 --logit_mean 0.5 --logit_std 1.4 --regress_weight 0.3 --ema_decay 0.99
 	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) --transformers $(BUILTIN_RUNS)/joint_textures
 	$(RUN) -m builtin_training.train_pattern_classifier $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/pattern_classifier
 	$(RUN) -m builtin_training.measure --count 300 --pattern_classifier $(BUILTIN_RUNS)/pattern_classifier \

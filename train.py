@@ -122,7 +122,7 @@ def make_objective(args: argparse.Namespace, pipeline: TryOffPipeline) -> tuple[
         return ExtractorObjective(extractor, flow), None
     vit = aligner = regressor = None
     if args.align_weight:
-        vit = PatchTokens.from_pretrained(args.align_model, args.align_size)
+        vit = PatchTokens.from_pretrained(args.align_model, args.align_size).to(pipeline.vae.device)
         hidden = PUBLISHED_HIDDEN if generator.inner_dim > 1000 else 2 * generator.inner_dim
         aligner = Aligner(generator, args.align_block, vit.side, vit.width, hidden)
     if args.regress_weight:
@@ -137,7 +137,7 @@ def load_data(
     """The training data, encoded beforehand or as it comes; and the test split."""
     from tqdm.auto import tqdm
 
-    from temu_vtoff.training.latent_cache import LatentCache, build_cache
+    from temu_vtoff.training.latent_cache import LatentCache, add_garment_tokens, build_cache
     from temu_vtoff.training.live_encoding import LiveEncoding
     from temu_vtoff.training.pairs import open_pairs
 
@@ -150,12 +150,16 @@ def load_data(
         data = LiveEncoding(train, pipeline, vit)
     else:
         if accelerator.is_main_process:
-            encoding = build_cache(args.cache_dir, train, pipeline, vit, args.encode_batch_size, accelerator.autocast)
-            with tqdm(total=len(train), desc="encoding") as progress:
-                for done in encoding:
-                    progress.update(done - progress.n)
+            how = {"batch_size": args.encode_batch_size, "autocast": accelerator.autocast}
+            passes = {"encoding": build_cache(args.cache_dir, train, pipeline, **how)}
+            if vit is not None:
+                passes["encoding to align with"] = add_garment_tokens(args.cache_dir, train, vit, **how)
+            for name, encoding in passes.items():
+                with tqdm(total=len(train), desc=name) as progress:
+                    for done in encoding:
+                        progress.update(done - progress.n)
         accelerator.wait_for_everyone()
-        data = LatentCache(args.cache_dir)
+        data = LatentCache(args.cache_dir, with_garment_tokens=vit is not None)
     return data, LiveEncoding(test, pipeline, vit)
 
 

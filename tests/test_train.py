@@ -18,6 +18,7 @@ import command_line
 import inference
 import train
 from temu_vtoff import TryOffPipeline
+from temu_vtoff.training import latent_cache
 from tests.tiny_training import save_tiny_base, save_tiny_dresscode
 
 ROOT = Path(__file__).parent.parent
@@ -118,6 +119,21 @@ def test_an_encoded_cache_and_encoding_on_the_fly_train_alike(arguments, data, t
     run(arguments(f"{captions} --cache_dir {tmp_path / 'cache'} --output_dir {tmp_path / 'cached'}"))
     for a, b in zip(live, rows(tmp_path / "cached"), strict=True):
         assert a.get("loss", 0) == pytest.approx(b.get("loss", 0), rel=2e-3)  # the cache holds half precision
+
+
+def test_one_cache_serves_trainings_with_and_without_alignment(arguments, base, tmp_path, monkeypatch):
+    align = f"--align_weight 0.5 --align_block 1 --align_model {base}/image_encoder_"
+    cache = f"--cache_dir {tmp_path / 'cache'}"
+    run(arguments(f"{align}large --output_dir {tmp_path / 'live'}"))
+    run(arguments(f"{cache} --output_dir {tmp_path / 'plain'}"))
+    monkeypatch.setattr(latent_cache, "encode_pictures", None)  # they must not be encoded a second time
+    run(arguments(f"{cache} {align}large --output_dir {tmp_path / 'aligned'}"))
+    run(arguments(f"{cache} --output_dir {tmp_path / 'plain_again'}"))
+    for one, other, loss in (("live", "aligned", "align"), ("plain", "plain_again", "loss")):
+        for a, b in zip(rows(tmp_path / one), rows(tmp_path / other), strict=True):
+            assert a.get(loss, 0) == pytest.approx(b.get(loss, 0), abs=2e-3)  # the cache holds half precision
+    with pytest.raises(ValueError, match="encoded by other models"):
+        run(arguments(f"{cache} {align}bigG"))
 
 
 @pytest.mark.parametrize("more", ["", "--gradient_accumulation_steps 2", "--mixed_precision bf16"])

@@ -65,30 +65,24 @@ class EncodedBatch:
 
 
 @torch.no_grad()
-def encode_pictures(
-    pipeline: TryOffPipeline, pictures: SampleBatch, vit: PatchTokens | None = None
-) -> dict[str, torch.Tensor]:
-    """The fields of `EncodedBatch` that come from pixels, on the pipeline's device.
-
-    Args:
-        pipeline: Its VAE and image encoders are used, in their own dtypes.
-        vit: Gives the tokens that the generator is aligned with; None when it isn't.
-    """
-    device = pipeline.vae.device
+def encode_pictures(pipeline: TryOffPipeline, pictures: SampleBatch) -> dict[str, torch.Tensor]:
+    """The fields of `EncodedBatch` that come from the pipeline's VAE and image encoders, in their own dtypes."""
     person_mean, person_std = latent_moments(pipeline, pictures.person)
     masked_mean, masked_std = latent_moments(pipeline, pictures.masked_image)
-    encoded = {
+    return {
         "person_mean": person_mean,
         "person_std": person_std,
         "masked_mean": masked_mean,
         "masked_std": masked_std,
-        "mask": F.interpolate(pictures.mask.to(device).float(), size=person_mean.shape[-2:], mode="nearest"),
+        "mask": F.interpolate(pictures.mask.to(person_mean), size=person_mean.shape[-2:], mode="nearest"),
         "garment_latents": latent_moments(pipeline, pictures.garment)[0],
         "image_embeds": pipeline.encode_image(pictures.person).float(),
     }
-    if vit is not None:
-        encoded["garment_tokens"] = vit(pictures.garment.to(device)).float()
-    return encoded
+
+
+def encode_garments(vit: PatchTokens, pictures: SampleBatch) -> dict[str, torch.Tensor]:
+    """The field of `EncodedBatch` that the generator is aligned with: what a ViT makes of the product pictures."""
+    return {"garment_tokens": vit(pictures.garment.to(vit.mean.device)).float()}
 
 
 def latent_moments(pipeline: TryOffPipeline, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

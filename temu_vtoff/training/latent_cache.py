@@ -1,7 +1,9 @@
 """What the frozen models make of a data set, computed once and read from disk ever after.
 
 A cache is a folder of one array per field of `EncodedBatch`, one row per item, memory-mapped; captions are few
-distinct strings, so each is embedded once. A build that was interrupted goes on where it stopped.
+distinct strings, so each is embedded once. It has two parts, made one after the other: what the pipeline's models make
+of an item, and the tokens that a ViT makes of its garment, which only an aligned training needs. A build that was
+interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,18 +19,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torch.utils.data import Dataset
 
-from temu_vtoff.training.encoding import EncodedBatch, encode_pictures
+from temu_vtoff.training.encoding import EncodedBatch, encode_garments, encode_pictures
 
 if TYPE_CHECKING:
     from temu_vtoff.aligner import PatchTokens
+    from temu_vtoff.datasets import SampleBatch
     from temu_vtoff.pipeline import TryOffPipeline
     from temu_vtoff.training.pairs import Pairs
 
 logger = logging.getLogger(__name__)
 
 _STATE, _CAPTIONS = "cache.json", "captions.safetensors"
+_PICTURES, _GARMENT_TOKENS = "pictures", "garment tokens"  # the parts
+_FROZEN = ("vae", "image_encoder_large", "image_encoder_bigG", "text_encoder", "text_encoder_2", "text_encoder_3")
 
 
 class LatentCache(Dataset):
@@ -36,18 +42,22 @@ class LatentCache(Dataset):
 
     Args:
         folder: Made by `build_cache`.
+        with_garment_tokens: Gives what `add_garment_tokens` added, too.
 
     Raises:
-        FileNotFoundError: There is no finished cache.
+        FileNotFoundError: A part that is wanted is missing or unfinished.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, with_garment_tokens: bool = False) -> None:
         folder = Path(folder)
         state = _read_state(folder)
-        if state is None or state["done"] < state["total"]:
-            raise FileNotFoundError(f"{folder} holds no finished cache of encoded pictures.")
-        self.fields = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in state["fields"]}
-        self.captions: list[str] = state["captions"]
+        self.captions: list[str] = state.get("captions", [])
+        self.fields = {}
+        for part in (_PICTURES, _GARMENT_TOKENS) if with_garment_tokens else (_PICTURES,):
+            if part not in state["parts"] or state["parts"][part]["done"] < len(self.captions):
+                raise FileNotFoundError(f"{folder} holds no finished cache of encoded {part}.")
+            for name in state["parts"][part]["fields"]:
+                self.fields[name] = np.load(folder / f"{name}.npy", mmap_mode="r")
         row_of = {text: row for row, text in enumerate(state["distinct"])}
         self.caption_rows = torch.tensor([row_of[text] for text in self.captions])
         embeddings = load_file(folder / _CAPTIONS)
@@ -77,16 +87,14 @@ def build_cache(
     folder: str | Path,
     pairs: Pairs,
     pipeline: TryOffPipeline,
-    vit: PatchTokens | None = None,
     batch_size: int = 16,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
 ) -> Iterator[int]:
-    """Encodes a data set into a folder, yielding the number of finished items after each batch.
+    """Encodes a data set's pictures and captions into a folder, yielding the number of finished items as it grows.
 
     Args:
         pairs: The data set.
         pipeline: The frozen models.
-        vit: Gives the tokens to align with; None leaves them out.
         autocast: The precision that pictures are encoded in.
 
     Raises:
@@ -94,33 +102,71 @@ def build_cache(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    key, total = fingerprint(pipeline, pairs, vit), len(pairs)
-    state = _read_state(folder) or {
-        "key": key,
-        "done": 0,
-        "total": total,
-        "fields": [],
-        "captions": list(pairs.captions),
-        "distinct": list(dict.fromkeys(["", *pairs.captions])),  # rows of the embeddings; the empty prompt is the first
-    }
-    if state["key"] != key:
-        raise ValueError(f"{folder} was encoded by other models or from other data: delete it, or name another folder.")
-    if not (folder / _CAPTIONS).exists():
-        _save_captions(folder, state["distinct"], pipeline, batch_size)
-    logger.info("Encoding %d of %d items into %s", total - state["done"], total, folder)
+    key = _fingerprint(
+        pairs,
+        (getattr(pipeline, name) for name in _FROZEN),
+        (*pairs.captions, pipeline.config.rescale_clip_input_twice, pairs.dataset.size),
+    )
+    state = _read_state(folder)
+    if _PICTURES not in state["parts"]:
+        distinct = list(dict.fromkeys(["", *pairs.captions]))  # rows of the embeddings; the empty prompt is the first
+        state |= {"captions": list(pairs.captions), "distinct": distinct}
+        _save_captions(folder, distinct, pipeline, batch_size)
 
-    arrays: dict[str, np.ndarray] = {}
-    while state["done"] < total:
-        first, last = state["done"], min(state["done"] + batch_size, total)
-        batch = pairs[range(first, last)]
+    def encode(batch: SampleBatch, first: int) -> dict[str, torch.Tensor]:
+        # An item that can't be read was replaced by another, whose caption goes with it.
+        state["captions"][first : first + len(batch.captions)] = [caption or "" for caption in batch.captions]
         with autocast():
-            encoded = encode_pictures(pipeline, batch, vit)
+            return encode_pictures(pipeline, batch)
+
+    yield from _fill(folder, state, _PICTURES, key, pairs, encode, batch_size)
+
+
+def add_garment_tokens(
+    folder: str | Path,
+    pairs: Pairs,
+    vit: PatchTokens,
+    batch_size: int = 16,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+) -> Iterator[int]:
+    """Adds the tokens to align with to a cache of the same data set, yielding the number of finished items.
+
+    Raises:
+        ValueError: The folder holds those of another ViT, or of other pictures.
+    """
+    folder = Path(folder)
+    key = _fingerprint(pairs, [vit], (pairs.dataset.size, vit.size))
+
+    def encode(batch: SampleBatch, first: int) -> dict[str, torch.Tensor]:
+        with autocast():
+            return encode_garments(vit, batch)
+
+    yield from _fill(folder, _read_state(folder), _GARMENT_TOKENS, key, pairs, encode, batch_size)
+
+
+def _fill(
+    folder: Path,
+    state: dict,
+    part: str,
+    key: str,
+    pairs: Pairs,
+    encode: Callable[[SampleBatch, int], dict[str, torch.Tensor]],
+    batch_size: int,
+) -> Iterator[int]:
+    """Goes on with a part; `encode` is given a batch and the number of its first item."""
+    progress, total = state["parts"].setdefault(part, {"key": key, "done": 0, "fields": []}), len(pairs)
+    if progress["key"] != key:
+        raise ValueError(f"{folder} was encoded by other models or from other data: delete it, or name another folder.")
+    logger.info("Encoding %s of %d of %d items into %s", part, total - progress["done"], total, folder)
+    arrays: dict[str, np.ndarray] = {}
+    while progress["done"] < total:
+        first, last = progress["done"], min(progress["done"] + batch_size, total)
+        encoded = encode(pairs[range(first, last)], first)
         for name, rows in encoded.items():
             if name not in arrays:
                 arrays[name] = _open_array(folder / f"{name}.npy", (total, *rows.shape[1:]), fresh=first == 0)
             arrays[name][first:last] = rows.cpu().numpy()
-        state["captions"][first:last] = [caption or "" for caption in batch.captions]
-        state |= {"done": last, "fields": sorted(encoded)}
+        progress |= {"done": last, "fields": sorted(encoded)}
         if last == total or last // 512 > first // 512:
             for array in arrays.values():
                 array.flush()
@@ -128,13 +174,11 @@ def build_cache(
         yield last
 
 
-def fingerprint(pipeline: TryOffPipeline, pairs: Pairs, vit: PatchTokens | None) -> str:
-    """Changes when the frozen weights, the items, their captions or the pictures' size do."""
+def _fingerprint(pairs: Pairs, models: Iterable[nn.Module | None], settings: Iterable[object]) -> str:
+    """Changes when the items, the models' weights or the settings do."""
     items = [pairs.dataset.items[index].key for index in pairs.order]
-    settings = (pipeline.config.rescale_clip_input_twice, pairs.dataset.size, vit and vit.size)
-    digest = hashlib.sha256("\n".join([*items, *pairs.captions, str(settings)]).encode())
-    names = ("vae", "image_encoder_large", "image_encoder_bigG", "text_encoder", "text_encoder_2", "text_encoder_3")
-    for model in (*(getattr(pipeline, name) for name in names), vit):
+    digest = hashlib.sha256("\n".join([*items, *map(str, settings)]).encode())
+    for model in models:
         for weight in model.parameters() if model is not None else ():
             digest.update(f"{tuple(weight.shape)} {weight.detach().double().sum().item():.6e}".encode())
     return digest.hexdigest()
@@ -158,9 +202,10 @@ def _open_array(path: Path, shape: tuple[int, ...], fresh: bool) -> np.ndarray:
     return np.load(path, mmap_mode="r+")
 
 
-def _read_state(folder: Path) -> dict | None:
+def _read_state(folder: Path) -> dict:
+    """Captions by item and distinct ones, and of each part its fingerprint, its fields and the items done."""
     path = folder / _STATE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"parts": {}}
 
 
 def _write_state(folder: Path, state: dict) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.data import Dataset
 
-from temu_vtoff.training.encoding import EncodedBatch, encode_pictures
+from temu_vtoff.training.encoding import EncodedBatch, encode_garments, encode_pictures
 
 if TYPE_CHECKING:
     from temu_vtoff.aligner import PatchTokens
@@ -44,7 +44,9 @@ class LiveEncoding(Dataset):
         """Runs the frozen models on a batch of pictures."""
         texts = [self.embed(caption or "") for caption in batch.captions]
         prompt, pooled = (torch.cat(part) for part in zip(*texts, strict=True))
-        encoded = encode_pictures(self.pipeline, batch, self.vit)
+        encoded = encode_pictures(self.pipeline, batch)
+        if self.vit is not None:
+            encoded |= encode_garments(self.vit, batch)
         return EncodedBatch(**encoded, prompt_embeds=prompt, pooled_prompt_embeds=pooled)
 
     @torch.no_grad()
