@@ -143,7 +143,7 @@ def load_data(
 
     size = pipeline.working_size.choose(args.width, args.height)
     train, test = (
-        open_pairs(args.dataset_name, args.dataset_root, phase, size, args.category, args.caption_file)
+        open_pairs(args.dataset_name, args.dataset_root, phase, size, args.category, args.caption_file, args.mask_dir)
         for phase in ("train", "test")
     )
     if args.cache_dir is None:

@@ -46,6 +46,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--dataset_root", required=True, help="its folder")
     add("--category", default="all", help="upper_body, lower_body, dresses or all")
     add("--caption_file", nargs="+", default=(), help="JSON of captions; without one every caption is empty")
+    add(
+        "--mask_dir", help="masks made by SegCloth.py, such as inference has; those of the label maps where it has none"
+    )
     add("--width", type=int, help="of the pictures, in pixels; the model's own by default")
     add("--height", type=int, help="likewise")
     add("--cache_dir", help="encode all pictures once into this folder, instead of at every step")

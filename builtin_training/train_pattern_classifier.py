@@ -38,9 +38,7 @@ def main(args: argparse.Namespace) -> None:
 
     def loss(classifier: PatternClassifier, step: loop.Step) -> dict[str, torch.Tensor]:
         items = [train_items[i] for i in step.items]
-        pictures = data.read_pictures(items, "product") / 255 - 0.5
-        flipped = torch.rand(len(items), generator=step.generator) < 0.5
-        pictures = torch.where(flipped[:, None, None, None], pictures.flip(3), pictures)
+        pictures = vary(data.read_pictures(items, "product") / 255 - 0.5, step.generator)
         truth = torch.tensor([PATTERNS.index(item.pattern) for item in items])
         return {
             "loss": F.cross_entropy(classifier(pictures.to(classifier.device)).float(), truth.to(classifier.device))
@@ -54,6 +52,15 @@ def main(args: argparse.Namespace) -> None:
     classifier = loop.train(PatternClassifier(), loss, validate, len(train_items), args)
     classifier.cpu().save_pretrained(args.output_dir)
     print(f"The pattern classifier is in {args.output_dir}.")
+
+
+def vary(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Half of the pictures (B, 3, H, W) mirrored, colour channels exchanged: the pattern stays what it is."""
+    import torch
+
+    mirrored = torch.rand(len(pictures), generator=generator) < 0.5
+    pictures = torch.where(mirrored[:, None, None, None], pictures.flip(3), pictures)
+    return torch.stack([picture[torch.randperm(3, generator=generator)] for picture in pictures])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ import command_line
 import inference
 import train
 from temu_vtoff import TryOffPipeline
+from temu_vtoff.datasets.masks import generated_mask_path
 from temu_vtoff.training import latent_cache
+from temu_vtoff.training.pairs import open_pairs
 from tests.tiny_training import save_tiny_base, save_tiny_dresscode
 
 ROOT = Path(__file__).parent.parent
@@ -136,6 +138,18 @@ def test_one_cache_serves_trainings_with_and_without_alignment(arguments, base, 
         run(arguments(f"{cache} {align}bigG"))
 
 
+def test_masks_of_the_segmenter_go_before_those_of_the_label_maps(data, tmp_path):
+    from_label_maps = open_pairs("dresscode", data, "train", (48, 64))
+    path = generated_mask_path(tmp_path, from_label_maps.dataset.items[1])
+    path.parent.mkdir(parents=True)
+    Image.new("L", (48, 64), 255).save(path)
+    segmented = open_pairs("dresscode", data, "train", (48, 64), mask_dir=tmp_path)
+    ours, theirs = segmented[range(3)], from_label_maps[range(3)]
+    assert torch.equal(ours.mask[::2], theirs.mask[::2])
+    assert ours.mask[1].all() and not theirs.mask[1].all()
+    assert ours.masked_image[1].std() == 0  # greyed all over
+
+
 @pytest.mark.parametrize("more", ["", "--gradient_accumulation_steps 2", "--mixed_precision bf16"])
 def test_a_killed_run_resumes_to_the_same_losses_and_weights(arguments, tmp_path, more):
     cache = f"--cache_dir {tmp_path / 'cache'} {more}"
@@ -224,6 +238,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_checkpoint(argume
         ("--width 50", "multiple of"),
         ("--dataset_root nowhere", "nowhere"),
         ("--caption_file nowhere.json", "nowhere.json"),
+        ("--mask_dir nowhere", "SegCloth.py"),
         ("--resume_from_checkpoint step-9", "no finished checkpoint"),
         ("--caption_dropout 2", "0 to 1"),
         ("--ema_decay 1", "below 1"),

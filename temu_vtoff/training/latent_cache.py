@@ -98,14 +98,14 @@ def build_cache(
         autocast: The precision that pictures are encoded in.
 
     Raises:
-        ValueError: The folder holds the cache of other captions, models or sizes.
+        ValueError: The folder holds the cache of other captions, masks, models or sizes.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     key = _fingerprint(
         pairs,
         (getattr(pipeline, name) for name in _FROZEN),
-        (*pairs.captions, pipeline.config.rescale_clip_input_twice, pairs.dataset.size),
+        (*pairs.captions, pipeline.config.rescale_clip_input_twice, pairs.dataset.size, pairs.dataset.mask_dir),
     )
     state = _read_state(folder)
     if _PICTURES not in state["parts"]:

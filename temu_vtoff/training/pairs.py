@@ -25,6 +25,7 @@ def open_pairs(
     size: tuple[int, int],
     category: str = "all",
     caption_files: Sequence[str | Path] = (),
+    mask_dir: str | Path | None = None,
 ) -> Pairs:
     """The pairs of a data set; those of the test split in a shuffled order, so that its first ones are a fair sample.
 
@@ -35,10 +36,13 @@ def open_pairs(
         size: Width and height of the pictures, in pixels.
         category: One of the data set's, or "all".
         caption_files: Read one after the other; items without caption have the empty one.
+        mask_dir: Masks that SegCloth.py made; items without one have their label map's.
 
     Raises:
-        FileNotFoundError: Something of the data set is missing.
+        FileNotFoundError: Something of the data set is missing, or the folder of masks.
     """
+    if mask_dir is not None and not Path(mask_dir).is_dir():
+        raise FileNotFoundError(f"There is no folder of masks {mask_dir}; SegCloth.py --out_dir makes one.")
     captions = {item: text for path in caption_files for item, text in read_captions(path).items()}
     dataset = open_dataset(
         name,
@@ -47,6 +51,7 @@ def open_pairs(
         category=category,
         load=LOADABLE,
         captions=captions if caption_files else None,
+        mask_dir=mask_dir,
         width=size[0],
         height=size[1],
     )
