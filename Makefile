@@ -62,10 +62,12 @@ train-demo: .venv/installed  ## both training stages on drawn people, within ten
 
 BUILTIN_RUNS := runs
 BUILTIN_DATA := --data_root $(BUILTIN_RUNS)/drawn --resume
-JOINT := --stage joint --pretrained_model_name_or_path $(BUILTIN_RUNS)/frozen --dataset_root $(BUILTIN_RUNS)/drawn \
-	--cache_dir $(BUILTIN_RUNS)/encoded --correct_clip_input --shift 2 --num_validation_images 12 --save_dtype fp16 \
-	--caption_file $(BUILTIN_RUNS)/drawn/truth/train.json $(BUILTIN_RUNS)/drawn/truth/test.json \
-	--resume_from_checkpoint latest
+JOINT := --stage joint --pretrained_model_name_or_path $(BUILTIN_RUNS)/frozen --correct_clip_input --shift 2 \
+	--num_validation_images 12 --save_dtype fp16 --resume_from_checkpoint latest
+TOLD := --dataset_root $(BUILTIN_RUNS)/drawn --cache_dir $(BUILTIN_RUNS)/encoded \
+	--caption_file $(BUILTIN_RUNS)/drawn/truth/train.json $(BUILTIN_RUNS)/drawn/truth/test.json
+SEEN := --dataset_root $(BUILTIN_RUNS)/strangers --cache_dir $(BUILTIN_RUNS)/encoded_strangers \
+	--caption_file $(BUILTIN_RUNS)/captions_person_0_2.json --mask_dir $(BUILTIN_RUNS)/masks
 
 builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; interrupted, it goes on where it was
 	$(RUN) -m drawn_people --layout dresscode --train 10000 --test 100 --seed 31 --output $(BUILTIN_RUNS)/drawn
@@ -74,15 +76,21 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 	$(RUN) -m builtin_training.train_segmenter $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/segmenter --warmup_steps 50
 	$(RUN) -m builtin_training.train_captioner $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/captioner
 	mkdir -p $(BUILTIN_RUNS)/frozen && cp -r $(BUILTIN_RUNS)/vae/vae $(BUILTIN_RUNS)/encoders/*/ $(BUILTIN_RUNS)/frozen/
-	$(RUN) train.py $(JOINT) --from_scratch \
+	$(RUN) train.py $(JOINT) $(TOLD) --from_scratch \
 		--output_dir $(BUILTIN_RUNS)/joint_start --caption_dropout 0.6 --max_train_steps 7800 --learning_rate 2e-3
-	$(RUN) train.py $(JOINT) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_start \
-		--output_dir $(BUILTIN_RUNS)/joint_outlines --caption_dropout 0.6 --max_train_steps 4500 --learning_rate 1e-3 \
-		--logit_mean 1 --logit_std 1.4 --regress_weight 0.5 --ema_decay 0.995
-	$(RUN) train.py $(JOINT) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_outlines \
+	$(RUN) -m drawn_people --layout dresscode --train 2500 --test 100 --seed 58 --output $(BUILTIN_RUNS)/strangers
+	$(RUN) SegCloth.py --dataset_name dresscode --dataset_root $(BUILTIN_RUNS)/strangers --out_dir $(BUILTIN_RUNS)/masks \
+		--model $(BUILTIN_RUNS)/segmenter/segmenter
+	$(RUN) precompute_utils/captioning_qwen.py --dataset_name dresscode --dataset_root $(BUILTIN_RUNS)/strangers \
+		--filename $(BUILTIN_RUNS)/captions --temperatures 0.2 --batch_size 16 \
+		--pretrained_model_name_or_path $(BUILTIN_RUNS)/captioner/captioner
+	$(RUN) train.py $(JOINT) $(SEEN) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_start \
+		--output_dir $(BUILTIN_RUNS)/joint_outlines --caption_dropout 0.6 --max_train_steps 4500 \
+		--learning_rate 1.5e-3 --lr_warmup_steps 100 --logit_mean 1 --logit_std 1.4 --regress_weight 0.5 --ema_decay 0.998
+	$(RUN) train.py $(JOINT) $(SEEN) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_outlines \
 		--align_weight 0.25 --align_model $(BUILTIN_RUNS)/frozen/image_encoder_large --align_block 3 \
-		--output_dir $(BUILTIN_RUNS)/joint_textures --caption_dropout 0.5 --max_train_steps 400 \
-		--learning_rate 7e-4 --lr_warmup_steps 30 --logit_mean 0.5 --logit_std 1.4 --regress_weight 0.3 --ema_decay 0.99
+		--output_dir $(BUILTIN_RUNS)/joint_textures --caption_dropout 0.5 --max_train_steps 4000 \
+		--learning_rate 1.5e-3 --lr_warmup_steps 50 --logit_mean 0.3 --logit_std 1.4 --regress_weight 0.3 --ema_decay 0.998
 	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) --transformers $(BUILTIN_RUNS)/joint_textures
 	$(RUN) -m builtin_training.train_pattern_classifier $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/pattern_classifier
 	$(RUN) -m builtin_training.measure --count 300 --pattern_classifier $(BUILTIN_RUNS)/pattern_classifier \
