@@ -109,7 +109,9 @@ def add_speed_flags(parser: argparse.ArgumentParser) -> None:
     from temu_vtoff.presets import PRESETS
 
     add = parser.add_argument_group("speed and memory").add_argument
-    add("--preset", default="exact", choices=PRESETS, help="how much quality may be given for speed: none, 1%, 3%")
+    add(
+        "--preset", default="exact", choices=PRESETS, help="how much quality may be given for speed: none, little, more"
+    )
     add(
         "--compile",
         action=argparse.BooleanOptionalAction,
