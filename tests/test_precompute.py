@@ -167,7 +167,7 @@ def test_vitonhd_features_lie_by_phase(models: Path, data: Path, tmp_path: Path)
 def test_generation_uses_features(models: Path, data: Path, made: dict[str, Path], tmp_path: Path) -> None:
     """With captions that nobody could know and no text encoders, the pictures are those of the encoded captions."""
     flags = ["--dataset_name", "dresscode", "--dataset_root", data / "dresscode", "--device", "cpu"]
-    flags += ["--num_inference_steps", 2, "--num_workers", 0, "--category", "dresses"]
+    flags += ["--num_inference_steps", 2, "--num_workers", 0, "--category", "dresses", "--mixed_precision", "no"]
     pipe = ["--pretrained_model_name_or_path", models / "pipe"]
     out = [["--output_dir", tmp_path / name] for name in "abc"]
     assert call(inference_dataset, *flags, *pipe, *out[0], "--coarse_caption_file", data / "captions.json") == 0
