@@ -116,10 +116,9 @@ def build_cache(
     def encode(batch: SampleBatch, first: int) -> dict[str, torch.Tensor]:
         # An item that can't be read was replaced by another, whose caption goes with it.
         state["captions"][first : first + len(batch.captions)] = [caption or "" for caption in batch.captions]
-        with autocast():
-            return encode_pictures(pipeline, batch)
+        return encode_pictures(pipeline, batch)
 
-    yield from _fill(folder, state, _PICTURES, key, pairs, encode, batch_size)
+    yield from _fill(folder, state, _PICTURES, key, pairs, encode, batch_size, autocast)
 
 
 def add_garment_tokens(
@@ -138,10 +137,9 @@ def add_garment_tokens(
     key = _fingerprint(pairs, [vit], (pairs.dataset.size, vit.size))
 
     def encode(batch: SampleBatch, first: int) -> dict[str, torch.Tensor]:
-        with autocast():
-            return encode_garments(vit, batch)
+        return encode_garments(vit, batch)
 
-    yield from _fill(folder, _read_state(folder), _GARMENT_TOKENS, key, pairs, encode, batch_size)
+    yield from _fill(folder, _read_state(folder), _GARMENT_TOKENS, key, pairs, encode, batch_size, autocast)
 
 
 def _fill(
@@ -152,6 +150,7 @@ def _fill(
     pairs: Pairs,
     encode: Callable[[SampleBatch, int], dict[str, torch.Tensor]],
     batch_size: int,
+    autocast: Callable[[], AbstractContextManager],
 ) -> Iterator[int]:
     """Goes on with a part; `encode` is given a batch and the number of its first item."""
     progress, total = state["parts"].setdefault(part, {"key": key, "done": 0, "fields": []}), len(pairs)
@@ -161,7 +160,9 @@ def _fill(
     arrays: dict[str, np.ndarray] = {}
     while progress["done"] < total:
         first, last = progress["done"], min(progress["done"] + batch_size, total)
-        encoded = encode(pairs[range(first, last)], first)
+        batch = pairs[range(first, last)]  # all pictures of each item: the parts pass over the same damaged ones
+        with autocast():
+            encoded = encode(batch, first)
         for name, rows in encoded.items():
             if name not in arrays:
                 arrays[name] = _open_array(folder / f"{name}.npy", (total, *rows.shape[1:]), fresh=first == 0)
