@@ -165,7 +165,7 @@ def load_data(
 
 def main(args: argparse.Namespace) -> int:
     import torch
-    from accelerate import Accelerator, InitProcessGroupKwargs
+    from accelerate import Accelerator, DistributedType, InitProcessGroupKwargs
     from torch.utils.data import DataLoader
     from tqdm.auto import tqdm
 
@@ -193,6 +193,8 @@ def main(args: argparse.Namespace) -> int:
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],  # one process encodes, the others wait
     )
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
+    if args.optimizer == "muon" and accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        raise ValueError("--optimizer muon needs whole matrices, which FSDP and DeepSpeed cut: take adamw with them.")
 
     if accelerator.is_main_process:
         run.lock()
@@ -208,11 +210,12 @@ def main(args: argparse.Namespace) -> int:
     # 2. Optimizer, average of the weights, and all of it back where an earlier run stopped
     trained = [p for p in objective.parameters() if p.requires_grad]
     optimizer = make_optimizer(
-        trained,
+        objective.named_parameters(),
         learning_rate=args.learning_rate,
         betas=(args.adam_beta1, args.adam_beta2),
         weight_decay=args.adam_weight_decay,
         epsilon=args.adam_epsilon,
+        name=args.optimizer,
         use_8bit=args.use_8bit_adam,
     )
     average = WeightAverage(trained, args.ema_decay)

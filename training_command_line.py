@@ -74,8 +74,19 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--max_train_steps", type=int, default=5000, help="optimizer steps")
     add("--train_batch_size", type=int, default=16, help="items a step, process and accumulation")
     add("--gradient_accumulation_steps", type=int, default=1, help="batches summed for one optimizer step")
+    add(
+        "--optimizer",
+        choices=("adamw", "muon"),
+        default="adamw",
+        help="muon: the blocks' matrices by orthogonalized steps, the rest by AdamW; more is learned in a step",
+    )
     add("--learning_rate", type=float, default=1e-4, help="after warm-up; 2e-3 made the built-in model, 1e-5 suits SD3")
-    add("--lr_scheduler", choices=("cosine", "linear", "constant"), default="cosine", help="of the rate")
+    add(
+        "--lr_scheduler",
+        choices=("cosine", "linear", "constant", "trapezoid"),
+        default="cosine",
+        help="of the rate; trapezoid: constant for three quarters, until then a run can be lengthened, then linear",
+    )
     add("--lr_warmup_steps", type=int, default=100, help="steps until the full rate")
     add("--adam_beta1", type=float, default=0.9, help="AdamW")
     add("--adam_beta2", type=float, default=0.98, help="AdamW")

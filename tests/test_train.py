@@ -150,7 +150,7 @@ def test_masks_of_the_segmenter_go_before_those_of_the_label_maps(data, tmp_path
     assert ours.masked_image[1].std() == 0  # greyed all over
 
 
-@pytest.mark.parametrize("more", ["", "--gradient_accumulation_steps 2", "--mixed_precision bf16"])
+@pytest.mark.parametrize("more", ["--optimizer muon", "--gradient_accumulation_steps 2", "--mixed_precision bf16"])
 def test_a_killed_run_resumes_to_the_same_losses_and_weights(arguments, tmp_path, more):
     cache = f"--cache_dir {tmp_path / 'cache'} {more}"
     run_alone(arguments(f"{cache} --output_dir {tmp_path / 'whole'}"))
@@ -246,6 +246,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_checkpoint(argume
         ("--align_weight 1 --align_block 9 --align_model BASE/image_encoder_large", "blocks 1 to 2"),
         ("--lora_rank 2", "--from_scratch"),
         ("--regress_weight 1 --stage generator", "--regress_weight"),
+        ("--optimizer muon --use_8bit_adam", "--optimizer adamw"),
         ("--report_to wandb", "pip install wandb"),
         ("--pretrained_model_name_or_path no/where --image_encoder_large BASE --image_encoder_bigG BASE", "no/where"),
     ],

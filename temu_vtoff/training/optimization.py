@@ -11,23 +11,38 @@ import torch
 from diffusers.training_utils import EMAModel
 from torch import nn
 
-SCHEDULES = ("cosine", "linear", "constant")
+from temu_vtoff.training.muon import Muon
+
+OPTIMIZERS = ("adamw", "muon")
+SCHEDULES = ("cosine", "linear", "constant", "trapezoid")
 
 
 def make_optimizer(
-    parameters: Iterable[nn.Parameter],
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
     learning_rate: float,
     betas: tuple[float, float] = (0.9, 0.98),
     weight_decay: float = 0.01,
     epsilon: float = 1e-8,
+    name: str = "adamw",
     use_8bit: bool = False,
 ) -> torch.optim.Optimizer:
-    """AdamW, with 8-bit moments if wanted.
+    """The optimizer of the parameters that require gradients.
+
+    Args:
+        named_parameters: As of `nn.Module.named_parameters`.
+        name: One of `OPTIMIZERS`; see `Muon` on the second.
+        use_8bit: AdamW's moments in 8 bits.
 
     Raises:
-        ValueError: bitsandbytes is not installed.
+        ValueError: bitsandbytes is not installed, or Muon is wanted in 8 bits.
     """
+    trained = [(key, parameter) for key, parameter in named_parameters if parameter.requires_grad]
     settings = {"lr": learning_rate, "betas": betas, "weight_decay": weight_decay, "eps": epsilon}
+    if name == "muon":
+        if use_8bit:
+            raise ValueError("--use_8bit_adam is for --optimizer adamw: Muon has no moments to store in 8 bits.")
+        return Muon(trained, **settings)
+    parameters = [parameter for _, parameter in trained]
     if not use_8bit:
         return torch.optim.AdamW(parameters, fused=True, **settings)
     try:
@@ -41,12 +56,19 @@ def learning_rate_at(step: int, peak: float, steps: int, warmup: int = 0, schedu
     """The learning rate of a step, counted from 0: a linear rise over `warmup` steps, then the schedule's way to 0.
 
     Args:
-        schedule: One of `SCHEDULES`; "constant" stays at the peak.
+        schedule: One of `SCHEDULES`; "constant" stays at the peak, "trapezoid" does so for three quarters and falls
+            linearly in the last.
     """
     if step < warmup:
         return peak * (step + 1) / warmup
     done = (step - warmup) / max(steps - warmup, 1)
-    return peak * {"cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done, "constant": 1.0}[schedule]
+    part = {
+        "cosine": (1 + math.cos(math.pi * done)) / 2,
+        "linear": 1 - done,
+        "constant": 1.0,
+        "trapezoid": min(1.0, 4 * (1 - done)),
+    }
+    return peak * part[schedule]
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
