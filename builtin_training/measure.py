@@ -208,16 +208,19 @@ def score(made: "torch.Tensor", cases: list[Case], judge: "PatternClassifier | N
         "ssim": ssims.mean(),
     }
     if judge is not None:
-        scores["patterns_right"] = patterns_right(made, cases, judge)
+        right = patterns_right(made, cases, judge)
+        scores["patterns_right"] = right.mean()
+        for pattern in sorted({case.pattern for case in cases}):
+            scores[f"patterns_right_{pattern}"] = right[[case.pattern == pattern for case in cases]].mean()
     for category in CATEGORIES:
         of_it = torch.tensor([case.category == category for case in cases])
         scores |= {f"silhouette_iou_{category}": ious[of_it].mean(), f"color_error_{category}": colors[of_it].mean()}
     return {name: round(float(value), 4) for name, value in scores.items()}
 
 
-def patterns_right(pictures: "torch.Tensor", cases: list[Case], judge: "PatternClassifier") -> float:
-    """On how many product pictures the judge sees the case's pattern, as a share."""
-    return float(np.mean([seen == case.pattern for seen, case in zip(judge.patterns(pictures), cases, strict=True)]))
+def patterns_right(pictures: "torch.Tensor", cases: list[Case], judge: "PatternClassifier") -> np.ndarray:
+    """(B,) bool: on which product pictures the judge sees the case's pattern."""
+    return np.array([seen == case.pattern for seen, case in zip(judge.patterns(pictures), cases, strict=True)])
 
 
 def batches(items: list, size: int) -> Iterator[list]:
@@ -260,7 +263,8 @@ def main(args: argparse.Namespace) -> None:
     results = {"found": segment_and_caption(cases, args)}
     if judge is not None:
         truths = torch.stack([to_tensor(case.product) for case in cases])
-        results["found"]["patterns_right_on_true_products"] = round(patterns_right(truths, cases, judge), 4)
+        share = patterns_right(truths, cases, judge).mean()
+        results["found"]["patterns_right_on_true_products"] = round(float(share), 4)
     base, transformers = args.pretrained_model_name_or_path, args.pretrained_model_name_or_path_sd3_tryoff
     pipe = speed_up(TryOffPipeline.from_pretrained(base, transformers).to(args.device))
     pipe.set_progress_bar_config(disable=True)
