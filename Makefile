@@ -91,7 +91,13 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 		--align_weight 0.25 --align_model $(BUILTIN_RUNS)/frozen/image_encoder_large --align_block 3 \
 		--output_dir $(BUILTIN_RUNS)/joint_textures --caption_dropout 0.5 --max_train_steps 4000 \
 		--learning_rate 1.5e-3 --lr_warmup_steps 50 --logit_mean 0.3 --logit_std 1.4 --regress_weight 0.3 --ema_decay 0.998
-	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) --transformers $(BUILTIN_RUNS)/joint_textures
+	$(RUN) train.py $(JOINT) $(SEEN) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_textures \
+		--align_weight 0.25 --align_model $(BUILTIN_RUNS)/frozen/image_encoder_large --align_block 3 \
+		--output_dir $(BUILTIN_RUNS)/joint_last --caption_dropout 0.5 --max_train_steps 1640 --optimizer muon \
+		--learning_rate 1.2e-3 --lr_scheduler trapezoid --lr_warmup_steps 60 --logit_mean 0.3 --logit_std 1.4 \
+		--regress_weight 0.3 --ema_decay 0.995
+	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) \
+		--transformers $(BUILTIN_RUNS)/joint_textures $(BUILTIN_RUNS)/joint_last
 	$(RUN) -m builtin_training.train_pattern_classifier $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/pattern_classifier
 	$(RUN) -m builtin_training.measure --count 300 --pattern_classifier $(BUILTIN_RUNS)/pattern_classifier \
 		--output_dir $(BUILTIN_RUNS)/measure --variants full no_caption other_photo no_reference no_fine_mask cut_out

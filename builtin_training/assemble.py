@@ -2,8 +2,9 @@
 
     python -m builtin_training.assemble --runs runs --output_dir temu_vtoff/builtin
 
-Parts that were not trained (yet) are left as they are in the output folder; `tryoff/` gets its `model_index.json` once
-it has all of its components.
+Several folders of transformers are averaged, weight by weight: runs that begin where others end lie close enough for it
+(model soups, arXiv 2203.05482). Parts that were not trained (yet) are left as they are in the output folder; `tryoff/`
+gets its `model_index.json` once it has all of its components.
 """
 
 from __future__ import annotations
@@ -13,21 +14,26 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import command_line
+
+if TYPE_CHECKING:
+    from diffusers import ModelMixin
 
 MAX_FILE = 16 * 10**6  # bytes
 MAX_TOTAL = 48 * 10**6
 ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "image_encoder_large", "image_encoder_bigG")
 OTHERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "feature_extractor")
 TRAINED = ("transformer", "transformer_vton", "scheduler")
+TRANSFORMERS = [Path("runs/joint_textures"), Path("runs/joint_last")]
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     add = parser.add_argument
     add("--runs", type=Path, default=Path("runs"), help="folder with vae/, encoders/, segmenter/ and captioner/")
-    add("--transformers", type=Path, default=Path("runs/joint_textures"), help="pipeline folder that train.py wrote")
+    add("--transformers", nargs="+", type=Path, default=TRANSFORMERS, help="folders that train.py wrote; their mean")
     add("--output_dir", type=Path, default=Path("temu_vtoff/builtin"), help="gets tryoff/, segmenter/ and captioner/")
     return parser.parse_args(argv)
 
@@ -36,20 +42,26 @@ def main(args: argparse.Namespace) -> None:
     command_line.quiet_libraries()
     components = {"vae": args.runs / "vae" / "vae"}
     components |= {name: args.runs / "encoders" / name for name in (*ENCODERS, *OTHERS)}
-    components |= {name: args.transformers / name for name in TRAINED}
+    components |= {name: args.transformers[0] / name for name in TRAINED}
     parts = {name: args.runs / name / name for name in ("segmenter", "captioner")}
     for name, source in parts.items():
         if source.is_dir():
             replace_folder(source, args.output_dir / name)
-    gather_pipeline(components, args.output_dir / "tryoff")
+    gather_pipeline(components, args.transformers[1:], args.output_dir / "tryoff")
     missing = [str(source) for source in [*components.values(), *parts.values()] if not source.is_dir()]
     if missing:
         command_line.say(f"Not there, and therefore left as it was: {', '.join(missing)}.")
     check_sizes(args.output_dir)
 
 
-def gather_pipeline(components: dict[str, Path], folder: Path) -> None:
-    """Puts the components that exist into a folder, as a whole pipeline when all of them do."""
+def gather_pipeline(components: dict[str, Path], averaged: list[Path], folder: Path) -> None:
+    """Puts the components that exist into a folder, as a whole pipeline when all of them do.
+
+    Args:
+        components: Their folders by name.
+        averaged: Folders with further transformers, to average the components' with.
+        folder: What it was is replaced.
+    """
     import torch
 
     from temu_vtoff import TryOffPipeline
@@ -63,9 +75,21 @@ def gather_pipeline(components: dict[str, Path], folder: Path) -> None:
         whole = Path(gathered)
         if all((whole / name).is_dir() for name in components):
             pipeline = TryOffPipeline.from_pretrained(whole, torch_dtype=torch.float16, rescale_clip_input_twice=False)
+            for name in ("transformer", "transformer_vton"):
+                average(getattr(pipeline, name), [trained / name for trained in averaged])
             whole = whole / "pipeline"
             pipeline.save_pretrained(whole)
         replace_folder(whole, folder)
+
+
+def average(model: ModelMixin, others: list[Path]) -> None:
+    """Makes a model's weights the mean of its own and those in the folders, in float32."""
+    import torch
+
+    models = [model, *(type(model).from_pretrained(folder) for folder in others)]
+    with torch.no_grad():
+        for weights in zip(*(model.parameters() for model in models), strict=True):
+            weights[0].copy_(torch.stack([weight.float() for weight in weights]).mean(0))
 
 
 def replace_folder(source: Path, target: Path) -> None:

@@ -20,7 +20,7 @@ PARTS = {
     "segmenter": ("segmenter/log.jsonl", ("loss",)),
     "captioner": ("captioner/log.jsonl", ("attributes_by_place", "attributes", "answer")),
 }
-TRANSFORMERS = [Path("runs") / name for name in ("joint_start", "joint_outlines", "joint_textures")]
+TRANSFORMERS = [Path("runs") / name for name in ("joint_start", "joint_outlines", "joint_textures", "joint_last")]
 OF_TRANSFORMERS = ("loss", "flow", "regress", "align")
 OFFSETS = {"align": 1}  # added, so that the best is 0, as of every other loss
 MEDIAN_OVER = 9  # logged steps

@@ -102,6 +102,16 @@ def test_assembled_without_transformers_then_with_them(runs: Path, tmp_path: Pat
     assert embeds.shape == (2, 2 * 32, 128) and pooled.shape == (2, 128)
     assert pipeline.encode_image(torch.rand(2, 3, 256, 192)).shape == (2, 128)
 
+    other = tmp_path / "other"
+    for name in ("transformer", "transformer_vton"):
+        getattr(pipeline, name).pos_embed.proj.weight.data += 1
+        getattr(pipeline, name).save_pretrained(other / name)
+    assemble.main(assemble.parse_args([*flags, "--transformers", str(transformers), str(other)]))
+    averaged = TryOffPipeline.from_pretrained(output / "tryoff")
+    for name in ("transformer", "transformer_vton"):
+        mean, end = (getattr(pipe, name).pos_embed.proj.weight for pipe in (averaged, pipeline))
+        torch.testing.assert_close(mean, end - 0.5, atol=1e-2, rtol=0)
+
 
 def test_too_large_a_file_is_not_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"0" * 100)
