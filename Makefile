@@ -68,6 +68,8 @@ TOLD := --dataset_root $(BUILTIN_RUNS)/drawn --cache_dir $(BUILTIN_RUNS)/encoded
 	--caption_file $(BUILTIN_RUNS)/drawn/truth/train.json $(BUILTIN_RUNS)/drawn/truth/test.json
 SEEN := --dataset_root $(BUILTIN_RUNS)/strangers --cache_dir $(BUILTIN_RUNS)/encoded_strangers \
 	--caption_file $(BUILTIN_RUNS)/captions_person_0_2.json --mask_dir $(BUILTIN_RUNS)/masks
+TEXTURES := --align_weight 0.25 --align_model $(BUILTIN_RUNS)/frozen/image_encoder_large --align_block 3 \
+	--caption_dropout 0.5 --logit_mean 0.3 --logit_std 1.4 --regress_weight 0.3
 
 builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; interrupted, it goes on where it was
 	$(RUN) -m drawn_people --layout dresscode --train 10000 --test 100 --seed 31 --output $(BUILTIN_RUNS)/drawn
@@ -88,14 +90,11 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 		--output_dir $(BUILTIN_RUNS)/joint_outlines --caption_dropout 0.6 --max_train_steps 4500 \
 		--learning_rate 1.5e-3 --lr_warmup_steps 100 --logit_mean 1 --logit_std 1.4 --regress_weight 0.5 --ema_decay 0.998
 	$(RUN) train.py $(JOINT) $(SEEN) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_outlines \
-		--align_weight 0.25 --align_model $(BUILTIN_RUNS)/frozen/image_encoder_large --align_block 3 \
-		--output_dir $(BUILTIN_RUNS)/joint_textures --caption_dropout 0.5 --max_train_steps 4000 \
-		--learning_rate 1.5e-3 --lr_warmup_steps 50 --logit_mean 0.3 --logit_std 1.4 --regress_weight 0.3 --ema_decay 0.998
+		$(TEXTURES) --output_dir $(BUILTIN_RUNS)/joint_textures --max_train_steps 4000 \
+		--learning_rate 1.5e-3 --lr_warmup_steps 50 --ema_decay 0.998
 	$(RUN) train.py $(JOINT) $(SEEN) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_textures \
-		--align_weight 0.25 --align_model $(BUILTIN_RUNS)/frozen/image_encoder_large --align_block 3 \
-		--output_dir $(BUILTIN_RUNS)/joint_last --caption_dropout 0.5 --max_train_steps 1640 --optimizer muon \
-		--learning_rate 1.2e-3 --lr_scheduler trapezoid --lr_warmup_steps 60 --logit_mean 0.3 --logit_std 1.4 \
-		--regress_weight 0.3 --ema_decay 0.995
+		$(TEXTURES) --output_dir $(BUILTIN_RUNS)/joint_last --max_train_steps 1640 --optimizer muon \
+		--learning_rate 1.2e-3 --lr_scheduler trapezoid --lr_warmup_steps 60 --ema_decay 0.995
 	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) \
 		--transformers $(BUILTIN_RUNS)/joint_textures $(BUILTIN_RUNS)/joint_last
 	$(RUN) -m builtin_training.train_pattern_classifier $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/pattern_classifier
