@@ -237,7 +237,7 @@ def main(args: argparse.Namespace) -> int:
     if args.stage == "extractor":
         del models["transformer"]
     export = Exporter(models, pipeline.scheduler, DTYPES[args.save_dtype])
-    session = Session(run, accelerator, average, validation, export)
+    session = Session(run, accelerator, average, validation, export, args.optimizer)
     step = session.resume(args.resume_from_checkpoint)
     accelerator.init_trackers("temu-vtoff", config={name: str(value) for name, value in vars(args).items()})
 

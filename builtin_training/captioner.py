@@ -60,9 +60,9 @@ class TaughtCaptioner(nn.Module):
     have to.
     """
 
-    def __init__(self, tokenizer: Qwen2Tokenizer, items: Sequence[Item]) -> None:
+    def __init__(self, captioner: Qwen2_5_VLForConditionalGeneration, items: Sequence[Item]) -> None:
         super().__init__()
-        self.captioner = build_captioner(tokenizer)
+        self.captioner = captioner
         self.labels = LabelHead(WIDTH, GRID, cells=16)  # of 3x3 pixels
         self.by_place = nn.Sequential(
             nn.LayerNorm(WIDTH),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,6 +52,7 @@ def add_arguments(
     add("--batch_size", type=int, default=batch_size)
     add("--learning_rate", type=float, default=learning_rate, help="its peak, after --warmup_steps")
     add("--warmup_steps", type=int, default=100)
+    add("--optimizer", choices=("adamw", "muon"), default="adamw", help="muon turns the matrices inside of blocks")
     add("--weight_decay", type=float, default=0.01)
     add("--ema_decay", type=float, default=ema_decay, help="of the moving average of the weights, which is kept")
     add("--seed", type=int, default=0)
@@ -84,7 +84,7 @@ def train(
     num_items: int,
     args: argparse.Namespace,
 ) -> nn.Module:
-    """Trains in place with AdamW, warm-up and cosine, and returns the moving average of the weights.
+    """Trains in place, with warm-up and cosine, and returns the moving average of the weights.
 
     Of several processes, started by torchrun, each takes its share of a batch; only the first one returns.
 
@@ -105,6 +105,7 @@ def train(
     from temu_vtoff.devices import choose_device, choose_training_precision
     from temu_vtoff.files import writable_folder
     from temu_vtoff.runs.sharing import Share
+    from temu_vtoff.training.optimization import learning_rate_at, make_optimizer, set_learning_rate
     from temu_vtoff.training.step_sampler import StepSampler, step_generator
 
     with Share.join() as share:
@@ -115,8 +116,9 @@ def train(
         average = torch.optim.swa_utils.AveragedModel(
             model, multi_avg_fn=_moving_average(args.ema_decay), use_buffers=False
         )
-        groups = _parameter_groups(model, args.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, betas=(0.9, 0.99))
+        optimizer = make_optimizer(
+            model.named_parameters(), args.learning_rate, (0.9, 0.99), args.weight_decay, name=args.optimizer
+        )
         start, seconds = _load_checkpoint(folder, args.resume, model, average, optimizer)
         if share.is_first:
             _truncate_log(folder / LOG, start)
@@ -126,8 +128,7 @@ def train(
         for number, items in enumerate(batches, start):
             items, generator = share.of(items), step_generator(args.seed, number, share.index)
             torch.manual_seed(generator.initial_seed())
-            for group in optimizer.param_groups:
-                group["lr"] = args.learning_rate * _rate(number, args.warmup_steps, args.steps)
+            set_learning_rate(optimizer, learning_rate_at(number, args.learning_rate, args.steps, args.warmup_steps))
             model.train()
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 losses = loss(model, Step(number, args.steps, items, generator))
@@ -184,11 +185,6 @@ def _validated(model: nn.Module, validate: Callable[[nn.Module], dict[str, float
         return {f"validation_{name}": value for name, value in validate(model).items()}
 
 
-def _rate(number: int, warmup: int, total: int) -> float:
-    """Factor on the learning rate: linear warm-up, then half a cosine down to zero at the end."""
-    return min(1.0, (number + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * number / total))
-
-
 def _moving_average(decay: float) -> Callable:
     """Exponential, but close to the plain mean at first: the initial weights are soon forgotten."""
     import torch
@@ -198,13 +194,6 @@ def _moving_average(decay: float) -> Callable:
         torch._foreach_lerp_(average, current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
 
     return update
-
-
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Norms, biases and other vectors are not decayed."""
-    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
 def _save_checkpoint(folder: Path, step: int, seconds: float, model, average, optimizer) -> None:

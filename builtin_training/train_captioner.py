@@ -2,8 +2,8 @@
 
     python -m builtin_training.train_captioner --data_root runs/drawn --output_dir runs/captioner
 
-In the first part of the run only the vision tower is taught, by label maps, attributes and measures; then everything
-is, and the language model learns to answer.
+In the first part of the run (`--looking_only`) the vision tower alone is taught, by label maps, attributes and
+measures; then everything is, and the language model learns to answer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from builtin_training.data import Item
     from temu_vtoff.captioning import Captioner
 
-LOOKING_ONLY = 1 / 3  # of the run
 PHOTO_SHARE = 0.7  # of the pictures; the others are product pictures
 MAX_CUT = 10  # pixels that may be cut off at each border
 
@@ -33,6 +32,9 @@ MAX_CUT = 10  # pixels that may be cut off at each border
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     loop.add_arguments(parser, steps=19_600, batch_size=24, learning_rate=1.5e-3, ema_decay=0.99)
+    add = parser.add_argument
+    add("--captioner", help="folder of one to begin with, or builtin; random weights when left out")
+    add("--looking_only", type=float, default=1 / 3, help="part of the run that teaches the vision tower alone, 0 to 1")
     return parser.parse_args(argv)
 
 
@@ -40,24 +42,28 @@ def main(args: argparse.Namespace) -> None:
     import torch
 
     from builtin_training import data
-    from builtin_training.captioner import TaughtCaptioner, build_processor, dialogues
+    from builtin_training.captioner import TaughtCaptioner, build_captioner, build_processor, dialogues
     from builtin_training.tokenizers_from_text import qwen_tokenizer
     from temu_vtoff.captioning import SOURCES, Captioner, caption_prompt
 
     train_items = data.read_items(args.data_root, "train")
     test_items = data.read_items(args.data_root, "test", args.validation_items)
-    prompts = [caption_prompt(category, source) for category in data.CATEGORIES for source in SOURCES]
-    tokenizer = qwen_tokenizer([*prompts, *(item.caption for item in train_items)])
-    processor = build_processor(tokenizer)
     torch.manual_seed(args.seed)
-    taught = TaughtCaptioner(tokenizer, train_items)
+    if args.captioner:
+        captioner = Captioner.from_pretrained(args.captioner)
+        model, processor = captioner.model, captioner.processor
+    else:
+        prompts = [caption_prompt(category, source) for category in data.CATEGORIES for source in SOURCES]
+        tokenizer = qwen_tokenizer([*prompts, *(item.caption for item in train_items)])
+        model, processor = build_captioner(tokenizer), build_processor(tokenizer)
+    taught = TaughtCaptioner(model, train_items)
     taught.captioner.set_attn_implementation({"vision_config": "eager"})  # 1.4 times as fast in bf16 on a CPU
 
     def loss(taught: TaughtCaptioner, step: loop.Step) -> dict[str, torch.Tensor]:
         items = [train_items[i] for i in step.items]
         worn = [bool(x < PHOTO_SHARE) for x in torch.rand(len(items), generator=step.generator)]
         pictures, label_maps = open_pictures(items, worn, step.generator)
-        looking_only = step.progress < LOOKING_ONLY
+        looking_only = step.progress < args.looking_only
         if looking_only:
             inputs = processor.image_processor(pictures, do_resize=False, return_tensors="pt")
         else:

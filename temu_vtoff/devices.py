@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -45,7 +45,8 @@ def choose_dtype(mixed_precision: str | None, device: torch.device) -> torch.dty
     (docs/performance.md).
     """
     if mixed_precision is None:
-        mixed_precision = "bf16" if _gains_by_bf16(device, torch.cpu._is_amx_tile_supported) else "no"
+        faster = device.type != "cpu" or torch.cpu._is_amx_tile_supported()
+        mixed_precision = "bf16" if faster and multiplies_bf16(device) else "no"
     return DTYPES[mixed_precision]
 
 
@@ -58,16 +59,15 @@ def choose_training_precision(mixed_precision: str | None, device: torch.device)
     if mixed_precision is None:
         mixed_precision = os.environ.get("ACCELERATE_MIXED_PRECISION")  # set by `accelerate launch`
     if mixed_precision is None:
-        native = lambda: torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        mixed_precision = "bf16" if _gains_by_bf16(device, native) else "no"
+        mixed_precision = "bf16" if multiplies_bf16(device) else "no"
     return mixed_precision
 
 
-def _gains_by_bf16(device: torch.device, on_cpu: Callable[[], bool]) -> bool:
-    """Whether bf16 is native to a GPU, or `on_cpu` says so of the CPU; never on anything else."""
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 itself; others emulate it, slowly."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and on_cpu()
+    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def choose_offload(sizes: Mapping[str, int], working: int, free: int) -> str:

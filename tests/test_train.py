@@ -138,6 +138,19 @@ def test_one_cache_serves_trainings_with_and_without_alignment(arguments, base, 
         run(arguments(f"{cache} {align}bigG"))
 
 
+def test_a_cache_takes_other_captions_without_encoding_pictures_again(arguments, data, tmp_path, monkeypatch):
+    captions, cache = f"--caption_file {data / 'captions.json'}", f"--cache_dir {tmp_path / 'cache'}"
+    run(arguments(f"{captions} --output_dir {tmp_path / 'live'}"))
+    run(arguments(f"{cache} --output_dir {tmp_path / 'untold'}"))
+    monkeypatch.setattr(latent_cache, "encode_pictures", None)
+    run(arguments(f"{cache} {captions} --output_dir {tmp_path / 'told'}"))
+    live, untold, told = (
+        [row["loss"] for row in rows(tmp_path / name) if "loss" in row] for name in ("live", "untold", "told")
+    )
+    assert told == pytest.approx(live, rel=2e-3)  # the cache holds half precision
+    assert told != pytest.approx(untold, rel=2e-3)
+
+
 def test_masks_of_the_segmenter_go_before_those_of_the_label_maps(data, tmp_path):
     from_label_maps = open_pairs("dresscode", data, "train", (48, 64))
     path = generated_mask_path(tmp_path, from_label_maps.dataset.items[1])
@@ -262,6 +275,12 @@ def test_a_folder_with_a_run_is_not_overwritten(arguments):
     run(arguments("--max_train_steps 4 --validation_steps 0"))
     with pytest.raises(FileExistsError, match="--resume_from_checkpoint latest"):
         run(arguments())
+
+
+def test_a_run_keeps_its_optimizer(arguments):
+    run(arguments("--max_train_steps 4 --validation_steps 0"))
+    with pytest.raises(ValueError, match="--optimizer adamw: go on with that"):
+        run(arguments("--resume_from_checkpoint latest --optimizer muon"))
 
 
 def test_help_is_quick():

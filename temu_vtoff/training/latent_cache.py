@@ -1,9 +1,9 @@
 """What the frozen models make of a data set, computed once and read from disk ever after.
 
-A cache is a folder of one array per field of `EncodedBatch`, one row per item, memory-mapped; captions are few
-distinct strings, so each is embedded once. It has two parts, made one after the other: what the pipeline's models make
-of an item, and the tokens that a ViT makes of its garment, which only an aligned training needs. A build that was
-interrupted goes on where it stopped.
+A cache is a folder of one array per field of `EncodedBatch`, one row per item, memory-mapped. It has two parts, made
+one after the other: what the pipeline's models make of an item's pictures, and the tokens that a ViT makes of its
+garment, which only an aligned training needs. A build that was interrupted goes on where it stopped. Captions are few
+distinct strings, each embedded once; they alone are embedded anew when a run brings others.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ logger = logging.getLogger(__name__)
 
 _STATE, _CAPTIONS = "cache.json", "captions.safetensors"
 _PICTURES, _GARMENT_TOKENS = "pictures", "garment tokens"  # the parts
-_FROZEN = ("vae", "image_encoder_large", "image_encoder_bigG", "text_encoder", "text_encoder_2", "text_encoder_3")
+_SEEING = ("vae", "image_encoder_large", "image_encoder_bigG")
+_READING = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
 
 class LatentCache(Dataset):
@@ -51,10 +52,10 @@ class LatentCache(Dataset):
     def __init__(self, folder: str | Path, with_garment_tokens: bool = False) -> None:
         folder = Path(folder)
         state = _read_state(folder)
-        self.captions: list[str] = state.get("captions", [])
+        self.captions: list[str] = state.get("captions", [])  # known once the pictures are finished
         self.fields = {}
         for part in (_PICTURES, _GARMENT_TOKENS) if with_garment_tokens else (_PICTURES,):
-            if part not in state["parts"] or state["parts"][part]["done"] < len(self.captions):
+            if not self.captions or state["parts"].get(part, {"done": 0})["done"] < len(self.captions):
                 raise FileNotFoundError(f"{folder} holds no finished cache of encoded {part}.")
             for name in state["parts"][part]["fields"]:
                 self.fields[name] = np.load(folder / f"{name}.npy", mmap_mode="r")
@@ -92,33 +93,32 @@ def build_cache(
 ) -> Iterator[int]:
     """Encodes a data set's pictures and captions into a folder, yielding the number of finished items as it grows.
 
+    Of a folder that holds these pictures already, only the captions are replaced, when they are others.
+
     Args:
         pairs: The data set.
         pipeline: The frozen models.
         autocast: The precision that pictures are encoded in.
 
     Raises:
-        ValueError: The folder holds the cache of other captions, masks, models or sizes.
+        ValueError: The folder holds the cache of other pictures, masks, models or sizes.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     key = _fingerprint(
         pairs,
-        (getattr(pipeline, name) for name in _FROZEN),
-        (*pairs.captions, pipeline.config.rescale_clip_input_twice, pairs.dataset.size, pairs.dataset.mask_dir),
+        (getattr(pipeline, name) for name in _SEEING),
+        (pipeline.config.rescale_clip_input_twice, pairs.dataset.size, pairs.dataset.mask_dir),
     )
-    state = _read_state(folder)
-    if _PICTURES not in state["parts"]:
-        distinct = list(dict.fromkeys(["", *pairs.captions]))  # rows of the embeddings; the empty prompt is the first
-        state |= {"captions": list(pairs.captions), "distinct": distinct}
-        _save_captions(folder, distinct, pipeline, batch_size)
+    state = {"items": []} | _read_state(folder)
 
     def encode(batch: SampleBatch, first: int) -> dict[str, torch.Tensor]:
-        # An item that can't be read was replaced by another, whose caption goes with it.
-        state["captions"][first : first + len(batch.captions)] = [caption or "" for caption in batch.captions]
+        # An item that can't be read was replaced by another, whose caption will go with it.
+        state["items"][first:] = [item.id for item in batch.items]
         return encode_pictures(pipeline, batch)
 
     yield from _fill(folder, state, _PICTURES, key, pairs, encode, batch_size, autocast)
+    _embed_captions(folder, state, pairs, pipeline, batch_size)
 
 
 def add_garment_tokens(
@@ -185,16 +185,25 @@ def _fingerprint(pairs: Pairs, models: Iterable[nn.Module | None], settings: Ite
     return digest.hexdigest()
 
 
-def _save_captions(folder: Path, captions: Sequence[str], pipeline: TryOffPipeline, batch_size: int) -> None:
+def _embed_captions(folder: Path, state: dict, pairs: Pairs, pipeline: TryOffPipeline, batch_size: int) -> None:
+    """Writes the embeddings of the items' captions, unless the folder has these very ones."""
+    key = _fingerprint(pairs, (getattr(pipeline, name) for name in _READING), pairs.captions)
+    if state.get("captions_key") == key:
+        return
+    ids = [pairs.dataset.items[index].id for index in pairs.order]
+    caption_of = dict(zip(ids, pairs.captions, strict=True))
+    captions = [caption_of[item] for item in state["items"]]
+    distinct = list(dict.fromkeys(["", *captions]))  # rows of the embeddings; the empty prompt is the first
     with torch.no_grad():
         parts = [
-            pipeline.encode_captions(list(captions[first : first + batch_size]))
-            for first in range(0, len(captions), batch_size)
+            pipeline.encode_captions(distinct[first : first + batch_size])
+            for first in range(0, len(distinct), batch_size)
         ]
     prompt, pooled = (torch.cat(part).half().cpu() for part in zip(*parts, strict=True))
     temporary = folder / f".{_CAPTIONS}"
     save_file({"prompt_embeds": prompt, "pooled_prompt_embeds": pooled}, temporary)
     temporary.replace(folder / _CAPTIONS)
+    _write_state(folder, state | {"captions": captions, "distinct": distinct, "captions_key": key})
 
 
 def _open_array(path: Path, shape: tuple[int, ...], fresh: bool) -> np.ndarray:
@@ -204,7 +213,8 @@ def _open_array(path: Path, shape: tuple[int, ...], fresh: bool) -> np.ndarray:
 
 
 def _read_state(folder: Path) -> dict:
-    """Captions by item and distinct ones, and of each part its fingerprint, its fields and the items done."""
+    """Item and caption of each row, the distinct captions, and of each part its fingerprint, its fields and how many
+    rows are done."""
     path = folder / _STATE
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"parts": {}}
 

@@ -10,8 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from temu_vtoff.devices import multiplies_bf16
+
 # Jordan's quintic for Newton-Schulz iterations: in five rounds it takes singular values from (0, 1] to about 1.
 QUINTIC, ROUNDS = (3.4445, -4.7750, 2.0315), 5
+_HIDDEN = re.compile(r"(blocks|layers)\.\d+\.(attn2?|self_attn|ff|ff_context|mlp)\.")  # diffusers', transformers'
 ADAMW_RMS = 0.2  # root mean square of the updates that AdamW usually makes, as a part of the learning rate
 
 
@@ -21,8 +24,8 @@ class Muon(torch.optim.AdamW):
     A matrix's averaged gradient is replaced by the nearest one whose singular values are all 1 (Jordan 2024,
     kellerjordan.github.io/posts/muon), scaled so that its entries are as large as AdamW's updates: one learning rate
     and one weight decay suit both (Liu et al. 2025, arXiv 2502.16982). Modulations, embeddings, biases and heads are
-    AdamW's. `torch.optim.Muon` works in bfloat16 and one matrix at a time, which takes CPUs longer than the rest of a
-    training step; here matrices of a shape go together, and in float32 where there is no GPU.
+    AdamW's. `torch.optim.Muon` always works in bfloat16 and one matrix at a time, which may take CPUs longer than the
+    rest of a training step; here matrices of a shape go together, and in float32 where bfloat16 would be emulated.
 
     Args:
         named_parameters: As of `nn.Module.named_parameters`; the names tell which matrices belong to blocks.
@@ -73,7 +76,7 @@ class Muon(torch.optim.AdamW):
 def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
     """Matrices (B, M, N) with the same singular vectors, and all singular values about 1: within [0.7, 1.2]."""
     a, b, c = QUINTIC
-    x = matrices.bfloat16() if matrices.is_cuda else matrices.float()
+    x = matrices.bfloat16() if multiplies_bf16(matrices.device) else matrices.float()
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)
@@ -85,4 +88,4 @@ def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
 
 def _is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
     """Whether it is a weight of attention or feed-forward within a block; not a modulation (`norm1.linear`)."""
-    return parameter.ndim == 2 and re.search(r"transformer_blocks\.\d+\.(attn2?|ff|ff_context)\.", name) is not None
+    return parameter.ndim == 2 and _HIDDEN.search(name) is not None

@@ -32,6 +32,7 @@ class Session:
         average: What is validated and exported.
         validation: None turns validation off.
         export: Writes the present weights into a folder.
+        optimizer: Its name; a checkpoint holds its state.
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class Session:
         average: WeightAverage,
         validation: Validation | None,
         export: Exporter,
+        optimizer: str,
     ) -> None:
         self.run, self.accelerator, self.average = run, accelerator, average
-        self.validation, self.export = validation, export
+        self.validation, self.export, self.optimizer = validation, export, optimizer
         self.sums: dict[str, float] = {}  # of the losses since the last row
         self.batches = self.skipped = 0
         self.best_loss, self.best_step = float("inf"), None
@@ -66,6 +68,7 @@ class Session:
         Raises:
             FileNotFoundError: No such checkpoint.
             FileExistsError: A new run is to start in a folder that holds another.
+            ValueError: The checkpoint holds the state of another optimizer.
         """
         checkpoint = self.run.find_checkpoint(wanted) if wanted is not None else None
         if checkpoint is None:
@@ -76,8 +79,13 @@ class Session:
                 )
             step = 0
         else:
-            self.accelerator.load_state(checkpoint, strict=False)  # frozen weights are not in it
             state = self.run.read_state(checkpoint)
+            if (its := state["optimizer"]) != self.optimizer:
+                raise ValueError(
+                    f"{checkpoint} holds the state of --optimizer {its}: go on with that, or begin a run in another "
+                    "--output_dir from the weights in this one."
+                )
+            self.accelerator.load_state(checkpoint, strict=False)  # frozen weights are not in it
             self.sums, self.batches = state["sums"], state["batches"]
             self.best_loss, self.best_step = state["best_loss"] or float("inf"), state["best_step"]
             step = state["step"]
@@ -158,6 +166,7 @@ class Session:
             "batches": self.batches,
             "best_loss": self.best_loss if self.best_step is not None else None,
             "best_step": self.best_step,
+            "optimizer": self.optimizer,
         }
         main, barrier = self.accelerator.is_main_process, self.accelerator.wait_for_everyone
         self.run.save_checkpoint(step, self.accelerator.save_state, state, main, barrier)

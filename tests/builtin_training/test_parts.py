@@ -127,7 +127,7 @@ def test_dialogues_end_with_the_answer_and_the_loss_is_the_models_own(items: lis
         assert torch.equal(ids[-len(answer) :], answer)
         assert processor.tokenizer.decode(answer) == f"{item.caption}<|im_end|>"
 
-    taught = TaughtCaptioner(processor.tokenizer, items).eval()
+    taught = TaughtCaptioner(build_captioner(processor.tokenizer), items).eval()
     answers = inputs.pop("answers")
     labels = torch.full_like(inputs["input_ids"], IGNORED)
     labels[:, -answers.shape[1] :] = answers
