@@ -147,7 +147,7 @@ def draw_body_parameters(rng: np.random.Generator) -> Body:
         femininity=femininity,
         build=build,
         chest=(21.0 - 2.0 * femininity) * build * rng.uniform(0.97, 1.03),
-        waist=(18.6 - 3.6 * femininity) * build**1.25 * rng.uniform(0.96, 1.04),
+        waist=(17.2 - 2.8 * femininity) * build**1.15 * rng.uniform(0.96, 1.04),
         hip=(20.0 + 2.2 * femininity) * build * rng.uniform(0.97, 1.03),
         shoulder=(26.5 - 2.6 * femininity) * build**0.6 * rng.uniform(0.97, 1.04),
         neck=(6.6 - 1.3 * femininity) * build**0.5,

@@ -20,8 +20,8 @@ class TopCut:
     Attributes:
         neck_width: Half width of the neckline at the shoulders. neck_depth: Its lowest point.
         strap: Half width up to which the shoulder is covered, as a fraction of it; 1 is a full shoulder.
-        ease: 0 close to the body, 1 loose. taper: 0 straight sides, 1 following the waist.
-        waist_at: Height of the narrowest place. length: Height of the hem.
+        ease: 0 close to the body, 1 loose. taper: 0 straight sides, 1 much narrower at the waist than at the chest, as
+            far as the body allows. waist_at: Height of the narrowest place. length: Height of the hem.
         flare: Widening below the waist, in units of width per unit of height.
         sleeve: Fraction of the arm covered, 0 to 1. sleeve_ease: 0 close, 1 wide. cuff: Width at the sleeve's end
             relative to its course.
@@ -48,6 +48,10 @@ class TopCut:
     seam: bool = False
     dress: bool = False
     skirt_folds: float = 0.0
+
+    @property
+    def fitted(self) -> bool:
+        return self.taper >= EDGES["taper"][-1]
 
     def attributes(self) -> dict[str, str]:
         if self.dress:
@@ -144,11 +148,11 @@ def draw_top(rng: np.random.Generator) -> TopCut:
         kind=kind,
         neckline=neckline,
         **_neck(rng, neckline, kind),
-        ease=between(rng, *ease, "fit", 0.1),
-        taper=between(rng, 0, 1, "taper", 0.1),
+        ease=between(rng, *ease, "fit", 0.12),
+        taper=between(rng, 0, 1, "taper", 0.12),
         waist_at=float(rng.uniform(45, 51)),
         length=between(rng, *length, "top length", 1.6),
-        flare=float(rng.uniform(0.22, 0.5)) if hem == "flared" else float(rng.uniform(0, 0.1)),
+        flare=float(rng.uniform(0.32, 0.58)) if hem == "flared" else float(rng.uniform(0, 0.06)),
         sleeve=between(rng, *sleeves, "sleeve", 0.03) if sleeves else 0.0,
         sleeve_ease=float(rng.uniform(0.05, 1.0)),
         cuff=float(rng.uniform(0.75, 1.0)),
@@ -156,7 +160,7 @@ def draw_top(rng: np.random.Generator) -> TopCut:
         closure=str(rng.choice(closures)),
     )
     if hem == "curved":
-        cut.hem_curve = float(rng.uniform(6, 11))
+        cut.hem_curve = float(rng.uniform(7, 12))
     if kind == "blouse":
         cut.cuff = float(rng.uniform(0.7, 1.75))
         if neckline != "v":
@@ -197,7 +201,7 @@ def draw_dress(rng: np.random.Generator) -> TopCut:
         kind=kind,
         neckline=neckline,
         **_neck(rng, neckline, "tank top" if bare else kind),
-        ease=between(rng, *ease, "fit", 0.1),
+        ease=between(rng, *ease, "fit", 0.12),
         taper=float(rng.uniform(0.0, 0.22)) if waists is None else float(rng.uniform(0.5, 1.0)),
         waist_at=48.0 if waists is None else _dress_waist(rng, *waists),
         length=between(rng, *length, "leg length", 1.8),
@@ -234,7 +238,7 @@ def draw_bottom(rng: np.random.Generator) -> BottomCut:
         kind=kind,
         rise=between(rng, 45.5, 65, "rise", 1.0),
         length=between(rng, *length, "leg length", 1.8),
-        ease=between(rng, *ease, "fit", 0.1),
+        ease=between(rng, *ease, "fit", 0.12),
         hem_width=float(rng.uniform(*hem_width)),
         pleats=int(rng.integers(7, 13)) if kind == "pleated skirt" else 0,
         slit=kind == "pencil skirt" and bool(rng.random() < 0.3),
@@ -249,7 +253,7 @@ def _shares(table: dict) -> np.ndarray:
 def _dress_waist(rng: np.random.Generator, low: float, high: float) -> float:
     while True:
         value = float(rng.uniform(low, high))
-        if abs(value - 42.5) > 1.5 and abs(value - 54) > 1.5:
+        if abs(value - 42.5) > 2.5 and abs(value - 54) > 2.5:
             return value
 
 

@@ -106,7 +106,7 @@ class Tube:
         if self.pleats:
             phase = (across * 0.5 + 0.5) * self.pleats
             saw = phase % 1.0
-            return (0.10 * (saw - 0.5) - 0.16 * (saw > 0.86)) * np.clip(0.5 + down, 0, 1)
+            return (0.14 * (saw - 0.5) - 0.2 * (saw > 0.86)) * np.clip(0.5 + down, 0, 1)
         count, phase = self.waves
         wave = np.sin(count * np.pi * across + phase + 1.3 * np.sin(2.1 * across + phase))
         return 0.13 * self.drape * down * wave

@@ -11,7 +11,8 @@ from drawn_people.palettes import lightness, shade
 from drawn_people.panels import Cloth, Sleeve, Tube, profile
 from drawn_people.trimmings import paint_trimmings
 
-ARMPIT = 21.0
+ARMPIT = 21.0  # of a slim garment; loose ones have lower armholes
+NARROWEST = 0.68  # waist of a fully tapered garment, as a part of its chest
 
 
 class Top:
@@ -26,6 +27,7 @@ class Top:
     def __init__(self, cut: TopCut, body: Body, cloth: Cloth, trim: np.ndarray, rng: np.random.Generator, label: int):
         self.cut, self.body, self.cloth, self.trim, self.label = cut, body, cloth, trim, label
         self.chest = body.chest * (1.0 + 0.52 * cut.ease) + 0.4
+        self.armpit = ARMPIT + 4.0 * cut.ease
         self.tube = self._tube(rng)
         self.sleeves = [self._sleeve(side, rng) for side in (0, 1)] if cut.sleeve else []
         dark = lightness(cloth.texture.colors[0]) < 75
@@ -36,8 +38,7 @@ class Top:
 
     def _tube(self, rng: np.random.Generator) -> Tube:
         cut, body = self.cut, self.body
-        fitted = body.waist * (1.02 + 0.26 * cut.ease)
-        waist = self.chest + cut.taper * (fitted - self.chest)
+        waist = max(self.chest * (1 - (1 - NARROWEST) * cut.taper), 1.02 * body.waist)
         hips = max(body.hip * (1.01 + 0.34 * cut.ease), waist + 0.25 * cut.flare * (HIPS - cut.waist_at))
         if cut.taper < 0.3:
             hips = max(hips, 0.97 * self.chest)
@@ -46,7 +47,7 @@ class Top:
         hem = hips + cut.flare * (low - HIPS)
         knots = [
             (6, self.chest),
-            (ARMPIT, self.chest),
+            (self.armpit, self.chest),
             (cut.waist_at, waist),
             (HIPS, hips),
             (low, hem),
@@ -54,7 +55,7 @@ class Top:
         ]
         heights, half = profile(knots, cut.length)
         if cut.hem == "ribbed":  # the band gathers the cloth
-            half = half * (1 - (0.03 + 0.08 * cut.ease) * np.clip((heights - cut.length + 7) / 4, 0, 1))
+            half = half * (1 - (0.05 + 0.08 * cut.ease) * np.clip((heights - cut.length + 7) / 4, 0, 1))
         if cut.dress and cut.flare > 0.12:
             folds = hanging_folds(rng, float(half.max()), cut.waist_at + 2, cut.length, 0.9)
             more = torso_folds(rng, self.chest, 10, cut.waist_at + 6, 0.2 + cut.ease)
@@ -68,7 +69,7 @@ class Top:
     def _sleeve(self, side: int, rng: np.random.Generator) -> Sleeve:
         cut, body = self.cut, self.body
         upper, elbow, wrist = body.arm_widths
-        ease = 0.3 + 1.6 * cut.sleeve_ease + 3.2 * cut.ease
+        ease = 0.3 + 1.0 * cut.sleeve_ease + 4.0 * cut.ease
         start = upper + 0.6 + 0.9 * cut.ease
         full = Limb.through(
             body.arms[side],
@@ -91,7 +92,8 @@ class Top:
         return Sleeve(body, limb, folds, shift=((-1, 1)[side] * body.shoulder * 0.9, 6.0))
 
     def shoulder_y(self, x: float) -> float:
-        return -0.4 + 6.2 * np.clip((x - 5) / (self.body.shoulder - 6), 0, 1.15)
+        shoulder = self.body.shoulder
+        return -0.4 + 6.2 * np.clip((x - 5) / (shoulder - 6), 0, 1.15) + 0.9 * np.maximum(x - shoulder - 0.5, 0)
 
     def half_outline(self, depth: float) -> tuple[np.ndarray, np.ndarray]:
         """The right half's upper edges, upright: the neckline from the middle out, then shoulder and armhole."""
@@ -99,11 +101,13 @@ class Top:
         w = cut.neck_width
         if n == "off-shoulder":
             top = spline([(0, depth), (10, depth - 1.0), (self.body.shoulder + 0.6, 9.5)], closed=False)
-            return top, np.array([(self.body.shoulder, 12.0), (self.chest, ARMPIT)])
+            return top, np.array([(self.body.shoulder, 12.0), (self.chest, self.armpit)])
         side_y = self.shoulder_y(w)
         if n == "strap":
             top = spline([(0, depth), (w * 0.5, depth - 0.8), (w + 0.5, depth - 5)], closed=False)
-            return top, spline([(w + 2.5, depth - 4), (self.chest * 0.82, 17), (self.chest, ARMPIT + 1)], closed=False)
+            return top, spline(
+                [(w + 2.5, depth - 4), (self.chest * 0.82, 17), (self.chest, self.armpit + 1)], closed=False
+            )
         if n in ("v", "lapel", "shirt collar"):
             top = np.array([(0, depth), (0.55 * w, side_y + 0.42 * (depth - side_y)), (w, side_y)])
         elif n == "square":
@@ -111,17 +115,17 @@ class Top:
         else:
             t = np.linspace(0, np.pi / 2, 9)
             top = np.stack([w * np.sin(t), side_y + (depth - side_y) * np.cos(t)], axis=1)
-        full = self.body.shoulder + 0.1 + 2.6 * cut.ease
+        full = self.body.shoulder + 0.1 + 3.2 * cut.ease  # loose garments' shoulders drop down the arms
         tip = w + 2.5 + cut.strap * (full - w - 2.5) if cut.strap < 1 else full
         inward = (tip - 1.5 if cut.strap < 1 else tip - 0.6, 12.5)
-        arm = [(tip, self.shoulder_y(tip)), inward, (self.chest * 0.96, ARMPIT - 3), (self.chest, ARMPIT)]
+        arm = [(tip, self.shoulder_y(tip)), inward, (self.chest * 0.96, self.armpit - 3), (self.chest, self.armpit)]
         return top, spline(arm, closed=False)
 
     def _outline(self, depth: float) -> np.ndarray:
         top, arm = self.half_outline(depth)
         tube = self.tube
         bottom = tube.heights[-1] - self.cut.hem_curve
-        heights = np.linspace(ARMPIT, bottom, 30)[1:-1]
+        heights = np.linspace(self.armpit, bottom, 30)[1:-1]
         side = np.stack([tube.half_width(heights), heights], axis=1)
         right = np.concatenate([top, arm, side])
         left = right[::-1] * (-1, 1)

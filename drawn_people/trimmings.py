@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drawn_people.body import HIPS
 from drawn_people.canvas import Canvas, Paint, ellipse, moved, ribbon, spline
 from drawn_people.palettes import lightness, shade
 
@@ -17,6 +18,7 @@ def paint_trimmings(canvas: Canvas, garment: Top) -> None:
     """Everything on the front, after the cloth itself."""
     _paint_hem(canvas, garment)
     _paint_neckline(canvas, garment)
+    _paint_seams(canvas, garment)
     _paint_closure(canvas, garment)
     _paint_pockets(canvas, garment)
 
@@ -31,11 +33,11 @@ def _paint_hem(canvas: Canvas, garment: Top) -> None:
         upper[:, 0] = np.clip(upper[:, 0], -half, half)
         canvas.paint(
             [place(np.concatenate([hem, upper[::-1]]))],
-            tube.paint(garment.cloth.plain(garment.trim), 0.97),
+            tube.paint(garment.cloth.plain(garment.trim), 0.92),
             garment.label,
         )
         for a, b in zip(hem[1:-1], upper[1:-1], strict=True):
-            garment.line(canvas, place(np.stack([a, b])), 0.28, 0.55)
+            garment.line(canvas, place(np.stack([a, b])), 0.28, 0.75)
         garment.line(canvas, place(upper), 0.3, 0.8)
     else:
         garment.line(canvas, place(hem * (0.99, 1) - (0, 2.2)), 0.25, 0.7)
@@ -43,6 +45,25 @@ def _paint_hem(canvas: Canvas, garment: Top) -> None:
         u = np.linspace(-1, 1, 17)
         y = cut.waist_at + (0 if garment.body.flat else 1.6) * (1 - u * u)
         garment.line(canvas, place(np.stack([u * tube.half_width(y), y], axis=1)), 0.45, 1.1)
+
+
+def _paint_seams(canvas: Canvas, garment: Top) -> None:
+    """What shapes the front: princess seams of a fitted waist, a blouse's tucks beside its middle."""
+    cut, tube = garment.cut, garment.tube
+    low = cut.length - cut.hem_curve - 0.6
+    if not cut.dress and cut.fitted:
+        heights = np.linspace(garment.armpit + 7, low, 16)
+        across = np.interp(heights, (heights[0], cut.waist_at, max(HIPS, cut.waist_at + 1)), (0.66, 0.5, 0.56))
+        for side in (-1, 1):
+            seam = np.stack([side * across * tube.half_width(heights), heights], axis=1)
+            garment.line(canvas, tube.turned(seam), 0.32, 1.0)
+    if cut.kind == "blouse":
+        heights = np.linspace(cut.neck_depth + 2.5, cut.neck_depth + 24, 8)
+        for x in (3.2, 5.4, 7.6):
+            for side in (-1, 1):
+                start = 0 if cut.neckline != "v" else int(x / 2)
+                tuck = np.stack([np.full(8 - start, side * x), heights[start:]], axis=1)
+                garment.line(canvas, tube.turned(tuck), 0.25, 0.9)
 
 
 def _paint_neckline(canvas: Canvas, garment: Top) -> None:

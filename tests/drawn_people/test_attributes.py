@@ -1,9 +1,12 @@
 import itertools
 
+import numpy as np
 import pytest
 
 from drawn_people import CATEGORIES, draw_person
 from drawn_people.attributes import EDGES, VOCABULARY, attributes_from_caption, bin_word, caption_from_attributes
+from drawn_people.body import draw_body_parameters
+from drawn_people.garments import draw_design
 
 
 def test_caption_has_the_agreed_form() -> None:
@@ -57,3 +60,16 @@ def test_words_are_bins_of_the_measures(category: str) -> None:
         lengths = VOCABULARY[category]["Cloth Length"]
         measure = "top length" if category == "upper_body" else "leg length"
         assert bin_word(measure, garment.measures["length"], lengths) == garment.attributes["Cloth Length"]
+
+
+def test_the_word_for_a_tops_waist_is_seen_in_its_outline() -> None:
+    """Whatever body is beneath: what a photo can't show, no caption can tell."""
+    seen = {"straight": [], "natural": [], "fitted": []}
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        body, design = draw_body_parameters(rng), draw_design(rng, "upper_body", unit=1.0)
+        top = design.on(body, pixel=1.0)
+        waist = float(top.tube.half_width(design.cut.waist_at))
+        seen[design.cut.attributes()["Waist"]].append(waist / top.chest)
+    assert min(seen["straight"]) > 0.88 > max(seen["natural"])
+    assert np.quantile(seen["fitted"], 0.95) < 0.8 < min(seen["natural"])
