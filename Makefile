@@ -76,7 +76,9 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 	$(RUN) -m builtin_training.train_vae $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/vae --warmup_steps 50
 	$(RUN) -m builtin_training.train_encoders $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/encoders
 	$(RUN) -m builtin_training.train_segmenter $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/segmenter --warmup_steps 50
-	$(RUN) -m builtin_training.train_captioner $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/captioner
+	$(RUN) -m builtin_training.train_captioner $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/captioner_start
+	$(RUN) -m builtin_training.train_captioner $(BUILTIN_DATA) --captioner $(BUILTIN_RUNS)/captioner_start/captioner \
+		--output_dir $(BUILTIN_RUNS)/captioner --optimizer muon --steps 5000 --looking_only 0.05 --ema_decay 0.995
 	mkdir -p $(BUILTIN_RUNS)/frozen && cp -r $(BUILTIN_RUNS)/vae/vae $(BUILTIN_RUNS)/encoders/*/ $(BUILTIN_RUNS)/frozen/
 	$(RUN) train.py $(JOINT) $(TOLD) --from_scratch \
 		--output_dir $(BUILTIN_RUNS)/joint_start --caption_dropout 0.6 --max_train_steps 7800 --learning_rate 2e-3

@@ -18,6 +18,7 @@ PARTS = {
     "VAE": ("vae/log.jsonl", ("loss",)),
     "encoders": ("encoders/log.jsonl", ("loss",)),
     "segmenter": ("segmenter/log.jsonl", ("loss",)),
+    "captioner_start": ("captioner_start/log.jsonl", ("attributes_by_place", "attributes", "answer")),
     "captioner": ("captioner/log.jsonl", ("attributes_by_place", "attributes", "answer")),
 }
 TRANSFORMERS = [Path("runs") / name for name in ("joint_start", "joint_outlines", "joint_textures", "joint_last")]

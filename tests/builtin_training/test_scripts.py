@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from builtin_training import (
     assemble,
@@ -18,6 +19,7 @@ from temu_vtoff.captioning import Captioner
 from temu_vtoff.segmentation import ClothSegmenter
 
 ROOT = Path(__file__).parents[2]
+GO_ON = ["--optimizer", "muon", "--looking_only", "0", "--captioner"]  # and the folder of what to begin with
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,7 @@ def runs(drawn_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("encoders", train_encoders, []),
         ("segmenter", train_segmenter, []),
         ("captioner", train_captioner, ["--steps", "2"]),
+        ("captioner_longer", train_captioner, [*GO_ON, str(folder / "captioner" / "captioner")]),
         ("pattern_classifier", train_pattern_classifier, ["--steps", "40"]),
     ):
         common = ["--data_root", str(drawn_root), "--output_dir", str(folder / name), "--steps", "1"]
@@ -45,6 +48,13 @@ def test_the_parts_load_as_what_they_are(runs: Path, drawn_root: Path) -> None:
     assert label_map.shape == (256, 192)
     (caption,) = Captioner.from_pretrained(runs / "captioner" / "captioner")(photo, "dresses", max_new_tokens=4)
     assert "\n" not in caption
+
+
+def test_a_captioner_begins_with_the_weights_of_another(runs: Path) -> None:
+    names = ("captioner", "captioner_longer")
+    before, after = (Captioner.from_pretrained(runs / name / "captioner").model.state_dict() for name in names)
+    assert all(torch.allclose(before[name], after[name], atol=1e-3) for name in before)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
 def test_the_judge_of_patterns_tells_those_that_it_was_taught(runs: Path, drawn_root: Path) -> None:
