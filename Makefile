@@ -95,10 +95,9 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 		$(TEXTURES) --output_dir $(BUILTIN_RUNS)/joint_textures --max_train_steps 4000 \
 		--learning_rate 1.5e-3 --lr_warmup_steps 50 --ema_decay 0.998
 	$(RUN) train.py $(JOINT) $(SEEN) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_textures \
-		$(TEXTURES) --output_dir $(BUILTIN_RUNS)/joint_last --max_train_steps 1640 --optimizer muon \
+		$(TEXTURES) --output_dir $(BUILTIN_RUNS)/joint_last --max_train_steps 7000 --optimizer muon \
 		--learning_rate 1.2e-3 --lr_scheduler trapezoid --lr_warmup_steps 60 --ema_decay 0.995
-	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) \
-		--transformers $(BUILTIN_RUNS)/joint_textures $(BUILTIN_RUNS)/joint_last
+	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) --transformers $(BUILTIN_RUNS)/joint_last
 	$(RUN) -m builtin_training.train_pattern_classifier $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/pattern_classifier
 	$(RUN) -m builtin_training.measure --count 300 --pattern_classifier $(BUILTIN_RUNS)/pattern_classifier \
 		--output_dir $(BUILTIN_RUNS)/measure --variants full no_caption other_photo no_reference no_fine_mask cut_out
