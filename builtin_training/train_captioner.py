@@ -46,6 +46,8 @@ def main(args: argparse.Namespace) -> None:
     from builtin_training.tokenizers_from_text import qwen_tokenizer
     from temu_vtoff.captioning import SOURCES, Captioner, caption_prompt
 
+    if not 0 <= args.looking_only <= 1:
+        raise ValueError(f"--looking_only {args.looking_only} is not possible; give a part of the run, from 0 to 1.")
     train_items = data.read_items(args.data_root, "train")
     test_items = data.read_items(args.data_root, "test", args.validation_items)
     torch.manual_seed(args.seed)

@@ -57,6 +57,12 @@ def test_a_captioner_begins_with_the_weights_of_another(runs: Path) -> None:
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+def test_an_impossible_part_of_a_run_is_refused(drawn_root: Path, tmp_path: Path) -> None:
+    flags = ["--data_root", str(drawn_root), "--output_dir", str(tmp_path), "--looking_only", "2"]
+    with pytest.raises(ValueError, match="--looking_only"):
+        train_captioner.main(train_captioner.parse_args(flags))
+
+
 def test_the_judge_of_patterns_tells_those_that_it_was_taught(runs: Path, drawn_root: Path) -> None:
     from builtin_training.data import read_items, read_pictures
     from builtin_training.pattern_classifier import PatternClassifier
