@@ -80,7 +80,8 @@ class Session:
             step = 0
         else:
             state = self.run.read_state(checkpoint)
-            if (its := state["optimizer"]) != self.optimizer:
+            its = state.get("optimizer", self.optimizer)  # checkpoints of earlier versions don't tell
+            if its != self.optimizer:
                 raise ValueError(
                     f"{checkpoint} holds the state of --optimizer {its}: go on with that, or begin a run in another "
                     "--output_dir from the weights in this one."
