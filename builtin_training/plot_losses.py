@@ -13,13 +13,14 @@ from statistics import median
 
 import command_line
 
+OF_CAPTIONER = ("attributes_by_place", "attributes", "answer")
 # part: (log, losses drawn)
 PARTS = {
     "VAE": ("vae/log.jsonl", ("loss",)),
     "encoders": ("encoders/log.jsonl", ("loss",)),
     "segmenter": ("segmenter/log.jsonl", ("loss",)),
-    "captioner_start": ("captioner_start/log.jsonl", ("attributes_by_place", "attributes", "answer")),
-    "captioner": ("captioner/log.jsonl", ("attributes_by_place", "attributes", "answer")),
+    "captioner_start": ("captioner_start/log.jsonl", OF_CAPTIONER),
+    "captioner": ("captioner/log.jsonl", OF_CAPTIONER),
 }
 TRANSFORMERS = [Path("runs") / name for name in ("joint_start", "joint_outlines", "joint_textures", "joint_last")]
 OF_TRANSFORMERS = ("loss", "flow", "regress", "align")

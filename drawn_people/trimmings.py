@@ -60,9 +60,9 @@ def _paint_seams(canvas: Canvas, garment: Top) -> None:
     if cut.kind == "blouse":
         heights = np.linspace(cut.neck_depth + 2.5, cut.neck_depth + 24, 8)
         for x in (3.2, 5.4, 7.6):
+            shown = heights[int(x / 2) :] if cut.neckline == "v" else heights
             for side in (-1, 1):
-                start = 0 if cut.neckline != "v" else int(x / 2)
-                tuck = np.stack([np.full(8 - start, side * x), heights[start:]], axis=1)
+                tuck = np.stack([np.full(len(shown), side * x), shown], axis=1)
                 garment.line(canvas, tube.turned(tuck), 0.25, 0.9)
 
 
