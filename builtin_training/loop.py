@@ -98,6 +98,7 @@ def train(
 
     Raises:
         FileExistsError: `args.output_dir` holds a checkpoint and `args.resume` is false.
+        ValueError: It holds the state of another optimizer.
         FloatingPointError: The loss is not finite.
     """
     import torch
@@ -119,7 +120,7 @@ def train(
         optimizer = make_optimizer(
             model.named_parameters(), args.learning_rate, (0.9, 0.99), args.weight_decay, name=args.optimizer
         )
-        start, seconds = _load_checkpoint(folder, args.resume, model, average, optimizer)
+        start, seconds = _load_checkpoint(folder, args, model, average, optimizer)
         if share.is_first:
             _truncate_log(folder / LOG, start)
         began = time.monotonic() - seconds
@@ -147,7 +148,7 @@ def train(
             if done % args.validation_steps == 0 or done == args.steps:
                 _log(folder / LOG, done, began, _validated(average.module, validate))
             if done % args.checkpoint_steps == 0 or done == args.steps:
-                _save_checkpoint(folder, done, time.monotonic() - began, model, average, optimizer)
+                _save_checkpoint(folder, done, time.monotonic() - began, model, average, optimizer, args.optimizer)
     if not share.is_first:
         raise SystemExit  # its part is done
     return average.module.eval()
@@ -196,7 +197,7 @@ def _moving_average(decay: float) -> Callable:
     return update
 
 
-def _save_checkpoint(folder: Path, step: int, seconds: float, model, average, optimizer) -> None:
+def _save_checkpoint(folder: Path, step: int, seconds: float, model, average, optimizer, name: str) -> None:
     import torch
 
     state = {
@@ -205,24 +206,28 @@ def _save_checkpoint(folder: Path, step: int, seconds: float, model, average, op
         "model": model.state_dict(),
         "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
+        "optimizer_name": name,
     }
     temporary = folder / f".{CHECKPOINT}.tmp"
     torch.save(state, temporary)
     temporary.replace(folder / CHECKPOINT)
 
 
-def _load_checkpoint(folder: Path, resume: bool, model, average, optimizer) -> tuple[int, float]:
+def _load_checkpoint(folder: Path, args: argparse.Namespace, model, average, optimizer) -> tuple[int, float]:
     """Steps done and seconds spent so far; zero without a checkpoint."""
     import torch
+
+    from temu_vtoff.training.optimization import require_same_optimizer
 
     path = folder / CHECKPOINT
     if not path.is_file():
         return 0, 0.0
-    if not resume:
+    if not args.resume:
         raise FileExistsError(
             f"{folder} holds a checkpoint: go on from it with --resume, or name another --output_dir."
         )
     state = torch.load(path, map_location="cpu", weights_only=True)
+    require_same_optimizer(path, state.get("optimizer_name"), args.optimizer)
     model.load_state_dict(state["model"])
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])

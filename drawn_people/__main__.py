@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import command_line
+from drawn_people.patterns import PLAIN_SHARE
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -22,6 +23,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--train", type=int, default=1000, help="training people per category")
     add("--test", type=int, default=100, help="test people per category; never the training people")
     add("--seed", type=int, default=0, help="the same seed gives the same bytes")
+    add("--plain", type=float, default=PLAIN_SHARE, help="share of plain garments among the training people, 0 to 1")
     add("--width", type=int, default=192, help="width in pixels; 3:4 with the height")
     add("--height", type=int, default=256, help="height in pixels")
     add = parser.add_argument_group("where and how").add_argument
@@ -47,6 +49,7 @@ def main(args: argparse.Namespace) -> None:
         args.seed,
         args.width,
         args.height,
+        args.plain,
         args.workers,
         partial(tqdm, total=total, desc="drawing", unit="person"),
     )

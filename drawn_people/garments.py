@@ -12,7 +12,7 @@ from drawn_people.canvas import Canvas
 from drawn_people.cuts import BottomCut, TopCut, draw_bottom, draw_dress, draw_top
 from drawn_people.palettes import CLOTH, DENIM, contrasting, pick, shade
 from drawn_people.panels import Cloth
-from drawn_people.patterns import Texture, draw_texture
+from drawn_people.patterns import PLAIN_SHARE, Texture, draw_texture
 from drawn_people.tops import Top
 
 UPPER_LABEL, SKIRT_LABEL, PANTS_LABEL, DRESS_LABEL = 4, 5, 6, 7
@@ -69,7 +69,7 @@ class Design:
 
 
 def draw_design(
-    rng: np.random.Generator, category: str, unit: float, avoid: np.ndarray | None = None, plain: float = 0.4
+    rng: np.random.Generator, category: str, unit: float, avoid: np.ndarray | None = None, plain: float = PLAIN_SHARE
 ) -> Design:
     """A random garment.
 

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from drawn_people.attributes import CATEGORIES
+from drawn_people.patterns import PLAIN_SHARE
 from drawn_people.person import DrawnPerson, draw_person, label_map_to_lip
 from temu_vtoff.files import write_text
 from temu_vtoff.pictures import save_picture
@@ -29,12 +30,13 @@ Progress = Callable[[Iterable], Iterable]
 
 @dataclass(frozen=True)
 class Item:
-    """One person to be written: `number` shows in the file names, `seed` draws it."""
+    """One person to be written: `number` shows in the file names, `seed` and `plain` draw it."""
 
     phase: str
     category: str
     number: int
     seed: int
+    plain: float
 
     @property
     def id(self) -> str:
@@ -48,6 +50,7 @@ def write_dresscode(
     seed: int = 0,
     width: int = 192,
     height: int = 256,
+    plain: float = PLAIN_SHARE,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> None:
@@ -56,17 +59,18 @@ def write_dresscode(
     Finished people are skipped, so an interrupted run goes on where it stopped.
 
     Args:
+        plain: Share of plain garments among the training people; the test people's is always the usual one.
         workers: Processes that draw.
         progress: Wraps the iteration over finished people, as tqdm does.
 
     Raises:
-        ValueError: Impossible counts, seed or size.
+        ValueError: Impossible counts, seed, size or share.
     """
     root = Path(root)
     for category in CATEGORIES:
         for folder in ("images", "label_maps", "keypoints"):
             (root / category / folder).mkdir(parents=True, exist_ok=True)
-    items = _items(train, test, seed, CATEGORIES)
+    items = _items(train, test, seed, plain, CATEGORIES)
     _write(root, items, partial(_write_dresscode_item, root, width, height), workers, progress)
     for category in CATEGORIES:
         of = {phase: [i for i in items if (i.phase, i.category) == (phase, category)] for phase in PHASES}
@@ -83,6 +87,7 @@ def write_vitonhd(
     seed: int = 0,
     width: int = 192,
     height: int = 256,
+    plain: float = PLAIN_SHARE,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> None:
@@ -91,14 +96,14 @@ def write_vitonhd(
     for phase in PHASES:
         for folder in ("image", "cloth", "cloth-mask", "image-parse-v3"):
             (root / phase / folder).mkdir(parents=True, exist_ok=True)
-    items = _items(train, test, seed, ("upper_body",))
+    items = _items(train, test, seed, plain, ("upper_body",))
     _write(root, items, partial(_write_vitonhd_item, root, width, height), workers, progress)
     names = {phase: [(f"{i.id}_00.jpg", f"{i.id}_00.jpg") for i in items if i.phase == phase] for phase in PHASES}
     write_text(root / "train_pairs.txt", _lines(names["train"]))
     write_text(root / "test_pairs.txt", _lines(_deranged(names["test"], seed)))
 
 
-def _items(train: int, test: int, seed: int, categories: Iterable[str]) -> list[Item]:
+def _items(train: int, test: int, seed: int, plain: float, categories: Iterable[str]) -> list[Item]:
     if train < 0 or test < 0 or train + test == 0:
         raise ValueError(f"{train} training and {test} test people can't be written; give at least one in all.")
     if train + test > NUMBERS_PER_CATEGORY:
@@ -111,8 +116,8 @@ def _items(train: int, test: int, seed: int, categories: Iterable[str]) -> list[
         # A number is an item's own through phases and categories: caption files name items by it alone. The seeds of
         # training and test people never meet, whatever the counts.
         number = index * NUMBERS_PER_CATEGORY
-        items += [Item("train", category, number + n, first + n) for n in range(train)]
-        items += [Item("test", category, number + train + n, TEST_SEEDS + first + n) for n in range(test)]
+        items += [Item("train", category, number + n, first + n, plain) for n in range(train)]
+        items += [Item("test", category, number + train + n, TEST_SEEDS + first + n, PLAIN_SHARE) for n in range(test)]
     return items
 
 
@@ -196,14 +201,15 @@ def _once(
     record = root / "truth" / "items" / f"{item.category}_{item.id}.json"
     if record.exists() and all(file.exists() for file in files):
         facts = json.loads(record.read_text(encoding="utf-8"))
-        if (facts["seed"], facts["size"]) == (item.seed, list(size)):
+        if (facts["seed"], facts["size"], facts.get("plain", PLAIN_SHARE)) == (item.seed, list(size), item.plain):
             return facts
-    person = draw_person(item.seed, item.category, *size)
+    person = draw_person(item.seed, item.category, *size, item.plain)
     garment = person.garments[item.category]
     facts = {
         "id": item.id,
         "seed": item.seed,
         "size": list(size),
+        "plain": item.plain,
         "caption": garment.caption,
         "attributes": garment.attributes,
         "measures": {name: round(value, 4) for name, value in garment.measures.items()},

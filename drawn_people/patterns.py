@@ -12,6 +12,7 @@ from drawn_people.motifs import MOTIFS, chest_graphic
 from drawn_people.palettes import contrasting, jitter_hue, lightness, shade
 
 PATTERNS = ("plain", "horizontal", "vertical", "check", "dots", "print")
+PLAIN_SHARE = 0.4  # of garments; the other patterns share the rest evenly
 
 
 @dataclass

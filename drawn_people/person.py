@@ -14,6 +14,7 @@ from drawn_people.extras import Extras, draw_extras
 from drawn_people.garments import Design, DrawnGarment, draw_design, draw_product
 from drawn_people.hair import paint_hair_behind, paint_locks
 from drawn_people.head import Head, draw_head
+from drawn_people.patterns import PLAIN_SHARE
 from drawn_people.skin import draw_arm, draw_leg, draw_torso
 from drawn_people.tops import Top
 
@@ -56,7 +57,9 @@ class DrawnPerson:
     garments: dict[str, DrawnGarment]
 
 
-def draw_person(seed: int, category: str | None = None, width: int = 192, height: int = 256) -> DrawnPerson:
+def draw_person(
+    seed: int, category: str | None = None, width: int = 192, height: int = 256, plain: float = PLAIN_SHARE
+) -> DrawnPerson:
     """Draws a person from a seed; seed and category determine everything, the size only the resolution.
 
     Upper-body garments show their hem; where the lower body is asked for, the top is tucked in, and only its product
@@ -66,9 +69,10 @@ def draw_person(seed: int, category: str | None = None, width: int = 192, height
         seed: 0 or more.
         category: One of CATEGORIES, surely worn; None: any.
         width, height: In the proportion 3:4.
+        plain: Chance in [0, 1] that the garment of the category has no pattern.
 
     Raises:
-        ValueError: Negative seed, unknown category, or a size that is not 3:4 or too small.
+        ValueError: Negative seed, unknown category, a size that is not 3:4 or too small, or an impossible chance.
     """
     if seed < 0:
         raise ValueError(f"seed {seed} is negative; give 0 or more.")
@@ -76,6 +80,8 @@ def draw_person(seed: int, category: str | None = None, width: int = 192, height
         raise ValueError(f"category {category!r} is unknown; give one of {', '.join(CATEGORIES)}.")
     if width < 96 or width * 4 != height * 3:
         raise ValueError(f"size {width}x{height} is not possible; give 3:4 and at least 96x128, such as 192x256.")
+    if not 0 <= plain <= 1:
+        raise ValueError(f"a share of {plain} plain garments is not possible; give 0 to 1.")
     key = [seed, 0 if category is None else 1 + CATEGORIES.index(category)]
     streams = {
         name: np.random.default_rng([*key, i]) for i, name in enumerate(("body", "clothes", "scene", "head", "extras"))
@@ -86,7 +92,7 @@ def draw_person(seed: int, category: str | None = None, width: int = 192, height
     body = draw_body_parameters(streams["body"])
     scene = streams["scene"]
     zoom, offset = _framing(scene, category)
-    designs = _draw_clothes(rng, category, 1 / zoom)
+    designs = _draw_clothes(rng, category, 1 / zoom, plain)
     legs_show = "dresses" in designs or designs["lower_body"].cut.skirt
     extras = draw_extras(streams["extras"], body, legs_show)
     head = draw_head(streams["head"], body)
@@ -137,13 +143,13 @@ def _framing(rng: np.random.Generator, category: str) -> tuple[float, np.ndarray
     return zoom, np.array([96 + rng.normal(0, 5), -top * zoom])
 
 
-def _draw_clothes(rng: np.random.Generator, category: str, unit: float) -> dict[str, Design]:
+def _draw_clothes(rng: np.random.Generator, category: str, unit: float, plain: float) -> dict[str, Design]:
     if category == "dresses":
-        return {"dresses": draw_design(rng, "dresses", unit)}
+        return {"dresses": draw_design(rng, "dresses", unit, plain=plain)}
     other = "lower_body" if category == "upper_body" else "upper_body"
-    asked = draw_design(rng, category, unit)
-    plain = 0.4 if asked.texture.pattern == "plain" else 0.85  # two patterns seldom go together
-    designs = {category: asked, other: draw_design(rng, other, unit, avoid=asked.texture.colors[0], plain=plain)}
+    asked = draw_design(rng, category, unit, plain=plain)
+    others_plain = PLAIN_SHARE if asked.texture.pattern == "plain" else 0.85  # two patterns seldom go together
+    designs = {category: asked, other: draw_design(rng, other, unit, asked.texture.colors[0], others_plain)}
     top, bottom = designs["upper_body"], designs["lower_body"]
     if category == "upper_body":  # its hem must show, and no bare skin under it
         bottom.cut.rise = min(bottom.cut.rise, top.cut.length - top.cut.hem_curve - 3.0)

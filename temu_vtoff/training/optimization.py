@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,6 +51,22 @@ def make_optimizer(
     except ImportError as error:
         raise ValueError("--use_8bit_adam needs bitsandbytes: pip install bitsandbytes.") from error
     return AdamW8bit(parameters, **settings)
+
+
+def require_same_optimizer(checkpoint: Path, its: str | None, wanted: str) -> None:
+    """Checks that a checkpoint can be resumed: the state of one optimizer means nothing to another.
+
+    Args:
+        its: The name in the checkpoint; those of earlier versions have none.
+
+    Raises:
+        ValueError: It holds the state of another optimizer than the one that is wanted.
+    """
+    if its not in (None, wanted):
+        raise ValueError(
+            f"{checkpoint} holds the state of --optimizer {its}: go on with that, or begin a run in another "
+            "--output_dir from the weights in this one."
+        )
 
 
 def learning_rate_at(step: int, peak: float, steps: int, warmup: int = 0, schedule: str = "cosine") -> float:

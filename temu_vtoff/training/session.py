@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from temu_vtoff.training.optimization import WeightAverage
+from temu_vtoff.training.optimization import WeightAverage, require_same_optimizer
 from temu_vtoff.training.run_folder import RunFolder
 from temu_vtoff.training.validation import Validation
 
@@ -80,12 +80,7 @@ class Session:
             step = 0
         else:
             state = self.run.read_state(checkpoint)
-            its = state.get("optimizer", self.optimizer)  # checkpoints of earlier versions don't tell
-            if its != self.optimizer:
-                raise ValueError(
-                    f"{checkpoint} holds the state of --optimizer {its}: go on with that, or begin a run in another "
-                    "--output_dir from the weights in this one."
-                )
+            require_same_optimizer(checkpoint, state.get("optimizer"), self.optimizer)
             self.accelerator.load_state(checkpoint, strict=False)  # frozen weights are not in it
             self.sums, self.batches = state["sums"], state["batches"]
             self.best_loss, self.best_step = state["best_loss"] or float("inf"), state["best_step"]

@@ -101,6 +101,12 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
         train(arguments(tmp_path))
 
 
+def test_a_run_keeps_its_optimizer(tmp_path: Path) -> None:
+    train(arguments(tmp_path))
+    with pytest.raises(ValueError, match="--optimizer adamw"):
+        train(arguments(tmp_path, "--resume", "--steps", "9", "--optimizer", "muon"))
+
+
 def test_a_loss_that_explodes_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match="step 0 is nan"):
         loop.train(

@@ -60,6 +60,20 @@ def test_truth_agrees_with_the_captions(tmp_path: Path) -> None:
                 assert len(row["color"]) == 3 and row["pattern"]
 
 
+def test_share_of_plain_garments_is_the_training_peoples_alone(tmp_path: Path) -> None:
+    def patterns(phase: str) -> list[str]:
+        texts = [(tmp_path / "truth" / f"{phase}_{category}.jsonl").read_text() for category in CATEGORIES]
+        return [json.loads(line)["pattern"] for text in texts for line in text.splitlines()]
+
+    write_dresscode(tmp_path, 4, 4, width=96, height=128)
+    usual, tested = patterns("train"), patterns("test")
+    assert "plain" in usual and "plain" in tested
+    write_dresscode(tmp_path, 4, 4, width=96, height=128, plain=0)  # the finished people are others: drawn again
+    assert "plain" not in patterns("train") and patterns("test") == tested
+    write_dresscode(tmp_path, 4, 4, width=96, height=128)
+    assert patterns("train") == usual
+
+
 def test_train_and_test_people_differ(tmp_path: Path) -> None:
     write_dresscode(tmp_path, 3, 3, width=96, height=128)
     pictures = [path.read_bytes() for path in (tmp_path / "dresses" / "images").glob("*_0.jpg")]

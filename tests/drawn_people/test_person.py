@@ -158,6 +158,7 @@ def test_lip_labels() -> None:
         ({"seed": 1, "category": "hats"}, "upper_body, lower_body, dresses"),
         ({"seed": 1, "width": 192, "height": 192}, "3:4"),
         ({"seed": 1, "width": 48, "height": 64}, "at least 96x128"),
+        ({"seed": 1, "plain": 1.5}, "0 to 1"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments: dict, message: str) -> None:
