@@ -4,9 +4,10 @@
 
 The held-out people are drawn on the fly from seeds that no training data set uses. Variants tell what each part is
 worth: without caption, with another person's photo under the right caption, with the true mask and caption, without
-reference, without fine mask; and the baseline of cutting the garment out by its true mask. With --pattern_classifier
-also: on how many products a judge sees the true pattern. Writes scores.json and table.md, and people.png: the first 12
-people as photo, true product and product made.
+reference, without fine mask. Two more frame them: the baseline of cutting the garment out by its true mask, and the
+true product through the VAE, better than which no transformers can be. With --pattern_classifier also: on how many
+products a judge sees the true pattern. Writes scores.json and table.md, and people.png: the first 12 people as photo,
+true product and product made.
 """
 
 import argparse
@@ -36,7 +37,16 @@ if TYPE_CHECKING:
     from temu_vtoff import TryOffPipeline
 
 HELD_OUT_SEEDS = 10**15  # training data sets draw below 2^20 x (their seed + 1), their test splits from 2^62
-VARIANTS = ("full", "true_mask_caption", "no_caption", "other_photo", "no_reference", "no_fine_mask", "cut_out")
+VARIANTS = (
+    "full",
+    "true_mask_caption",
+    "no_caption",
+    "other_photo",
+    "no_reference",
+    "no_fine_mask",
+    "cut_out",
+    "through_vae",
+)
 PEOPLE_SHOWN = 12
 SCORED_AT_ONCE = 32  # people: SSIM's windows of 900 at once take 20 GB
 
@@ -140,6 +150,9 @@ def make_products(pipe: "TryOffPipeline", cases: list[Case], variant: str, args:
 
     if variant == "cut_out":
         return torch.stack([to_tensor(cut_out(case.photo, case.mask)) for case in cases])
+    if variant == "through_vae":
+        parts = [torch.stack([to_tensor(case.product) for case in batch]) for batch in batches(cases, args.batch_size)]
+        return torch.cat([through_vae(pipe, part) for part in parts])
     if variant == "no_reference":
         pipe = without_reference(pipe)
     cases, made = as_variant(cases, variant), []
@@ -180,6 +193,15 @@ def cut_out(photo: Image.Image, mask: Image.Image, margin: float = 0.06) -> Imag
     piece = piece.resize((max(1, round(piece.width * scale)), max(1, round(piece.height * scale))))
     white.paste(piece, ((photo.width - piece.width) // 2, (photo.height - piece.height) // 2))
     return white
+
+
+def through_vae(pipe: "TryOffPipeline", pictures: "torch.Tensor") -> "torch.Tensor":
+    """Pictures (B, 3, H, W) in [0, 1], encoded and decoded."""
+    import torch
+
+    with torch.no_grad():
+        latents = pipe.encode_latents(pictures, generator=torch.Generator().manual_seed(0))
+        return (pipe.decode_latents(latents) / 2 + 0.5).clamp(0, 1).cpu()
 
 
 def score(made: "torch.Tensor", cases: list[Case], judge: "PatternClassifier | None") -> dict[str, float]:

@@ -48,7 +48,7 @@ def test_every_variant_is_measured_and_other_transformers_score_otherwise(tmp_pa
     for part in ("transformer", "transformer_vton", "scheduler"):
         getattr(pipe, part).save_pretrained(tmp_path / "blind" / part)
     common = ["--count", "2", "--num_inference_steps", "2", "--device", "cpu"]
-    variants = ["full", "no_caption", "other_photo", "no_reference", "cut_out"]
+    variants = ["full", "no_caption", "other_photo", "no_reference", "cut_out", "through_vae"]
     folder, blind = tmp_path / "all", tmp_path / "blind_scores"
     measure.main(measure.parse_args([*common, "--output_dir", str(folder), "--variants", *variants]))
     transformers = ["--pretrained_model_name_or_path_sd3_tryoff", str(tmp_path / "blind")]
@@ -56,6 +56,7 @@ def test_every_variant_is_measured_and_other_transformers_score_otherwise(tmp_pa
     scores = json.loads((folder / "scores.json").read_text())
     assert set(scores) == {"found", *variants} and scores["found"]["mask_iou"] > 0.85
     assert len({json.dumps(scores[name]) for name in variants}) == len(variants)
+    assert 0.85 < scores["through_vae"]["ssim"] < 1 and scores["through_vae"]["color_error"] < 2
     assert json.loads((blind / "scores.json").read_text())["full"]["ssim"] < scores["full"]["ssim"]
     assert [line.split(" | ")[0] for line in (folder / "table.md").read_text().splitlines()[2:]] == [
         f"| {name}" for name in variants
