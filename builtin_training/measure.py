@@ -201,7 +201,7 @@ def through_vae(pipe: "TryOffPipeline", pictures: "torch.Tensor") -> "torch.Tens
 
     with torch.no_grad():
         latents = pipe.encode_latents(pictures, generator=torch.Generator().manual_seed(0))
-        return (pipe.decode_latents(latents) / 2 + 0.5).clamp(0, 1).cpu()
+        return pipe.image_processor.postprocess(pipe.decode_latents(latents), output_type="pt").cpu()
 
 
 def score(made: "torch.Tensor", cases: list[Case], judge: "PatternClassifier | None") -> dict[str, float]:
