@@ -54,12 +54,18 @@ def load_pipeline(args: argparse.Namespace, accelerator: Accelerator) -> TryOffP
     from temu_vtoff.feature_extractor import FeatureExtractor
     from temu_vtoff.pipeline import TryOffPipeline
     from temu_vtoff.training import initialization as start
+    from temu_vtoff.training.patches import with_smaller_patches
     from temu_vtoff.training.person_denoiser import PersonDenoiser
 
     if args.from_scratch and args.lora_rank is not None:
         raise ValueError("--lora_rank adapts trained weights: it can't go with --from_scratch.")
     if args.regress_weight and args.stage != "joint":
         raise ValueError(f"--regress_weight teaches both transformers at once: it can't go with --stage {args.stage}.")
+    retiled = args.patch_size is not None and not args.from_scratch
+    if retiled and (args.stage == "extractor" or args.lora_rank is not None):
+        raise ValueError(
+            "Another --patch_size needs the whole generator trained: --stage generator or joint, without LoRA."
+        )
     base, extractor_class = args.pretrained_model_name_or_path, FeatureExtractor
     if args.stage == "extractor":
         extractor_class = PersonDenoiser
@@ -68,7 +74,7 @@ def load_pipeline(args: argparse.Namespace, accelerator: Accelerator) -> TryOffP
     parts = start.load_frozen(base, encoders, half)
     if args.from_scratch:
         shape = start.TransformerShape(
-            patch_size=args.patch_size,
+            patch_size=2 if args.patch_size is None else args.patch_size,
             num_layers=args.num_layers,
             num_attention_heads=args.num_attention_heads,
             qk_norm=args.qk_norm,
@@ -85,6 +91,8 @@ def load_pipeline(args: argparse.Namespace, accelerator: Accelerator) -> TryOffP
             args.pretrained_model_name_or_path_sd3_tryoff,
             args.pretrained_extractor_name_or_path,
         )
+        if retiled:
+            generator = with_smaller_patches(generator, args.patch_size)
     if args.lora_rank is not None:
         start.add_lora(generator, args.lora_rank)
     if args.correct_clip_input:
@@ -169,7 +177,7 @@ def main(args: argparse.Namespace) -> int:
     from torch.utils.data import DataLoader
     from tqdm.auto import tqdm
 
-    from temu_vtoff.devices import DTYPES, choose_device, choose_training_precision
+    from temu_vtoff.devices import DTYPES, choose_device, choose_training_precision, keep_freed_memory
     from temu_vtoff.files import writable_folder
     from temu_vtoff.run_record import write_run_record
     from temu_vtoff.training.condition_dropout import ConditionDropout
@@ -198,6 +206,8 @@ def main(args: argparse.Namespace) -> int:
 
     if accelerator.is_main_process:
         run.lock()
+    if device.type == "cpu":
+        keep_freed_memory()
 
     # 1. The frozen models in a pipeline, the trained ones in an objective, the data
     torch.manual_seed(args.seed)

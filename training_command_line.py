@@ -26,7 +26,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--from_scratch", action="store_true", help="start from fresh weights, of the shape below")
     add("--num_layers", type=int, default=6, help="blocks of each transformer")
     add("--num_attention_heads", type=int, default=3, help="heads of 64 channels: 3 make a width of 192")
-    add("--patch_size", type=int, default=2, help="side of a token's patch in the latents")
+    add(
+        "--patch_size",
+        type=command_line.positive,
+        help="side of a token's patch in the latents; 2 from scratch; a trained generator can go on with smaller ones",
+    )
     add("--qk_norm", choices=("rms_norm",), help="normalise queries and keys of the generator")
     add("--lora_rank", type=int, help="train low-rank adapters of the generator only")
     add("--align_weight", type=float, default=0.0, help="weight of the alignment with a vision transformer; 0 is off")

@@ -154,7 +154,7 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
     @property
     def working_size(self) -> WorkingSize:
         """The size that the model was made for: 768 x 1024 published."""
-        return WorkingSize.of(self.transformer.config, self.vae.config)
+        return WorkingSize.of(self.vae.config, self.transformer.config, self.transformer_vton.config)
 
     @torch.no_grad()
     def __call__(

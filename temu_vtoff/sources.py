@@ -6,6 +6,7 @@ Reads configurations only, so that a script can tell what is wrong before anythi
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,25 +28,38 @@ ASPECT_RATIO = 3 / 4  # width to height of DressCode's and VITON-HD's pictures
 
 @dataclass(frozen=True)
 class WorkingSize:
-    """The size that a model was made for, in pixels, and the number that any size must be a multiple of."""
+    """The size that a model was made for, in pixels, and which others it takes.
+
+    Attributes:
+        multiple: What each side must be a multiple of.
+        largest: What each side may be at most, by the position embeddings.
+    """
 
     width: int
     height: int
     multiple: int
+    largest: int
 
     @classmethod
-    def of(cls, transformer_config: Mapping[str, Any], vae_config: Mapping[str, Any]) -> WorkingSize:
-        """Read off the generator's and the VAE's configurations; 768 x 1024 and 16 for the published model."""
+    def of(cls, vae_config: Mapping[str, Any], *transformer_configs: Mapping[str, Any]) -> WorkingSize:
+        """Read off the VAE's and both transformers' configurations, the generator's first.
+
+        The published model's is 768 x 1024, multiples of 16 up to 3072.
+        """
         scale = 2 ** (len(vae_config["block_out_channels"]) - 1)
-        multiple = scale * transformer_config["patch_size"]
-        height = scale * transformer_config["sample_size"]
-        return cls(round(height * ASPECT_RATIO / multiple) * multiple, height, multiple)
+        patches = [config["patch_size"] for config in transformer_configs]
+        multiple = scale * math.lcm(*patches)
+        height = scale * transformer_configs[0]["sample_size"]
+        tables = [config["pos_embed_max_size"] for config in transformer_configs]
+        largest = scale * min(side * patch for side, patch in zip(tables, patches, strict=True))
+        return cls(round(height * ASPECT_RATIO / multiple) * multiple, height, multiple, largest)
 
     def choose(self, width: int | None = None, height: int | None = None) -> tuple[int, int]:
         """Width and height as wanted, else the model's own.
 
         Raises:
-            ValueError: Not a positive multiple of `multiple`; the message says the nearest that is.
+            ValueError: Not a positive multiple of `multiple`, and then the message says the nearest that is; or larger
+                than `largest`.
         """
         width = self.width if width is None else width
         height = self.height if height is None else height
@@ -53,6 +67,8 @@ class WorkingSize:
             if value < self.multiple or value % self.multiple:
                 nearest = max(self.multiple, round(value / self.multiple) * self.multiple)
                 raise ValueError(f"{name} {value} is not a multiple of {self.multiple}; the nearest is {nearest}.")
+            if value > self.largest:
+                raise ValueError(f"{name} {value} is more than this model can place: {self.largest} at most.")
         return width, height
 
 
@@ -79,10 +95,10 @@ def read_working_size(base: str, tryoff: str, revision: str | None = None) -> Wo
     check_folders({"vae": (base, "vae")} | {name: (tryoff, name) for name in TRYOFF})
     with explain_loading(tryoff, "the try-off model"):
         of_base = {"revision": revision} if tryoff == base else {}
-        transformer = _read_json(tryoff, "transformer/config.json", **of_base)
+        transformers = [_read_json(tryoff, f"{name}/config.json", **of_base) for name in TRYOFF]
     with explain_loading(base, "the base model"):
         vae = _read_json(base, "vae/config.json", revision)
-    return WorkingSize.of(transformer, vae)
+    return WorkingSize.of(vae, *transformers)
 
 
 def read_index(where: str, revision: str | None = None) -> dict[str, Any]:

@@ -84,9 +84,14 @@ def test_one_named_source_brings_the_other():
 
 def test_working_size_comes_from_the_configurations():
     size = read_working_size(str(GOLDEN), str(GOLDEN))
-    assert (size.width, size.height, size.multiple) == (64, 96, 16)
-    published = WorkingSize.of({"sample_size": 128, "patch_size": 2}, {"block_out_channels": (128, 256, 512, 512)})
-    assert (published.width, published.height, published.multiple) == (768, 1024, 16)
+    assert (size.width, size.height, size.multiple, size.largest) == (64, 96, 16, 160)
+    vae = {"block_out_channels": (128, 256, 512, 512)}
+    published = {"sample_size": 128, "patch_size": 2, "pos_embed_max_size": 192}
+    assert WorkingSize.of(vae, published, published) == WorkingSize(768, 1024, 16, 3072)
+    finer = {"sample_size": 128, "patch_size": 1, "pos_embed_max_size": 128}
+    assert WorkingSize.of(vae, finer, published) == WorkingSize(768, 1024, 16, 1024)
+    with pytest.raises(ValueError, match="height 1040 is more than this model can place: 1024 at most"):
+        WorkingSize.of(vae, finer, published).choose(768, 1040)
 
 
 def test_offline_and_not_cached_is_said():

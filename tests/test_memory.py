@@ -1,6 +1,10 @@
 """Little memory: offloading by what is free, weights in fewer bits, and the flags for them."""
 
+import platform
+import subprocess
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +18,7 @@ from temu_vtoff.devices import OFFLOADS, choose_offload, place, stored_bytes
 from temu_vtoff.model_choice import Means
 from temu_vtoff.quantization import fp8_config, has_fp8, is_quantized, quantization_config
 
+ROOT = Path(__file__).parent.parent
 GB = 2**30
 PUBLISHED = {"text_encoder_3": 9 * GB, "transformer": 4 * GB, "transformer_vton": 2 * GB, "vae": GB // 5}
 
@@ -32,6 +37,24 @@ def test_auto_reads_the_free_memory_of_the_gpu(golden_pipeline, monkeypatch):
         assert place(golden_pipeline, torch.device("cuda"), "auto") == offload
     assert calls == ["to", "enable_sequential_cpu_offload"]
     assert place(golden_pipeline, torch.device("cpu"), "sequential") == "none"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives large pieces back at once")
+def test_freed_memory_is_kept_for_the_next_tensor():
+    script = (
+        "import resource, torch\n"
+        "from temu_vtoff.devices import keep_freed_memory\n"
+        "def new_pages():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    for _ in range(40):\n        torch.ones(2**22)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "given_back = new_pages()\n"
+        "keep_freed_memory()\n"
+        "print(given_back, new_pages())"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    given_back, kept = map(int, answer.stdout.split())
+    assert kept < given_back / 2
 
 
 def test_adaln_embeddings_and_output_keep_their_bits():

@@ -98,9 +98,9 @@ class Models:
 
     def sizes(self) -> list[tuple[int, int]]:
         """Widths and heights to offer: of the model's own shape, and not larger than its position embedding."""
-        own, largest = self.own_size, self.own_size.multiple * self.pipe.transformer.config.pos_embed_max_size
+        own = self.own_size
         wanted = [(round(own.width * factor), round(own.height * factor)) for factor in SIZE_FACTORS]
-        return [size for size in wanted if max(size) <= largest and not any(side % own.multiple for side in size)]
+        return [size for size in wanted if max(size) <= own.largest and not any(side % own.multiple for side in size)]
 
     def segment(self, photo: Image.Image, category: str) -> tuple[Image.Image, list[str]]:
         """The garment's mask, L, 0 or 255, of the photo's size; and what the visitor should be told about it.
