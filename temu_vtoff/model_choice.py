@@ -119,12 +119,10 @@ class ModelChoice:
     ) -> TryOffPipeline:
         """The pipeline on its device, made fast; `components` as for `TryOffPipeline.from_pretrained`."""
         from temu_vtoff.acceleration import speed_up
-        from temu_vtoff.devices import keep_freed_memory, place
+        from temu_vtoff.devices import place
         from temu_vtoff.pipeline import TryOffPipeline
 
         means = Means() if means is None else means
-        if device.type == "cpu":
-            keep_freed_memory()
         pipe = TryOffPipeline.from_pretrained(
             self.base,
             self.tryoff,
