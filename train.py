@@ -61,11 +61,8 @@ def load_pipeline(args: argparse.Namespace, accelerator: Accelerator) -> TryOffP
         raise ValueError("--lora_rank adapts trained weights: it can't go with --from_scratch.")
     if args.regress_weight and args.stage != "joint":
         raise ValueError(f"--regress_weight teaches both transformers at once: it can't go with --stage {args.stage}.")
-    retiled = args.patch_size is not None and not args.from_scratch
-    if retiled and (args.stage == "extractor" or args.lora_rank is not None):
-        raise ValueError(
-            "Another --patch_size needs the whole generator trained: --stage generator or joint, without LoRA."
-        )
+    if args.patch_size is not None and args.lora_rank is not None:
+        raise ValueError("--lora_rank keeps the weights that another --patch_size would have learn anew.")
     base, extractor_class = args.pretrained_model_name_or_path, FeatureExtractor
     if args.stage == "extractor":
         extractor_class = PersonDenoiser
@@ -91,7 +88,9 @@ def load_pipeline(args: argparse.Namespace, accelerator: Accelerator) -> TryOffP
             args.pretrained_model_name_or_path_sd3_tryoff,
             args.pretrained_extractor_name_or_path,
         )
-        if retiled:
+        if args.patch_size is not None and args.stage != "generator":
+            extractor = with_smaller_patches(extractor, args.patch_size)
+        if args.patch_size is not None and args.stage != "extractor":
             generator = with_smaller_patches(generator, args.patch_size)
     if args.lora_rank is not None:
         start.add_lora(generator, args.lora_rank)

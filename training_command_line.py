@@ -29,7 +29,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--patch_size",
         type=command_line.positive,
-        help="side of a token's patch in the latents; 2 from scratch; a trained generator can go on with smaller ones",
+        help="side of a token's patch in the latents; 2 from scratch; trained weights can go on with smaller ones",
     )
     add("--qk_norm", choices=("rms_norm",), help="normalise queries and keys of the generator")
     add("--lora_rank", type=int, help="train low-rank adapters of the generator only")

@@ -230,17 +230,19 @@ def test_lora_on_trained_weights(arguments, tmp_path):
     assert layers and not (tmp_path / "lora" / "transformer").exists()
 
 
-def test_a_trained_generator_goes_on_with_smaller_patches(arguments, base, tmp_path):
+@pytest.mark.parametrize(("stage", "sides"), [("joint", (1, 1)), ("generator", (1, 2))])
+def test_trained_transformers_go_on_with_smaller_patches(arguments, base, tmp_path, stage, sides):
     run(arguments())
     start_from = f"--pretrained_model_name_or_path_sd3_tryoff {tmp_path / 'run'} --output_dir {tmp_path / 'smaller'}"
-    more = [a for a in arguments(f"{start_from} --regress_weight 0.5 --patch_size 1") if a != "--from_scratch"]
+    more = [a for a in arguments(f"{start_from} --patch_size 1", stage) if a != "--from_scratch"]
     assert run([*more, "--max_train_steps", "4"]) == 0
     assert run([*more, "--resume_from_checkpoint", "latest"]) == 0
     pipe = TryOffPipeline.from_pretrained(base, tmp_path / "smaller")
-    assert (pipe.transformer.config.patch_size, pipe.transformer_vton.config.patch_size) == (1, 2)
-    assert pipe.working_size.multiple == 16  # the extractor's
-    with pytest.raises(ValueError, match="--patch_size needs the whole"):
-        run([*more, "--lora_rank", "2", "--output_dir", str(tmp_path / "lora")])
+    assert (pipe.transformer.config.patch_size, pipe.transformer_vton.config.patch_size) == sides
+    assert pipe.working_size.multiple == 8 * max(sides)
+    if stage == "generator":
+        with pytest.raises(ValueError, match=r"another --patch_size"):
+            run([*more, "--lora_rank", "2", "--output_dir", str(tmp_path / "lora")])
 
 
 def test_a_corrupt_picture_is_passed_over_and_named(arguments, base, tmp_path, caplog):

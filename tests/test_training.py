@@ -323,6 +323,18 @@ def test_smaller_patches_see_and_tell_what_the_old_ones_would_of_an_enlarged_pic
     torch.testing.assert_close(smaller(x, *others).sample, F.avg_pool2d(enlarged, 2))
 
 
+@pytest.mark.parametrize("kind", [FeatureExtractor, PersonDenoiser])
+def test_an_extractor_sees_smaller_patches_likewise(kind):
+    old = make_extractor(kind)
+    smaller = with_smaller_patches(old, 1)
+    for extractor in (old, smaller):
+        extractor.pos_embed.pos_embed.zero_()
+    person, pooled = torch.randn(1, 2 * C + 1, H, W), torch.randn(1, P)
+    features, enlarged = smaller(person, pooled), old(F.interpolate(person, scale_factor=2, mode="nearest"), pooled)
+    torch.testing.assert_close(list(features.keys), list(enlarged.keys))
+    torch.testing.assert_close(list(features.values), list(enlarged.values))
+
+
 def test_smaller_patches_stand_around_the_old_places():
     old = TryOffTransformer(**SHAPE | {"patch_size": 3, "sample_size": 12, "pos_embed_max_size": 6}, in_channels=C)
     torch.testing.assert_close(position_table(old, old), old.pos_embed.pos_embed)

@@ -1,58 +1,61 @@
-"""A trained generator with smaller tokens: more of them, each with less of the picture to tell.
+"""A trained transformer with smaller tokens: more of them, each with less of the picture to tell.
 
 Letters: C latent channels, D width, p side of a token's patch, M side of the position table in tokens.
 """
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from diffusers.models.embeddings import get_2d_sincos_pos_embed_from_grid
 from torch.nn import functional as F
 
+from temu_vtoff.feature_extractor import FeatureExtractor
 from temu_vtoff.generator import TryOffTransformer
 
+Transformer = TypeVar("Transformer", FeatureExtractor, TryOffTransformer)
 
-def with_smaller_patches(generator: TryOffTransformer, patch_size: int) -> TryOffTransformer:
-    """The generator with smaller patches, for a training to go on from: its blocks keep their weights.
+
+def with_smaller_patches(transformer: Transformer, patch_size: int) -> Transformer:
+    """The transformer with smaller patches, for a training to go on from: its blocks keep their weights.
 
     A new token sees its patch as the old one would see a picture enlarged to the old patch's side, and tells what the
     old one would tell, made small again. It is placed between the old places, where its patch is.
 
     Args:
-        patch_size: A divisor of the generator's own, which leaves everything as it is.
+        patch_size: A divisor of the transformer's own, which leaves everything as it is.
 
     Raises:
         ValueError: No divisor.
     """
-    own = generator.config.patch_size
+    own = transformer.config.patch_size
     if own % patch_size:
-        raise ValueError(f"--patch_size {patch_size}: patches of {own}, as the generator's are, can't be divided so.")
+        raise ValueError(f"--patch_size {patch_size}: patches of {own}, as this model has them, can't be divided so.")
     if patch_size == own:
-        return generator
-    factor, side = own // patch_size, generator.config.sample_size // patch_size
-    sides = {"patch_size": patch_size, "pos_embed_max_size": max(generator.config.pos_embed_max_size, side)}
-    smaller = TryOffTransformer.from_config({**generator.config, **sides})
+        return transformer
+    factor, side = own // patch_size, transformer.config.sample_size // patch_size
+    sides = {"patch_size": patch_size, "pos_embed_max_size": max(transformer.config.pos_embed_max_size, side)}
+    smaller = type(transformer).from_config({**transformer.config, **sides})
 
-    weights = generator.state_dict()
-    weights["pos_embed.pos_embed"] = position_table(generator, smaller)
+    weights = transformer.state_dict()
+    weights["pos_embed.pos_embed"] = position_table(transformer, smaller)
     seen = weights["pos_embed.proj.weight"]  # (D, C, p, p)
     weights["pos_embed.proj.weight"] = F.avg_pool2d(seen, factor) * factor**2
     for name in ("proj_out.weight", "proj_out.bias"):
-        told = weights[name].unflatten(0, (own, own, -1)).movedim((0, 1), (-2, -1))  # (C, D, p, p) or (C, p, p)
-        weights[name] = F.avg_pool2d(told, factor).movedim((-2, -1), (0, 1)).flatten(0, 2)  # (p p C, D) or (p p C)
+        if name in weights:  # not of an extractor that only hands out its features
+            told = weights[name].unflatten(0, (own, own, -1)).movedim((0, 1), (-2, -1))  # (C, D, p, p) or (C, p, p)
+            weights[name] = F.avg_pool2d(told, factor).movedim((-2, -1), (0, 1)).flatten(0, 2)  # (p p C, D) or (p p C)
     smaller.load_state_dict(weights)
     return smaller
 
 
-def position_table(generator: TryOffTransformer, smaller: TryOffTransformer) -> torch.Tensor:
-    """(1, M M, D) for the smaller patches, in the coordinates of the generator's own table; their middles coincide."""
-    old, new = generator.config, smaller.config
+def position_table(transformer: Transformer, smaller: Transformer) -> torch.Tensor:
+    """(1, M M, D) for the smaller patches, in the coordinates of the old table; the middles of both coincide."""
+    old, new, table = transformer.config, smaller.config, transformer.pos_embed.pos_embed
     unit = (old.sample_size // old.patch_size) / old.pos_embed_max_size  # from one place of a table to the next, in SD3
     middle = (old.pos_embed_max_size - 1) / 2
     steps = torch.arange(new.pos_embed_max_size, dtype=torch.float64) - (new.pos_embed_max_size - 1) / 2
     places = unit * (middle + steps * new.patch_size / old.patch_size)  # (M,)
-    columns, rows = torch.meshgrid(places, places, indexing="xy")
-    table = get_2d_sincos_pos_embed_from_grid(
-        generator.inner_dim, torch.stack([columns, rows])[:, None], output_type="pt"
-    )
-    return table[None].to(generator.pos_embed.pos_embed)
+    grid = torch.stack(torch.meshgrid(places, places, indexing="xy"))  # columns, rows: (2, M, M)
+    return get_2d_sincos_pos_embed_from_grid(table.shape[-1], grid[:, None], output_type="pt")[None].to(table)
