@@ -70,7 +70,6 @@ SEEN := --dataset_root $(BUILTIN_RUNS)/strangers --cache_dir $(BUILTIN_RUNS)/enc
 	--caption_file $(BUILTIN_RUNS)/captions_person_0_2.json --mask_dir $(BUILTIN_RUNS)/masks
 TEXTURES := --align_weight 0.25 --align_model $(BUILTIN_RUNS)/frozen/image_encoder_large --align_block 3 \
 	--caption_dropout 0.5 --logit_mean 0.3 --logit_std 1.4 --regress_weight 0.3
-MUON := --optimizer muon --learning_rate 1.2e-3 --lr_scheduler trapezoid --lr_warmup_steps 60 --ema_decay 0.995
 
 builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; interrupted, it goes on where it was
 	$(RUN) -m drawn_people --layout dresscode --train 10000 --test 100 --seed 31 --output $(BUILTIN_RUNS)/drawn
@@ -99,10 +98,9 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 		$(TEXTURES) --output_dir $(BUILTIN_RUNS)/joint_textures --max_train_steps 4000 \
 		--learning_rate 1.5e-3 --lr_warmup_steps 50 --ema_decay 0.998
 	$(RUN) train.py $(JOINT) $(SEEN) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_textures \
-		$(TEXTURES) $(MUON) --output_dir $(BUILTIN_RUNS)/joint_last --max_train_steps 16300
-	$(RUN) train.py $(JOINT) $(SEEN) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_last \
-		$(TEXTURES) $(MUON) --output_dir $(BUILTIN_RUNS)/joint_fine --max_train_steps 3400 --patch_size 1
-	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) --transformers $(BUILTIN_RUNS)/joint_fine
+		$(TEXTURES) --output_dir $(BUILTIN_RUNS)/joint_last --max_train_steps 16300 --optimizer muon \
+		--learning_rate 1.2e-3 --lr_scheduler trapezoid --lr_warmup_steps 60 --ema_decay 0.995
+	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) --transformers $(BUILTIN_RUNS)/joint_last
 	$(RUN) -m builtin_training.train_pattern_classifier $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/pattern_classifier
 	$(RUN) -m builtin_training.measure --count 300 --pattern_classifier $(BUILTIN_RUNS)/pattern_classifier \
 		--output_dir $(BUILTIN_RUNS)/measure --variants full no_caption other_photo no_reference no_fine_mask cut_out through_vae

@@ -149,9 +149,10 @@ def load_data(
     from temu_vtoff.training.pairs import open_pairs
 
     size = pipeline.working_size.choose(args.width, args.height)
+    where = (args.category, args.caption_file, args.mask_dir)
     train, test = (
-        open_pairs(args.dataset_name, args.dataset_root, phase, size, args.category, args.caption_file, args.mask_dir)
-        for phase in ("train", "test")
+        open_pairs(args.dataset_name, args.dataset_root, phase, size, *where, with_mirrored=mirrored)
+        for phase, mirrored in (("train", args.random_flip), ("test", False))
     )
     if args.cache_dir is None:
         data = LiveEncoding(train, pipeline, vit)

@@ -53,6 +53,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--mask_dir", help="masks made by SegCloth.py, such as inference has; those of the label maps where it has none"
     )
+    add("--random_flip", action="store_true", help="learn from mirrored pictures as well: every item then counts twice")
     add("--width", type=int, help="of the pictures, in pixels; the model's own by default")
     add("--height", type=int, help="likewise")
     add("--cache_dir", help="encode all pictures once into this folder, instead of at every step")

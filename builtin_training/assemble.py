@@ -26,7 +26,7 @@ MAX_TOTAL = 48 * 10**6
 ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "image_encoder_large", "image_encoder_bigG")
 OTHERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "feature_extractor")
 TRAINED = ("transformer", "transformer_vton", "scheduler")
-TRANSFORMERS = [Path("runs/joint_fine")]
+TRANSFORMERS = [Path("runs/joint_last")]
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

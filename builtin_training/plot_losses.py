@@ -22,7 +22,7 @@ PARTS = {
     "captioner_start": ("captioner_start/log.jsonl", OF_CAPTIONER),
     "captioner": ("captioner/log.jsonl", OF_CAPTIONER),
 }
-TRANSFORMERS = [Path("runs") / f"joint_{name}" for name in ("start", "outlines", "textures", "last", "fine")]
+TRANSFORMERS = [Path("runs") / name for name in ("joint_start", "joint_outlines", "joint_textures", "joint_last")]
 OF_TRANSFORMERS = ("loss", "flow", "regress", "align")
 OFFSETS = {"align": 1}  # added, so that the best is 0, as of every other loss
 MEDIAN_OVER = 9  # logged steps

@@ -1,6 +1,6 @@
 """What makes a pipeline faster and leaves its equations alone, so that only roundings change: the best kernel at hand
-for softmax(Q K^T / sqrt(d)) V, compiled blocks, oneDNN and kept memory on the CPU, channels-last convolutions. And fp8,
-which changes more.
+for softmax(Q K^T / sqrt(d)) V, compiled blocks, oneDNN on the CPU, channels-last convolutions. And fp8, which changes
+more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from temu_vtoff import onednn
-from temu_vtoff.devices import keep_freed_memory
 from temu_vtoff.quantization import has_fp8, to_fp8
 
 if TYPE_CHECKING:
@@ -73,8 +72,6 @@ def speed_up(
         _set_attention_backend(model, backend)
         if device.type == "cpu" and onednn.is_faster():
             onednn.replace_linears(model)
-    if device.type == "cpu":
-        keep_freed_memory()
     pipe.vae.to(memory_format=torch.channels_last)
     if fp8 and has_fp8(device):
         to_fp8(pipe.transformer)

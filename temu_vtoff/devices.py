@@ -119,10 +119,11 @@ def place(pipe: DiffusionPipeline, device: torch.device, offload: str = "auto") 
 
 
 def keep_freed_memory() -> None:
-    """Has the C library keep what this process frees on the CPU, for the next tensor.
+    """Has the C library keep what this process frees on the CPU, for the next tensor; for trainings.
 
     glibc hands every large piece back to the system at once, which clears it again, page by page, before the next
-    tensor may have it. Elsewhere than on Linux with glibc nothing happens.
+    tensor may have it: a training with large attentions spends much of its time so. Elsewhere than on Linux with glibc
+    nothing happens.
     """
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(_M_MMAP_MAX, 0)

@@ -163,6 +163,27 @@ def test_masks_of_the_segmenter_go_before_those_of_the_label_maps(data, tmp_path
     assert ours.masked_image[1].std() == 0  # greyed all over
 
 
+def test_mirrored_items_come_after_the_others(data):
+    pairs, both = (
+        open_pairs("dresscode", data, "train", (48, 64), with_mirrored=mirrored) for mirrored in (False, True)
+    )
+    assert len(both) == 2 * len(pairs)
+    plain, mirrored = both[range(2)], both[range(len(pairs), len(pairs) + 2)]
+    assert [item.id for item in mirrored.items] == [item.id for item in plain.items]
+    for name in ("person", "garment", "mask", "masked_image"):
+        assert torch.equal(getattr(mirrored, name), getattr(plain, name).flip(-1))
+        assert torch.equal(getattr(pairs[range(2)], name), getattr(plain, name))
+
+
+def test_a_cache_holds_mirrored_items_too_and_tells_when_it_does_not(arguments, tmp_path):
+    run(arguments(f"--random_flip --output_dir {tmp_path / 'live'}"))
+    run(arguments(f"--random_flip --output_dir {tmp_path / 'cached'} --cache_dir {tmp_path / 'cache'}"))
+    live, cached = ([row["loss"] for row in rows(tmp_path / name) if "loss" in row] for name in ("live", "cached"))
+    assert cached == pytest.approx(live, rel=2e-3)  # the cache holds half precision
+    with pytest.raises(ValueError, match="other data"):
+        run(arguments(f"--cache_dir {tmp_path / 'cache'}"))
+
+
 @pytest.mark.parametrize("more", ["--optimizer muon", "--gradient_accumulation_steps 2", "--mixed_precision bf16"])
 def test_a_killed_run_resumes_to_the_same_losses_and_weights(arguments, tmp_path, more):
     cache = f"--cache_dir {tmp_path / 'cache'} {more}"

@@ -6,11 +6,11 @@ Letters: B items, H W picture size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms.functional import to_tensor
 
 
@@ -76,6 +76,11 @@ class Sample:
     mask: Image.Image | None = None
     masked_image: Image.Image | None = None
     caption: str | None = None
+
+    def mirrored(self) -> Sample:
+        """The same with left and right exchanged in every picture."""
+        pictures = {name: getattr(self, name) for name in ("person", "garment", "mask", "masked_image")}
+        return replace(self, **{k: ImageOps.mirror(v) for k, v in pictures.items() if v is not None})
 
 
 @dataclass(frozen=True)

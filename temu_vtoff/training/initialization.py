@@ -61,7 +61,7 @@ def load_transformers(
 
 @dataclass(frozen=True)
 class TransformerShape:
-    """What both transformers share when they are made from nothing; the built-in model began with the defaults."""
+    """What both transformers share when they are made from nothing; the defaults are the built-in model's."""
 
     sample_size: int = 32
     patch_size: int = 2

@@ -26,6 +26,7 @@ def open_pairs(
     category: str = "all",
     caption_files: Sequence[str | Path] = (),
     mask_dir: str | Path | None = None,
+    with_mirrored: bool = False,
 ) -> Pairs:
     """The pairs of a data set; those of the test split in a shuffled order, so that its first ones are a fair sample.
 
@@ -37,6 +38,7 @@ def open_pairs(
         category: One of the data set's, or "all".
         caption_files: Read one after the other; items without caption have the empty one.
         mask_dir: Masks that SegCloth.py made; items without one have their label map's.
+        with_mirrored: As for `Pairs`.
 
     Raises:
         FileNotFoundError: Something of the data set is missing, or the folder of masks.
@@ -55,7 +57,7 @@ def open_pairs(
         width=size[0],
         height=size[1],
     )
-    return Pairs(dataset, shuffled(len(dataset), seed=0) if phase == "test" else None)
+    return Pairs(dataset, shuffled(len(dataset), seed=0) if phase == "test" else None, with_mirrored)
 
 
 class Pairs:
@@ -64,11 +66,15 @@ class Pairs:
     Args:
         dataset: Opened with a width and a height, loading all four pictures.
         order: The items wanted, in this order; all in their own when absent.
+        with_mirrored: After these come the same once more, with left and right exchanged.
     """
 
-    def __init__(self, dataset: TryOffDataset, order: Sequence[int] | None = None) -> None:
+    def __init__(self, dataset: TryOffDataset, order: Sequence[int] | None = None, with_mirrored: bool = False) -> None:
         self.dataset = dataset
         self.order = list(order) if order is not None else list(range(len(dataset)))
+        self.first_mirrored = len(self.order)
+        if with_mirrored:
+            self.order *= 2
         known = dataset.captions if dataset.captions is not None else {}
         self.captions = [known.get(dataset.items[index].id) or "" for index in self.order]
 
@@ -86,8 +92,10 @@ class Pairs:
     def _read(self, item: int) -> Sample:
         """The item, or the next that can be read."""
         for place in range(item, item + MAX_DAMAGED):
+            place %= len(self)
             try:
-                return self.dataset[self.order[place % len(self)]]
+                sample = self.dataset[self.order[place]]
+                return sample.mirrored() if place >= self.first_mirrored else sample
             except (ValueError, FileNotFoundError) as error:
                 logger.warning("Passed over: %s", error)
                 failure = error
