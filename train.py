@@ -71,7 +71,7 @@ def load_pipeline(args: argparse.Namespace, accelerator: Accelerator) -> TryOffP
     parts = start.load_frozen(base, encoders, half)
     if args.from_scratch:
         shape = start.TransformerShape(
-            patch_size=2 if args.patch_size is None else args.patch_size,
+            patch_size=args.patch_size or start.TransformerShape.patch_size,
             num_layers=args.num_layers,
             num_attention_heads=args.num_attention_heads,
             qk_norm=args.qk_norm,
