@@ -131,6 +131,7 @@ def caption_dataset(args: argparse.Namespace, share: "Share") -> int:
     from temu_vtoff.runs.journal import Journal
     from temu_vtoff.runs.settings import keep_settings
     from temu_vtoff.runs.sharing import cut_batches
+    from temu_vtoff.runs.writing import remove_leftovers
 
     if args.dataset_root is None or args.filename is None:
         raise ValueError("A dataset needs --dataset_name, --dataset_root and --filename.")
@@ -168,6 +169,8 @@ def caption_dataset(args: argparse.Namespace, share: "Share") -> int:
             write_captions(path, captions)
             print(f"{path}: {len(captions)} captions")
         total += failed
+    if share.is_first:
+        remove_leftovers(journal.folder)
     return total
 
 

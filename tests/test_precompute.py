@@ -99,6 +99,14 @@ def test_killed_and_finished_by_several(script: str, flags, made: dict[str, Path
     assert not list(tmp_path.rglob(".*"))
 
 
+def test_what_a_killed_captioner_left_is_tidied_up(flags, tmp_path: Path) -> None:
+    leftover = tmp_path / "tiny_journal" / ".tiny_person_0_0.settings.json.1.tmp"
+    leftover.parent.mkdir()
+    leftover.write_text("{")
+    assert run(CAPTION, [*flags[CAPTION], *into(CAPTION, tmp_path)]) == 0
+    assert not leftover.exists() and list(leftover.parent.glob("*.settings.json"))
+
+
 def test_text_features_are_the_pipelines_own(models: Path, data: Path, made: dict[str, Path]) -> None:
     files = contents(made[TEXT], "*.pt")
     assert len(files) == 3 * (3 * 8 + 1)
