@@ -1,8 +1,17 @@
 """Draws dressed people from a seed, with everything true about them: product pictures, labels, keypoints, captions."""
 
 from drawn_people.attributes import CATEGORIES
+from drawn_people.correspondence import draw_correspondence
 from drawn_people.garments import DrawnGarment
 from drawn_people.patterns import PATTERNS
 from drawn_people.person import DrawnPerson, draw_person, label_map_to_lip
 
-__all__ = ["CATEGORIES", "PATTERNS", "DrawnGarment", "DrawnPerson", "draw_person", "label_map_to_lip"]
+__all__ = [
+    "CATEGORIES",
+    "PATTERNS",
+    "DrawnGarment",
+    "DrawnPerson",
+    "draw_correspondence",
+    "draw_person",
+    "label_map_to_lip",
+]

@@ -26,6 +26,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--plain", type=float, default=PLAIN_SHARE, help="share of plain garments among the training people, 0 to 1")
     add("--width", type=int, default=192, help="width in pixels; 3:4 with the height")
     add("--height", type=int, default=256, help="height in pixels")
+    add(
+        "--correspondences",
+        action="store_true",
+        help="write where in the photo each place of the product picture is, too, for train.py --correspondence_weight",
+    )
     add = parser.add_argument_group("where and how").add_argument
     add("--output", type=Path, required=True, help="folder to write to, made when absent")
     add("--workers", type=int, default=2, help="processes that draw")
@@ -52,6 +57,7 @@ def main(args: argparse.Namespace) -> None:
         args.plain,
         args.workers,
         partial(tqdm, total=total, desc="drawing", unit="person"),
+        args.correspondences,
     )
     print(f"{total} people in {args.output}", file=sys.stderr)
 

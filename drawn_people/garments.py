@@ -59,10 +59,10 @@ class Design:
             return SKIRT_LABEL if self.cut.skirt else PANTS_LABEL
         return UPPER_LABEL if self.category == "upper_body" else DRESS_LABEL
 
-    def on(self, body: Body, pixel: float) -> Top | Bottom:
+    def on(self, body: Body, pixel: float, material: type[Cloth] = Cloth) -> Top | Bottom:
         """The garment on a body; `pixel` is the size of an output pixel in figure units."""
         rng = np.random.default_rng([self.fold_seed, int(body.flat)])
-        cloth = Cloth(self.texture, pixel)
+        cloth = material(self.texture, pixel)
         if isinstance(self.cut, BottomCut):
             return Bottom(self.cut, body, cloth, rng, self.label)
         return Top(self.cut, body, cloth, self.trim, rng, self.label)
@@ -104,14 +104,22 @@ def draw_design(
 
 def draw_product(design: Design, body: Body, width: int, height: int) -> tuple[Image.Image, Image.Image]:
     """Product picture (RGB on white) and silhouette (L, 0 or 255) of a garment in the body's size."""
+    canvas = Canvas(width, height)
+    paint_flat(canvas, design, body)
+    covered = canvas.labels > 0
+    return canvas.image(), Image.fromarray(covered.astype(np.uint8) * 255)
+
+
+def paint_flat(canvas: Canvas, design: Design, body: Body, material: type[Cloth] = Cloth) -> None:
+    """Paints a garment in the body's size, laid flat and centred."""
+    size = np.array([canvas.width, canvas.height])
     sleeve = getattr(design.cut, "sleeve", 0.0)
     mannequin = body.on_mannequin(float(np.interp(sleeve, (0.2, 1.0), (0.72, 0.3))))
     points = np.concatenate(design.on(mannequin, 1.0).shapes())
     low, high = points.min(0), points.max(0)
-    scale = float(np.min(np.array([width, height]) * (1 - 2 * MARGIN) / (high - low)))
-    canvas = Canvas(width, height)
-    canvas.place(scale, tuple(np.array([width, height]) / 2 - scale * (low + high) / 2))
-    garment = design.on(mannequin, 1 / scale)
+    scale = float(np.min(size * (1 - 2 * MARGIN) / (high - low)))
+    canvas.place(scale, tuple(size / 2 - scale * (low + high) / 2))
+    garment = design.on(mannequin, 1 / scale, material)
     if isinstance(garment, Bottom):
         garment.paint(canvas)
     else:
@@ -119,5 +127,3 @@ def draw_product(design: Design, body: Body, width: int, height: int) -> tuple[I
         garment.paint_front(canvas)
         for side in (0, 1):
             garment.paint_sleeve(canvas, side)
-    covered = canvas.labels > 0
-    return canvas.image(), Image.fromarray(covered.astype(np.uint8) * 255)

@@ -1,8 +1,8 @@
 """Writes drawn people as the DressCode and VITON-HD folders, so that every dataset script runs on them unchanged.
 
 The truth that those layouts have no place for lies in `<root>/truth/`: per phase a caption file `<phase>.json`,
-`{item id: [caption]}`, and per phase and category `<phase>_<category>.jsonl` with attributes, pattern and colour of
-each item.
+`{item id: [caption]}`, per phase and category `<phase>_<category>.jsonl` with attributes, pattern and colour of each
+item, and where asked for per item `correspondences/<category>/<item id>.npy`, `draw_correspondence`'s array.
 """
 
 import json
@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from drawn_people.attributes import CATEGORIES
+from drawn_people.correspondence import draw_correspondence
 from drawn_people.patterns import PLAIN_SHARE
 from drawn_people.person import DrawnPerson, draw_person, label_map_to_lip
 from temu_vtoff.files import write_text
@@ -53,6 +54,7 @@ def write_dresscode(
     plain: float = PLAIN_SHARE,
     workers: int = 1,
     progress: Progress | None = None,
+    correspondences: bool = False,
 ) -> None:
     """Writes `train` and `test` people for each category in DressCode's layout.
 
@@ -62,6 +64,7 @@ def write_dresscode(
         plain: Share of plain garments among the training people; the test people's is always the usual one.
         workers: Processes that draw.
         progress: Wraps the iteration over finished people, as tqdm does.
+        correspondences: Writes them, too; draws everybody twice.
 
     Raises:
         ValueError: Impossible counts, seed, size or share.
@@ -71,7 +74,7 @@ def write_dresscode(
         for folder in ("images", "label_maps", "keypoints"):
             (root / category / folder).mkdir(parents=True, exist_ok=True)
     items = _items(train, test, seed, plain, CATEGORIES)
-    _write(root, items, partial(_write_dresscode_item, root, width, height), workers, progress)
+    _write(root, items, partial(_write_dresscode_item, root, width, height, correspondences), workers, progress)
     for category in CATEGORIES:
         of = {phase: [i for i in items if (i.phase, i.category) == (phase, category)] for phase in PHASES}
         names = {phase: [(f"{i.id}_0.jpg", f"{i.id}_1.jpg") for i in of[phase]] for phase in PHASES}
@@ -90,6 +93,7 @@ def write_vitonhd(
     plain: float = PLAIN_SHARE,
     workers: int = 1,
     progress: Progress | None = None,
+    correspondences: bool = False,
 ) -> None:
     """Writes `train` and `test` people with upper-body garments in VITON-HD's layout; as `write_dresscode`."""
     root = Path(root)
@@ -97,7 +101,7 @@ def write_vitonhd(
         for folder in ("image", "cloth", "cloth-mask", "image-parse-v3"):
             (root / phase / folder).mkdir(parents=True, exist_ok=True)
     items = _items(train, test, seed, plain, ("upper_body",))
-    _write(root, items, partial(_write_vitonhd_item, root, width, height), workers, progress)
+    _write(root, items, partial(_write_vitonhd_item, root, width, height, correspondences), workers, progress)
     names = {phase: [(f"{i.id}_00.jpg", f"{i.id}_00.jpg") for i in items if i.phase == phase] for phase in PHASES}
     write_text(root / "train_pairs.txt", _lines(names["train"]))
     write_text(root / "test_pairs.txt", _lines(_deranged(names["test"], seed)))
@@ -150,7 +154,7 @@ def _watched(results: Iterator[dict], progress: Progress | None) -> Iterable[dic
     return results if progress is None else progress(results)
 
 
-def _write_dresscode_item(root: Path, width: int, height: int, item: Item) -> dict:
+def _write_dresscode_item(root: Path, width: int, height: int, correspondences: bool, item: Item) -> dict:
     folder = root / item.category
     files = {
         "photo": folder / "images" / f"{item.id}_0.jpg",
@@ -169,10 +173,10 @@ def _write_dresscode_item(root: Path, width: int, height: int, item: Item) -> di
         ]
         write_text(files["keypoints"], json.dumps({"keypoints": points}))
 
-    return _once(root, item, (width, height), list(files.values()), write)
+    return _once(root, item, (width, height), list(files.values()), write, correspondences)
 
 
-def _write_vitonhd_item(root: Path, width: int, height: int, item: Item) -> dict:
+def _write_vitonhd_item(root: Path, width: int, height: int, correspondences: bool, item: Item) -> dict:
     folder, name = root / item.phase, f"{item.id}_00"
     files = {
         "photo": folder / "image" / f"{name}.jpg",
@@ -188,17 +192,24 @@ def _write_vitonhd_item(root: Path, width: int, height: int, item: Item) -> dict
         _save(garment.silhouette, files["silhouette"])
         _save(label_map_to_lip(person.label_map), files["labels"])
 
-    return _once(root, item, (width, height), list(files.values()), write)
+    return _once(root, item, (width, height), list(files.values()), write, correspondences)
 
 
 def _once(
-    root: Path, item: Item, size: tuple[int, int], files: list[Path], write: Callable[[DrawnPerson], None]
+    root: Path,
+    item: Item,
+    size: tuple[int, int],
+    files: list[Path],
+    write: Callable[[DrawnPerson], None],
+    correspondences: bool,
 ) -> dict:
     """Draws and writes an item unless it is there already; returns the facts about it.
 
     The record of an item is written last, so where it agrees and the files exist, they are whole.
     """
     record = root / "truth" / "items" / f"{item.category}_{item.id}.json"
+    places = root / "truth" / "correspondences" / item.category / f"{item.id}.npy"
+    files = [*files, places] if correspondences else files
     if record.exists() and all(file.exists() for file in files):
         facts = json.loads(record.read_text(encoding="utf-8"))
         if (facts["seed"], facts["size"], facts.get("plain", PLAIN_SHARE)) == (item.seed, list(size), item.plain):
@@ -219,6 +230,9 @@ def _once(
     record.parent.mkdir(parents=True, exist_ok=True)
     record.unlink(missing_ok=True)
     write(person)
+    if correspondences:
+        places.parent.mkdir(parents=True, exist_ok=True)
+        np.save(places, draw_correspondence(item.seed, item.category, *size, item.plain).astype(np.float16))
     write_text(record, json.dumps(facts))
     return facts
 

@@ -25,9 +25,19 @@ class Cloth:
     def plain(self, color: np.ndarray | None = None) -> "Cloth":
         """The same cloth without its pattern, in its ground colour or another."""
         colors = self.texture.colors if color is None else [color]
-        return Cloth(replace(self.texture, pattern="plain", colors=colors), self.pixel)
+        return replace(self, texture=replace(self.texture, pattern="plain", colors=colors))
 
     def colors(self, u: np.ndarray, v: np.ndarray, light: np.ndarray, main: bool = True) -> np.ndarray:
+        """What is seen of places on the cloth.
+
+        Args:
+            u, v: The places, (n,), in figure units.
+            light: (n,), 1 = as it is.
+            main: Whether the panel is the garment's front.
+
+        Returns:
+            (n, 3), RGB in [0, 255].
+        """
         color = self.texture(u, v, self.pixel, main)
         lit = color * np.minimum(light, 1.0)[:, None]
         return lit + (250 - lit) * np.clip(light - 1.0, 0, 0.6)[:, None]

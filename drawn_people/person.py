@@ -14,6 +14,7 @@ from drawn_people.extras import Extras, draw_extras
 from drawn_people.garments import Design, DrawnGarment, draw_design, draw_product
 from drawn_people.hair import paint_hair_behind, paint_locks
 from drawn_people.head import Head, draw_head
+from drawn_people.panels import Cloth
 from drawn_people.patterns import PLAIN_SHARE
 from drawn_people.skin import draw_arm, draw_leg, draw_torso
 from drawn_people.tops import Top
@@ -74,6 +75,56 @@ def draw_person(
     Raises:
         ValueError: Negative seed, unknown category, a size that is not 3:4 or too small, or an impossible chance.
     """
+    staged = stage_person(seed, category, width, height, plain)
+    canvas = Canvas(width, height)
+    canvas.place(height / 256, (0.0, 0.0))
+    paint_background(canvas, staged.scene, 187 * staged.zoom + staged.offset[1])
+    staged.paint(canvas)
+
+    garments = {}
+    for name, design in staged.designs.items():
+        product, silhouette = draw_product(design, staged.body, width, height)
+        color = tuple(round(float(c)) for c in design.texture.colors[0])
+        cut, pattern = design.cut, design.texture.pattern
+        garments[name] = DrawnGarment(product, silhouette, cut.attributes(), cut.measures(), pattern, color)
+    keypoints = (staged.body.keypoints() * staged.zoom + staged.offset) * (height / 256)
+    outside = (keypoints < 0).any(1) | (keypoints >= (width, height)).any(1)
+    keypoints[outside] = np.nan
+    return DrawnPerson(canvas.image(), canvas.label_image(), keypoints.astype(np.float32), garments)
+
+
+@dataclass
+class StagedPerson:
+    """Everything that a seed decides, before anything is painted.
+
+    Attributes:
+        category: The garment that surely shows.
+        designs, worn: The garments by category, as things and as they lie on the body.
+        zoom, offset: Figure coordinates times zoom plus offset are pixels of the 192x256 photo.
+        scene: Draws the background.
+    """
+
+    category: str
+    body: Body
+    head: Head
+    extras: Extras
+    designs: dict[str, Design]
+    worn: dict[str, Top | Bottom]
+    zoom: float
+    offset: np.ndarray
+    scene: np.random.Generator
+
+    def paint(self, canvas: Canvas) -> None:
+        """Paints the person, without a background."""
+        scale = canvas.height / 256
+        canvas.place(scale * self.zoom, tuple(scale * self.offset))
+        _paint(canvas, self.body, self.head, self.extras, self.worn)
+
+
+def stage_person(
+    seed: int, category: str | None, width: int, height: int, plain: float, material: type[Cloth] = Cloth
+) -> StagedPerson:
+    """The first half of `draw_person`: arguments and errors are the same; garments are made of `material`."""
     if seed < 0:
         raise ValueError(f"seed {seed} is negative; give 0 or more.")
     if category is not None and category not in CATEGORIES:
@@ -90,31 +141,13 @@ def draw_person(
     if category is None:
         category = str(rng.choice(CATEGORIES))
     body = draw_body_parameters(streams["body"])
-    scene = streams["scene"]
-    zoom, offset = _framing(scene, category)
+    zoom, offset = _framing(streams["scene"], category)
     designs = _draw_clothes(rng, category, 1 / zoom, plain)
     legs_show = "dresses" in designs or designs["lower_body"].cut.skirt
     extras = draw_extras(streams["extras"], body, legs_show)
     head = draw_head(streams["head"], body)
-
-    scale = height / 256
-    canvas = Canvas(width, height)
-    canvas.place(scale, (0.0, 0.0))
-    paint_background(canvas, scene, 187 * zoom + offset[1])
-    canvas.place(scale * zoom, (scale * offset[0], scale * offset[1]))
-    worn = _dress(body, designs, 1 / (scale * zoom), category)
-    _paint(canvas, body, head, extras, worn)
-
-    garments = {}
-    for name, design in designs.items():
-        product, silhouette = draw_product(design, body, width, height)
-        color = tuple(round(float(c)) for c in design.texture.colors[0])
-        cut, pattern = design.cut, design.texture.pattern
-        garments[name] = DrawnGarment(product, silhouette, cut.attributes(), cut.measures(), pattern, color)
-    keypoints = (body.keypoints() * zoom + offset) * scale
-    outside = (keypoints < 0).any(1) | (keypoints >= (width, height)).any(1)
-    keypoints[outside] = np.nan
-    return DrawnPerson(canvas.image(), canvas.label_image(), keypoints.astype(np.float32), garments)
+    worn = _dress(body, designs, 1 / (height / 256 * zoom), category, material)
+    return StagedPerson(category, body, head, extras, designs, worn, zoom, offset, streams["scene"])
 
 
 def label_map_to_lip(label_map: Image.Image) -> Image.Image:
@@ -156,7 +189,9 @@ def _draw_clothes(rng: np.random.Generator, category: str, unit: float, plain: f
     return {"upper_body": top, "lower_body": bottom}
 
 
-def _dress(body: Body, designs: dict[str, Design], pixel: float, category: str) -> dict[str, Top | Bottom]:
+def _dress(
+    body: Body, designs: dict[str, Design], pixel: float, category: str, material: type[Cloth]
+) -> dict[str, Top | Bottom]:
     """The garments on the body; with the lower body asked for, the top is tucked in, so that the waistband shows."""
     worn = {}
     for name in sorted(designs):  # the lower body first: a top may be tucked into it
@@ -164,10 +199,10 @@ def _dress(body: Body, designs: dict[str, Design], pixel: float, category: str) 
         if name == "upper_body" and category == "lower_body":
             bottom = worn["lower_body"]
             cut = replace(design.cut, length=bottom.cut.rise + 4.0, hem="straight", hem_curve=0.0)
-            worn[name] = replace(design, cut=cut).on(body, pixel)
+            worn[name] = replace(design, cut=cut).on(body, pixel, material)
             worn[name].tube.tuck(bottom.waist)
         else:
-            worn[name] = design.on(body, pixel)
+            worn[name] = design.on(body, pixel, material)
         if name == "dresses" or (name == "lower_body" and design.cut.skirt):
             body.keep_legs_within(worn[name].tube.half_width, design.cut.length)
     return worn

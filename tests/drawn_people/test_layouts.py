@@ -60,6 +60,27 @@ def test_truth_agrees_with_the_captions(tmp_path: Path) -> None:
                 assert len(row["color"]) == 3 and row["pattern"]
 
 
+def test_correspondences_are_written_where_asked_for_and_added_to_finished_people(tmp_path: Path) -> None:
+    write_dresscode(tmp_path / "a", 2, 1, width=96, height=128)
+    before = files(tmp_path / "a")
+    assert not (tmp_path / "a" / "truth" / "correspondences").exists()
+    write_dresscode(tmp_path / "a", 2, 1, width=96, height=128, correspondences=True)
+    after = files(tmp_path / "a")
+    assert after | before == after  # everything else is as it was
+    added = sorted(set(after) - set(before))
+    assert added == [
+        f"truth/correspondences/{c}/{i * 300_000 + n:06d}.npy"
+        for i, c in sorted(enumerate(CATEGORIES), key=lambda x: x[1])
+        for n in range(3)
+    ]
+    write_vitonhd(tmp_path / "b", 1, 1, width=96, height=128, correspondences=True)
+    for path in [*(tmp_path / "a").rglob("*.npy"), *(tmp_path / "b").rglob("*.npy")]:
+        places = np.load(path)
+        assert places.shape == (16, 12, 2) and np.nanmin(places) >= 0 and np.nanmax(places) <= 1
+        assert np.isfinite(places).all(-1).sum() > 10
+    assert len(list((tmp_path / "b" / "truth" / "correspondences" / "upper_body").iterdir())) == 2
+
+
 def test_share_of_plain_garments_is_the_training_peoples_alone(tmp_path: Path) -> None:
     def patterns(phase: str) -> list[str]:
         texts = [(tmp_path / "truth" / f"{phase}_{category}.jsonl").read_text() for category in CATEGORIES]

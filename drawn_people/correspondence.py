@@ -1,0 +1,61 @@
+"""Where in the photo each place of a product picture is seen: both are drawn once more, of cloth that shows itself."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from drawn_people.canvas import Canvas
+from drawn_people.garments import paint_flat
+from drawn_people.panels import Cloth
+from drawn_people.patterns import PLAIN_SHARE
+from drawn_people.person import stage_person
+
+CELL = 8  # pixels along a side of what is told one place
+_NEAR = 1.5  # figure units between places of the cloth that count as one
+_FRONT, _LIMB = 260.0, 300.0  # beyond every colour
+
+
+@dataclass
+class _Chart(Cloth):
+    """Cloth whose colour is where it is: U, V and which kind of panel, for its pattern runs on between equal ones."""
+
+    def colors(self, u: np.ndarray, v: np.ndarray, light: np.ndarray, main: bool = True) -> np.ndarray:
+        return np.stack([u, v, np.full_like(u, _FRONT if main else _LIMB)], axis=1)
+
+
+def draw_correspondence(
+    seed: int, category: str, width: int = 192, height: int = 256, plain: float = PLAIN_SHARE
+) -> np.ndarray:
+    """Where the middle of each cell of CELL x CELL pixels of the product picture is seen in the photo.
+
+    Args:
+        As for `draw_person`.
+
+    Returns:
+        float32 (height / CELL, width / CELL, 2), sides rounded: x and y as shares of the photo's width and height, in
+        [0, 1]; NaN beside the garment, and where the photo doesn't show that place of the cloth.
+
+    Raises:
+        ValueError: As for `draw_person`.
+    """
+    person = stage_person(seed, category, width, height, plain, _Chart)
+    photo, product = Canvas(width, height), Canvas(width, height)
+    person.paint(photo)
+    design = person.designs[category]
+    paint_flat(product, design, person.body, _Chart)
+
+    rows, columns = np.nonzero(photo.labels == design.label)
+    middles = np.ix_(*(_middles(side, round(side / CELL)) for side in (height, width)))
+    wanted = product.rgb[middles]  # (height / CELL, width / CELL, 3)
+    distance, nearest = cKDTree(photo.rgb[rows, columns]).query(wanted, distance_upper_bound=_NEAR)
+    seen = (product.labels[middles] > 0) & (distance < _NEAR)
+    places = np.full((*wanted.shape[:2], 2), np.nan, np.float32)
+    found = nearest[seen]
+    places[seen] = (np.stack([columns[found], rows[found]], axis=1) + 0.5) / (width, height)
+    return places
+
+
+def _middles(side: int, cells: int) -> np.ndarray:
+    """The pixels in the middle of so many cells along a side: (cells,)."""
+    return (2 * np.arange(cells) + 1) * side // (2 * cells)
