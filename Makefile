@@ -83,7 +83,7 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 		temu_vtoff/builtin/tryoff/scheduler $(BUILTIN_RUNS)/frozen/
 	$(RUN) train.py $(JOINT) $(TOLD) --from_scratch \
 		--output_dir $(BUILTIN_RUNS)/joint_start --caption_dropout 0.6 --max_train_steps 7800 --learning_rate 2e-3
-	$(RUN) -m drawn_people --layout dresscode --train 8000 --test 100 --seed 58 --plain 0.3 \
+	$(RUN) -m drawn_people --layout dresscode --train 8000 --test 100 --seed 58 --plain 0.3 --correspondences \
 		--output $(BUILTIN_RUNS)/strangers
 	@echo "Garments that the segmenter doesn't find, one in a thousand, keep their true masks:"
 	-$(RUN) SegCloth.py --dataset_name dresscode --dataset_root $(BUILTIN_RUNS)/strangers --out_dir $(BUILTIN_RUNS)/masks \
@@ -98,8 +98,10 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 		$(TEXTURES) --output_dir $(BUILTIN_RUNS)/joint_textures --max_train_steps 4000 \
 		--learning_rate 1.5e-3 --lr_warmup_steps 50 --ema_decay 0.998
 	$(RUN) train.py $(JOINT) $(SEEN) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_textures \
-		$(TEXTURES) --output_dir $(BUILTIN_RUNS)/joint_last --max_train_steps 16300 --optimizer muon \
-		--learning_rate 1.2e-3 --lr_scheduler trapezoid --lr_warmup_steps 60 --ema_decay 0.995
+		$(TEXTURES) --output_dir $(BUILTIN_RUNS)/joint_last --max_train_steps 29000 --optimizer muon \
+		--learning_rate 1.2e-3 --lr_scheduler trapezoid --lr_warmup_steps 60 --ema_decay 0.995 \
+		--random_flip --cache_dir $(BUILTIN_RUNS)/encoded_mirrored \
+		--correspondence_weight 0.1 --correspondence_dir $(BUILTIN_RUNS)/strangers/truth/correspondences
 	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) --transformers $(BUILTIN_RUNS)/joint_last
 	$(RUN) -m builtin_training.train_pattern_classifier $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/pattern_classifier
 	$(RUN) -m builtin_training.measure --count 300 --pattern_classifier $(BUILTIN_RUNS)/pattern_classifier \

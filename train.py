@@ -61,6 +61,15 @@ def load_pipeline(args: argparse.Namespace, accelerator: Accelerator) -> TryOffP
         raise ValueError("--lora_rank adapts trained weights: it can't go with --from_scratch.")
     if args.regress_weight and args.stage != "joint":
         raise ValueError(f"--regress_weight teaches both transformers at once: it can't go with --stage {args.stage}.")
+    if args.correspondence_weight and args.stage == "extractor":
+        raise ValueError(
+            "--correspondence_weight teaches the generator's attention: it can't go with --stage extractor."
+        )
+    if args.correspondence_weight and args.correspondence_dir is None:
+        raise ValueError(
+            "--correspondence_weight needs --correspondence_dir: the folder that python -m drawn_people "
+            "--correspondences wrote, truth/correspondences."
+        )
     if args.patch_size is not None and args.lora_rank is not None:
         raise ValueError("--lora_rank keeps the weights that another --patch_size would have learn anew.")
     base, extractor_class = args.pretrained_model_name_or_path, FeatureExtractor
@@ -106,6 +115,7 @@ def make_objective(args: argparse.Namespace, pipeline: TryOffPipeline) -> tuple[
     import torch
 
     from temu_vtoff.aligner import PUBLISHED_HIDDEN, Aligner, PatchTokens
+    from temu_vtoff.training.correspondence import CorrespondenceLesson
     from temu_vtoff.training.garment_regressor import GarmentRegressor
     from temu_vtoff.training.objectives import ExtractorObjective, FlowSettings, GeneratorObjective
 
@@ -127,15 +137,27 @@ def make_objective(args: argparse.Namespace, pipeline: TryOffPipeline) -> tuple[
             transformer.enable_gradient_checkpointing()
     if args.stage == "extractor":
         return ExtractorObjective(extractor, flow), None
-    vit = aligner = regressor = None
+    vit = aligner = regressor = correspondence = None
     if args.align_weight:
         vit = PatchTokens.from_pretrained(args.align_model, args.align_size).to(pipeline.vae.device)
         hidden = PUBLISHED_HIDDEN if generator.inner_dim > 1000 else 2 * generator.inner_dim
         aligner = Aligner(generator, args.align_block, vit.side, vit.width, hidden)
     if args.regress_weight:
         regressor = GarmentRegressor(extractor, generator.config.out_channels)
-    weights = {"align_weight": args.align_weight, "regress_weight": args.regress_weight}
-    return GeneratorObjective(extractor, generator, flow, aligner=aligner, regressor=regressor, **weights), vit
+    if args.correspondence_weight:
+        correspondence = CorrespondenceLesson(generator, args.correspondence_block, extractor.config.patch_size)
+    objective = GeneratorObjective(
+        extractor,
+        generator,
+        flow,
+        aligner=aligner,
+        align_weight=args.align_weight,
+        regressor=regressor,
+        regress_weight=args.regress_weight,
+        correspondence=correspondence,
+        correspondence_weight=args.correspondence_weight,
+    )
+    return objective, vit
 
 
 def load_data(
@@ -144,12 +166,13 @@ def load_data(
     """The training data, encoded beforehand or as it comes; and the test split."""
     from tqdm.auto import tqdm
 
-    from temu_vtoff.training.latent_cache import LatentCache, add_garment_tokens, build_cache
+    from temu_vtoff.training.latent_cache import LatentCache, add_garment_tokens, add_places, build_cache
     from temu_vtoff.training.live_encoding import LiveEncoding
     from temu_vtoff.training.pairs import open_pairs
 
     size = pipeline.working_size.choose(args.width, args.height)
-    where = (args.category, args.caption_file, args.mask_dir)
+    taught = bool(args.correspondence_weight)
+    where = (args.category, args.caption_file, args.mask_dir, args.correspondence_dir if taught else None)
     train, test = (
         open_pairs(args.dataset_name, args.dataset_root, phase, size, *where, with_mirrored=mirrored)
         for phase, mirrored in (("train", args.random_flip), ("test", False))
@@ -162,12 +185,14 @@ def load_data(
             passes = {"encoding": build_cache(args.cache_dir, train, pipeline, **how)}
             if vit is not None:
                 passes["encoding to align with"] = add_garment_tokens(args.cache_dir, train, vit, **how)
+            if taught:
+                passes["reading correspondences"] = add_places(args.cache_dir, train, args.encode_batch_size)
             for name, encoding in passes.items():
                 with tqdm(total=len(train), desc=name) as progress:
                     for done in encoding:
                         progress.update(done - progress.n)
         accelerator.wait_for_everyone()
-        data = LatentCache(args.cache_dir, with_garment_tokens=vit is not None)
+        data = LatentCache(args.cache_dir, with_garment_tokens=vit is not None, with_places=taught)
     return data, LiveEncoding(test, pipeline, vit)
 
 

@@ -44,6 +44,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="weight of a regression of the garment from the extractor's tokens, which teaches an extractor without "
         "trained weights to see outlines; stage joint only; 0 is off",
     )
+    add(
+        "--correspondence_weight",
+        type=float,
+        default=0.0,
+        help="weight of a lesson for the generator's attention: where in the photo the garment's places are; 0 is off",
+    )
+    add("--correspondence_block", type=int, nargs="+", default=(4, 5), help="blocks that are taught, counted from 1")
 
     add = parser.add_argument_group("data").add_argument
     add("--dataset_name", choices=("dresscode", "vitonhd"), default="dresscode", help="layout of the data set")
@@ -52,6 +59,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--caption_file", nargs="+", default=(), help="JSON of captions; without one every caption is empty")
     add(
         "--mask_dir", help="masks made by SegCloth.py, such as inference has; those of the label maps where it has none"
+    )
+    add(
+        "--correspondence_dir",
+        help="those places: DATA/truth/correspondences of python -m drawn_people --correspondences",
     )
     add("--random_flip", action="store_true", help="learn from mirrored pictures as well: every item then counts twice")
     add("--width", type=int, help="of the pictures, in pixels; the model's own by default")

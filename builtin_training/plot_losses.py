@@ -23,7 +23,7 @@ PARTS = {
     "captioner": ("captioner/log.jsonl", OF_CAPTIONER),
 }
 TRANSFORMERS = [Path("runs") / name for name in ("joint_start", "joint_outlines", "joint_textures", "joint_last")]
-OF_TRANSFORMERS = ("loss", "flow", "regress", "align")
+OF_TRANSFORMERS = ("loss", "flow", "regress", "align", "correspondence")
 OFFSETS = {"align": 1}  # added, so that the best is 0, as of every other loss
 MEDIAN_OVER = 9  # logged steps
 

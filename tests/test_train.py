@@ -281,6 +281,19 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_checkpoint(argume
         )
 
 
+def test_correspondences_are_taught_from_a_cache_as_without(arguments, data, tmp_path):
+    lesson = "--correspondence_weight 0.5 --correspondence_block 1 2 --random_flip --num_validation_images 0 "
+    lesson += f"--correspondence_dir {data / 'truth' / 'correspondences'}"
+    for folder in ("live", "cached"):
+        cache = f"--cache_dir {tmp_path / 'cache'}" if folder == "cached" else ""
+        assert run(arguments(f"{lesson} {cache} --output_dir {tmp_path / folder}")) == 0
+    live, cached = ([row for row in rows(tmp_path / folder) if "loss" in row] for folder in ("live", "cached"))
+    assert live[0]["loss"] == pytest.approx(live[0]["flow"] + 0.5 * live[0]["correspondence"])
+    for one, other in zip(live, cached, strict=True):
+        assert one["correspondence"] == pytest.approx(other["correspondence"], rel=0.02)
+    run(arguments(f"--output_dir {tmp_path / 'without'} --cache_dir {tmp_path / 'cache'} --random_flip"))  # serves both
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -295,14 +308,24 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_checkpoint(argume
         ("--align_weight 1 --align_block 9 --align_model BASE/image_encoder_large", "blocks 1 to 2"),
         ("--lora_rank 2", "--from_scratch"),
         ("--regress_weight 1 --stage generator", "--regress_weight"),
+        ("--correspondence_weight 1", "--correspondence_dir"),
+        ("--correspondence_weight 1 --correspondence_dir BASE --stage extractor", "--stage extractor"),
+        (
+            "--correspondence_weight 1 --correspondence_block 1 --correspondence_dir nowhere",
+            "python -m drawn_people --correspondences",
+        ),
+        ("--correspondence_weight 1 --correspondence_dir BASE --correspondence_block 2", "no correspondences"),
+        ("--correspondence_weight 1 --correspondence_dir BASE", "blocks 1 to 2"),
+        ("--correspondence_weight 1 --correspondence_dir TRUTH --correspondence_block 1 --width 64", "6:8"),
         ("--optimizer muon --use_8bit_adam", "--optimizer adamw"),
         ("--report_to wandb", "pip install wandb"),
         ("--pretrained_model_name_or_path no/where --image_encoder_large BASE --image_encoder_bigG BASE", "no/where"),
     ],
 )
-def test_mistakes_are_told_in_one_sentence(arguments, base, more, message):
+def test_mistakes_are_told_in_one_sentence(arguments, base, data, more, message):
+    truth = data / "truth" / "correspondences"
     with pytest.raises((ValueError, FileNotFoundError)) as caught:
-        run(arguments(more.replace("BASE", str(base))))
+        run(arguments(more.replace("BASE", str(base)).replace("TRUTH", str(truth))))
     assert message in str(caught.value)
     assert command_line.explain(caught.value) is not None
 

@@ -80,13 +80,17 @@ def save_tiny_base(folder: Path, seed: int = 0) -> Path:
 
 
 def save_tiny_dresscode(root: Path, train: int = 4, test: int = 2, size: tuple[int, int] = (48, 64)) -> Path:
-    """Writes `train` and `test` items a category, each a coloured block on a photo and on white; and captions.json."""
+    """Writes `train` and `test` items a category, each a coloured block on a photo and at the same place on white.
+
+    Captions lie in captions.json, correspondences where drawn people have them.
+    """
     random = np.random.default_rng(0)
     captions = {}
     for number, (category, label) in enumerate(LABELS.items()):
         folder = root / category
-        for name in ("images", "label_maps"):
-            (folder / name).mkdir(parents=True)
+        places = root / "truth" / "correspondences" / category
+        for made in (folder / "images", folder / "label_maps", places):
+            made.mkdir(parents=True)
         pairs = []
         for index in range(train + test):
             item = f"{number:02d}{index:04d}"
@@ -100,6 +104,10 @@ def save_tiny_dresscode(root: Path, train: int = 4, test: int = 2, size: tuple[i
             photo.save(folder / "images" / f"{item}_0.jpg")
             product.save(folder / "images" / f"{item}_1.jpg")
             labels.save(folder / "label_maps" / f"{item}_4.png")
+            rows, columns = size[1] // 8, size[0] // 8
+            y, x = np.meshgrid((np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij")
+            inside = np.asarray(labels)[4::8, 4::8] > 0
+            np.save(places / f"{item}.npy", np.where(inside[..., None], np.stack([x, y], axis=-1), np.nan))
             captions[item] = [CAPTIONS[index % len(CAPTIONS)]]
             pairs.append(f"{item}_0.jpg {item}_1.jpg")
         (folder / "train_pairs.txt").write_text("\n".join(pairs[:train]) + "\n")

@@ -35,6 +35,7 @@ class EncodedBatch:
     prompt_embeds: torch.Tensor  # (B, T, joint_attention_dim)
     pooled_prompt_embeds: torch.Tensor  # (B, P')
     garment_tokens: torch.Tensor | None = None  # (B, G, width of the ViT), only when aligning
+    places: torch.Tensor | None = None  # (B, r, c, 2), as `SampleBatch` has them, only when attention is taught them
 
     def __len__(self) -> int:
         return len(self.mask)

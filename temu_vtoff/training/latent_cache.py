@@ -1,9 +1,10 @@
 """What the frozen models make of a data set, computed once and read from disk ever after.
 
-A cache is a folder of one array per field of `EncodedBatch`, one row per item, memory-mapped. It has two parts, made
-one after the other: what the pipeline's models make of an item's pictures, and the tokens that a ViT makes of its
-garment, which only an aligned training needs. A build that was interrupted goes on where it stopped. Captions are few
-distinct strings, each embedded once; they alone are embedded anew when a run brings others.
+A cache is a folder of one array per field of `EncodedBatch`, one row per item, memory-mapped. It has three parts, made
+one after the other: what the pipeline's models make of an item's pictures; the tokens that a ViT makes of its garment,
+which only an aligned training needs; and correspondences, for a training that teaches them. A build that was
+interrupted goes on where it stopped. Captions are few distinct strings, each embedded once; they alone are embedded
+anew when a run brings others.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _STATE, _CAPTIONS = "cache.json", "captions.safetensors"
-_PICTURES, _GARMENT_TOKENS = "pictures", "garment tokens"  # the parts
+_PICTURES, _GARMENT_TOKENS, _PLACES = "pictures", "garment tokens", "correspondences"  # the parts
 _SEEING = ("vae", "image_encoder_large", "image_encoder_bigG")
 _READING = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
@@ -44,17 +45,18 @@ class LatentCache(Dataset):
     Args:
         folder: Made by `build_cache`.
         with_garment_tokens: Gives what `add_garment_tokens` added, too.
+        with_places: Gives what `add_places` added, too.
 
     Raises:
         FileNotFoundError: A part that is wanted is missing or unfinished.
     """
 
-    def __init__(self, folder: str | Path, with_garment_tokens: bool = False) -> None:
+    def __init__(self, folder: str | Path, with_garment_tokens: bool = False, with_places: bool = False) -> None:
         folder = Path(folder)
         state = _read_state(folder)
         self.captions: list[str] = state.get("captions", [])  # known once the pictures are finished
         self.fields = {}
-        for part in (_PICTURES, _GARMENT_TOKENS) if with_garment_tokens else (_PICTURES,):
+        for part in [_PICTURES] + [_GARMENT_TOKENS] * with_garment_tokens + [_PLACES] * with_places:
             if not self.captions or state["parts"].get(part, {"done": 0})["done"] < len(self.captions):
                 raise FileNotFoundError(f"{folder} holds no finished cache of encoded {part}.")
             for name in state["parts"][part]["fields"]:
@@ -140,6 +142,21 @@ def add_garment_tokens(
         return encode_garments(vit, batch)
 
     yield from _fill(folder, _read_state(folder), _GARMENT_TOKENS, key, pairs, encode, batch_size, autocast)
+
+
+def add_places(folder: str | Path, pairs: Pairs, batch_size: int = 16) -> Iterator[int]:
+    """Adds the correspondences to a cache of the same data set, yielding the number of finished items.
+
+    Raises:
+        ValueError: The folder holds those of another one.
+    """
+    folder = Path(folder)
+    key = _fingerprint(pairs, [], [pairs.dataset.correspondence_dir])
+
+    def encode(batch: SampleBatch, first: int) -> dict[str, torch.Tensor]:
+        return {"places": batch.places}
+
+    yield from _fill(folder, _read_state(folder), _PLACES, key, pairs, encode, batch_size, nullcontext)
 
 
 def _fill(

@@ -47,6 +47,8 @@ class LiveEncoding(Dataset):
         encoded = encode_pictures(self.pipeline, batch)
         if self.vit is not None:
             encoded |= encode_garments(self.vit, batch)
+        if batch.places is not None:
+            encoded["places"] = batch.places
         return EncodedBatch(**encoded, prompt_embeds=prompt, pooled_prompt_embeds=pooled)
 
     @torch.no_grad()

@@ -1,6 +1,6 @@
 """What the two stages minimise: flow matching of the person's latents (extractor), and of the garment's with the
-person's reference beside them (generator, or both transformers at once); there with the alignment of the generator
-and the regression of the garment, where asked for.
+person's reference beside them (generator, or both transformers at once); there with the alignment of the generator,
+the regression of the garment and the correspondences, where asked for.
 
 Letters: B items, C latent channels (16), h w latent size.
 """
@@ -13,6 +13,7 @@ from torch import nn
 from temu_vtoff.aligner import Aligner
 from temu_vtoff.feature_extractor import FeatureExtractor
 from temu_vtoff.generator import TryOffTransformer
+from temu_vtoff.training.correspondence import CorrespondenceLesson
 from temu_vtoff.training.encoding import EncodedBatch
 from temu_vtoff.training.flow_matching import flow_matching_loss, interpolate, sample_times
 from temu_vtoff.training.garment_regressor import GarmentRegressor
@@ -67,6 +68,8 @@ class GeneratorObjective(nn.Module):
         align_weight: The paper's lambda.
         regressor: Teaches the extractor outlines; None leaves that to the generator.
         regress_weight: Of its loss.
+        correspondence: Teaches the generator's attention places in the photo; None leaves that to flow matching.
+        correspondence_weight: Of its loss.
     """
 
     def __init__(
@@ -78,15 +81,19 @@ class GeneratorObjective(nn.Module):
         align_weight: float = 0.0,
         regressor: GarmentRegressor | None = None,
         regress_weight: float = 0.0,
+        correspondence: CorrespondenceLesson | None = None,
+        correspondence_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.extractor, self.generator, self.flow = extractor, generator, flow
         self.aligner, self.align_weight = aligner, align_weight
         self.regressor, self.regress_weight = regressor, regress_weight
+        self.correspondence, self.correspondence_weight = correspondence, correspondence_weight
         self.train_extractor = any(p.requires_grad for p in extractor.parameters())
 
     def forward(self, batch: EncodedBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """The losses, scalars, by name; "loss" is what to minimise, "flow", "align" and "regress" its parts."""
+        """The losses, scalars, by name; "loss" is what to minimise; "flow", "align", "regress" and "correspondence" are
+        its parts."""
         latents = batch.garment_latents  # (B, C, h, w)
         times = self.flow.times(len(batch), generator).to(latents.device)  # (B,)
         noise = draw_noise(latents, generator)
@@ -115,6 +122,9 @@ class GeneratorObjective(nn.Module):
         if self.regressor is not None:
             parts["regress"] = self.regressor.loss(latents)
             loss = loss + self.regress_weight * parts["regress"]
+        if self.correspondence is not None:
+            parts["correspondence"] = self.correspondence.loss(batch.places, latents.shape[-2:])
+            loss = loss + self.correspondence_weight * parts["correspondence"]
         return {"loss": loss} | (parts if len(parts) > 1 else {})
 
 

@@ -26,6 +26,7 @@ def open_pairs(
     category: str = "all",
     caption_files: Sequence[str | Path] = (),
     mask_dir: str | Path | None = None,
+    correspondence_dir: str | Path | None = None,
     with_mirrored: bool = False,
 ) -> Pairs:
     """The pairs of a data set; those of the test split in a shuffled order, so that its first ones are a fair sample.
@@ -38,11 +39,17 @@ def open_pairs(
         category: One of the data set's, or "all".
         caption_files: Read one after the other; items without caption have the empty one.
         mask_dir: Masks that SegCloth.py made; items without one have their label map's.
+        correspondence_dir: What python -m drawn_people --correspondences wrote.
         with_mirrored: As for `Pairs`.
 
     Raises:
-        FileNotFoundError: Something of the data set is missing, or the folder of masks.
+        FileNotFoundError: Something of the data set is missing, or the folder of masks or correspondences.
     """
+    if correspondence_dir is not None and not Path(correspondence_dir).is_dir():
+        raise FileNotFoundError(
+            f"There is no folder of correspondences {correspondence_dir}; "
+            "python -m drawn_people --correspondences makes one, truth/correspondences."
+        )
     if mask_dir is not None and not Path(mask_dir).is_dir():
         raise FileNotFoundError(f"There is no folder of masks {mask_dir}; SegCloth.py --out_dir makes one.")
     captions = {item: text for path in caption_files for item, text in read_captions(path).items()}
@@ -54,6 +61,7 @@ def open_pairs(
         load=LOADABLE,
         captions=captions if caption_files else None,
         mask_dir=mask_dir,
+        correspondence_dir=correspondence_dir,
         width=size[0],
         height=size[1],
     )

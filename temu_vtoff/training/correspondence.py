@@ -1,0 +1,89 @@
+"""A lesson for the generator's attention: where in the photo what it draws is seen.
+
+The flow matching loss alone leaves the attention to the reference spread over many tokens around the right one: enough
+for colours, not for a pattern of small parts. Where the truth is known, as of drawn people, attention can be told.
+
+Letters: B items, N image tokens, R reference tokens, H heads, d head size, r c sides of the grid of places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from temu_vtoff.attention import split_heads
+from temu_vtoff.generator import TryOffTransformer
+
+_LEAST = 1e-8  # of a weight whose logarithm is taken
+
+
+class CorrespondenceLesson:
+    """Compares the attention of some of the generator's blocks to the reference with where the garment truly is.
+
+    Args:
+        generator: Queries and keys are taken by hooks, so nothing of its forward changes.
+        blocks: Counted from 1.
+        reference_patch: Side of the extractor's patches in the latents.
+
+    Raises:
+        ValueError: No such block.
+    """
+
+    def __init__(self, generator: TryOffTransformer, blocks: Sequence[int], reference_patch: int) -> None:
+        self.patch, self.reference_patch = generator.config.patch_size, reference_patch
+        self._attended: dict[int, torch.Tensor] = {}
+        for block in blocks:
+            if not 1 <= block <= len(generator.transformer_blocks):
+                raise ValueError(f"The generator has blocks 1 to {len(generator.transformer_blocks)}, not {block}.")
+            attention = generator.transformer_blocks[block - 1].attn
+
+            def keep(attn: nn.Module, inputs: tuple, named: dict[str, Any], block: int = block) -> None:
+                self._attended[block] = _weights(attn, named["hidden_states"], named["reference_key"])
+
+            attention.register_forward_pre_hook(keep, with_kwargs=True)
+
+    def loss(self, places: torch.Tensor, latent_size: tuple[int, int]) -> torch.Tensor:
+        """Mean cross entropy of the latest attention with the true places; a place lies between four tokens, and each
+        of them is right as far as it is near.
+
+        Args:
+            places: (B, r, c, 2): x and y in [0, 1] of the photo, for the middles of the product picture's cells; NaN
+                where they aren't seen.
+            latent_size: h and w, of both pictures.
+        """
+        attended, self._attended = self._attended, {}
+        rows, columns = (side // self.reference_patch for side in latent_size)
+        cells = _nearest_tokens(places.shape[1:3], [side // self.patch for side in latent_size]).to(places.device)
+        places = places.flatten(1, 2).float()  # (B, r c, 2)
+        seen = places.isfinite().all(-1)  # (B, r c)
+        at = torch.where(seen[..., None], places, 0.0) * places.new_tensor([columns, rows]) - 0.5  # in tokens
+        first = at.floor()
+        share = at - first
+        loss = places.new_zeros(())
+        for weights in attended.values():
+            logarithms = (weights + _LEAST).log()[:, cells]  # (B, r c, R)
+            for right in (0, 1):
+                for below in (0, 1):
+                    x = (first[..., 0] + right).clamp(0, columns - 1).long()
+                    y = (first[..., 1] + below).clamp(0, rows - 1).long()
+                    near = (1 - right - share[..., 0]).abs() * (1 - below - share[..., 1]).abs() * seen
+                    loss = loss - (logarithms.gather(-1, (y * columns + x)[..., None])[..., 0] * near).sum()
+        return loss / (len(attended) * seen.sum().clamp(min=1))
+
+
+def _weights(attn: nn.Module, hidden_states: torch.Tensor, reference_key: torch.Tensor) -> torch.Tensor:
+    """Attention to the reference alone, mean of the heads: (B, N, D), (B, R, D) -> (B, N, R), float32."""
+    query, key = (split_heads(x, attn.heads).transpose(1, 2) for x in (attn.to_q(hidden_states), reference_key))
+    if attn.norm_q is not None:
+        query, key = attn.norm_q(query), attn.norm_k(key)
+    scores = (query @ key.transpose(-1, -2)).float() * query.shape[-1] ** -0.5  # (B, H, N, R)
+    return scores.softmax(-1).mean(1)
+
+
+def _nearest_tokens(cells: Sequence[int], tokens: Sequence[int]) -> torch.Tensor:
+    """The token that each cell of a grid lies in, both row by row: (r c,)."""
+    row, column = ((2 * torch.arange(n) + 1) * of // (2 * n) for n, of in zip(cells, tokens, strict=True))
+    return (row[:, None] * tokens[1] + column).flatten()
