@@ -50,7 +50,7 @@ class Preset:
 PRESETS = {
     "exact": Preset(),
     "fast": Preset(steps=12, multistep=True, guidance_window=(0.0, 0.5)),
-    "turbo": Preset(steps=12, multistep=True, guidance_window=(0.0, 0.5), cache_threshold=0.15, fp8=True),
+    "turbo": Preset(steps=12, multistep=True, guidance_window=(0.0, 0.5), cache_threshold=0.14, fp8=True),
 }
 
 
