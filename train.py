@@ -57,21 +57,6 @@ def load_pipeline(args: argparse.Namespace, accelerator: Accelerator) -> TryOffP
     from temu_vtoff.training.patches import with_smaller_patches
     from temu_vtoff.training.person_denoiser import PersonDenoiser
 
-    if args.from_scratch and args.lora_rank is not None:
-        raise ValueError("--lora_rank adapts trained weights: it can't go with --from_scratch.")
-    if args.regress_weight and args.stage != "joint":
-        raise ValueError(f"--regress_weight teaches both transformers at once: it can't go with --stage {args.stage}.")
-    if args.correspondence_weight and args.stage == "extractor":
-        raise ValueError(
-            "--correspondence_weight teaches the generator's attention: it can't go with --stage extractor."
-        )
-    if args.correspondence_weight and args.correspondence_dir is None:
-        raise ValueError(
-            "--correspondence_weight needs --correspondence_dir: the folder that python -m drawn_people "
-            "--correspondences wrote, truth/correspondences."
-        )
-    if args.patch_size is not None and args.lora_rank is not None:
-        raise ValueError("--lora_rank keeps the weights that another --patch_size would have learn anew.")
     base, extractor_class = args.pretrained_model_name_or_path, FeatureExtractor
     if args.stage == "extractor":
         extractor_class = PersonDenoiser
@@ -214,6 +199,7 @@ def main(args: argparse.Namespace) -> int:
     from temu_vtoff.training.validation import Validation
 
     started = time.time()
+    training_command_line.refuse_contradictions(args)
     if args.report_to != "none" and find_spec(args.report_to) is None:
         raise ValueError(f"--report_to {args.report_to} needs a package: pip install {args.report_to}, or say none.")
     command_line.quiet_libraries()

@@ -132,3 +132,25 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--logging_steps", type=int, default=10, help="steps between rows of metrics.jsonl")
     add("--report_to", choices=("tensorboard", "wandb", "none"), default="tensorboard", help="where curves go")
     add("--save_dtype", choices=("no", "fp16", "bf16"), default="no", help="precision of the exported weights")
+
+
+def refuse_contradictions(args: argparse.Namespace) -> None:
+    """
+    Raises:
+        ValueError: Flags that can't go together.
+    """
+    if args.from_scratch and args.lora_rank is not None:
+        raise ValueError("--lora_rank adapts trained weights: it can't go with --from_scratch.")
+    if args.regress_weight and args.stage != "joint":
+        raise ValueError(f"--regress_weight teaches both transformers at once: it can't go with --stage {args.stage}.")
+    if args.correspondence_weight and args.stage == "extractor":
+        raise ValueError(
+            "--correspondence_weight teaches the generator's attention: it can't go with --stage extractor."
+        )
+    if args.correspondence_weight and args.correspondence_dir is None:
+        raise ValueError(
+            "--correspondence_weight needs --correspondence_dir: the folder that python -m drawn_people "
+            "--correspondences wrote, truth/correspondences."
+        )
+    if args.patch_size is not None and args.lora_rank is not None:
+        raise ValueError("--lora_rank keeps the weights that another --patch_size would have learn anew.")

@@ -98,13 +98,11 @@ class StagedPerson:
     """Everything that a seed decides, before anything is painted.
 
     Attributes:
-        category: The garment that surely shows.
         designs, worn: The garments by category, as things and as they lie on the body.
         zoom, offset: Figure coordinates times zoom plus offset are pixels of the 192x256 photo.
         scene: Draws the background.
     """
 
-    category: str
     body: Body
     head: Head
     extras: Extras
@@ -147,7 +145,7 @@ def stage_person(
     extras = draw_extras(streams["extras"], body, legs_show)
     head = draw_head(streams["head"], body)
     worn = _dress(body, designs, 1 / (height / 256 * zoom), category, material)
-    return StagedPerson(category, body, head, extras, designs, worn, zoom, offset, streams["scene"])
+    return StagedPerson(body, head, extras, designs, worn, zoom, offset, streams["scene"])
 
 
 def label_map_to_lip(label_map: Image.Image) -> Image.Image:

@@ -102,8 +102,6 @@ class Aligner(nn.Module):
         hidden_channels: int = PUBLISHED_HIDDEN,
     ) -> None:
         super().__init__()
-        if not 1 <= block <= len(generator.transformer_blocks):
-            raise ValueError(f"The generator has blocks 1 to {len(generator.transformer_blocks)}, not {block}.")
         dim = generator.inner_dim
         self.patch_size = generator.config.patch_size
         self.projector = nn.Sequential(
@@ -118,7 +116,7 @@ class Aligner(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
         self._tokens: torch.Tensor | None = None
-        generator.transformer_blocks[block - 1].register_forward_hook(self._keep)
+        numbered_block(generator, block).register_forward_hook(self._keep)
 
     def _keep(self, block: nn.Module, inputs: tuple, output: tuple[torch.Tensor, torch.Tensor]) -> None:
         self._tokens = output[1]  # (text, image)
@@ -133,6 +131,18 @@ class Aligner(nn.Module):
         """Minus the mean cosine similarity of the block's latest tokens with the garment's, (B, G, V); in [-1, 1]."""
         tokens, self._tokens = self._tokens, None
         return -F.cosine_similarity(self(tokens, latent_size).float(), garment_tokens.float(), dim=-1).mean()
+
+
+def numbered_block(generator: SD3Transformer2DModel, number: int) -> nn.Module:
+    """A block of the generator by its number, counted from 1 as papers do.
+
+    Raises:
+        ValueError: It has fewer.
+    """
+    blocks = generator.transformer_blocks
+    if not 1 <= number <= len(blocks):
+        raise ValueError(f"The generator has blocks 1 to {len(blocks)}, not {number}.")
+    return blocks[number - 1]
 
 
 def _is_dinov2(vit: nn.Module) -> bool:

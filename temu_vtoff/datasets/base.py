@@ -121,7 +121,8 @@ class TryOffDataset(Dataset[Sample]):
         person = garment = mask = masked_image = places = None
         if self.correspondence_dir is not None:
             places = open_correspondence(correspondence_path(self.correspondence_dir, item))
-            self._require_proportions(places)
+            if self.size is not None:
+                self._require_proportions(places)
         if self.load & {"person", "masked_image"}:
             person = open_picture(item.person)
         if self.load & {"mask", "masked_image"}:
@@ -175,7 +176,7 @@ class TryOffDataset(Dataset[Sample]):
     def _require_proportions(self, places: np.ndarray) -> None:
         """Fitting pads or crops pictures of other proportions, and then their places would be others."""
         rows, columns = places.shape[:2]
-        width, height = (columns, rows) if self.size is None else self.size
+        width, height = self.size
         if abs(width * rows - height * columns) > 0.05 * height * columns:
             raise ValueError(
                 f"The correspondences are of pictures whose sides are {columns}:{rows}, unlike {width}x{height}: "

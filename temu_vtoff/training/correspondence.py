@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from temu_vtoff.aligner import numbered_block
 from temu_vtoff.attention import split_heads
 from temu_vtoff.generator import TryOffTransformer
 
@@ -36,14 +37,11 @@ class CorrespondenceLesson:
         self.patch, self.reference_patch = generator.config.patch_size, reference_patch
         self._attended: dict[int, torch.Tensor] = {}
         for block in blocks:
-            if not 1 <= block <= len(generator.transformer_blocks):
-                raise ValueError(f"The generator has blocks 1 to {len(generator.transformer_blocks)}, not {block}.")
-            attention = generator.transformer_blocks[block - 1].attn
 
             def keep(attn: nn.Module, inputs: tuple, named: dict[str, Any], block: int = block) -> None:
                 self._attended[block] = _weights(attn, named["hidden_states"], named["reference_key"])
 
-            attention.register_forward_pre_hook(keep, with_kwargs=True)
+            numbered_block(generator, block).attn.register_forward_pre_hook(keep, with_kwargs=True)
 
     def loss(self, places: torch.Tensor, latent_size: tuple[int, int]) -> torch.Tensor:
         """Mean cross entropy of the latest attention with the true places; a place lies between four tokens, and each
@@ -60,18 +58,13 @@ class CorrespondenceLesson:
         places = places.flatten(1, 2).float()  # (B, r c, 2)
         seen = places.isfinite().all(-1)  # (B, r c)
         at = torch.where(seen[..., None], places, 0.0) * places.new_tensor([columns, rows]) - 0.5  # in tokens
-        first = at.floor()
-        share = at - first
-        loss = places.new_zeros(())
-        for weights in attended.values():
-            logarithms = (weights + _LEAST).log()[:, cells]  # (B, r c, R)
-            for right in (0, 1):
-                for below in (0, 1):
-                    x = (first[..., 0] + right).clamp(0, columns - 1).long()
-                    y = (first[..., 1] + below).clamp(0, rows - 1).long()
-                    near = (1 - right - share[..., 0]).abs() * (1 - below - share[..., 1]).abs() * seen
-                    loss = loss - (logarithms.gather(-1, (y * columns + x)[..., None])[..., 0] * near).sum()
-        return loss / (len(attended) * seen.sum().clamp(min=1))
+        around = at[..., None, :].floor() + places.new_tensor([(0, 0), (1, 0), (0, 1), (1, 1)])  # (B, r c, 4, 2)
+        near = (1 - (around - at[..., None, :]).abs()).prod(-1) * seen[..., None]  # (B, r c, 4)
+        x, y = around[..., 0].clamp(0, columns - 1).long(), around[..., 1].clamp(0, rows - 1).long()
+        pairs = cells[:, None] * rows * columns + y * columns + x  # of an image token and one of the reference
+        told = [weights.flatten(1).gather(1, pairs.flatten(1)).view_as(near) for weights in attended.values()]
+        losses = [-((weights + _LEAST).log() * near).sum() for weights in told]
+        return torch.stack(losses).mean() / seen.sum().clamp(min=1)
 
 
 def _weights(attn: nn.Module, hidden_states: torch.Tensor, reference_key: torch.Tensor) -> torch.Tensor:
