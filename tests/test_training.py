@@ -211,7 +211,9 @@ def same_places(count: int = 2, rows: int = H, columns: int = W) -> torch.Tensor
 def correspondence_loss(attended: torch.Tensor, places: torch.Tensor) -> float:
     """Of attention (N, R) to the reference; the lesson's own is replaced by it."""
     lesson = CorrespondenceLesson(make_generator(), [1], reference_patch=2)
-    lesson._attended = {1: attended.expand(len(places), -1, -1)}
+    tokens = len(attended)
+    query = attended.clamp(min=1e-12).log() * tokens**0.5  # against unit keys of this size
+    lesson._latest = {1: (query.expand(len(places), 1, -1, -1), torch.eye(tokens).expand(len(places), 1, -1, -1))}
     return lesson.loss(places, (H, W)).item()
 
 

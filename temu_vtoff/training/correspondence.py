@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from temu_vtoff.aligner import numbered_block
 from temu_vtoff.attention import split_heads
@@ -25,7 +26,8 @@ class CorrespondenceLesson:
     """Compares the attention of some of the generator's blocks to the reference with where the garment truly is.
 
     Args:
-        generator: Queries and keys are taken by hooks, so nothing of its forward changes.
+        generator: Queries and keys are taken by hooks, so nothing of its forward changes. The large part, N R weights
+            for every head, is left to loss, and made anew for backward.
         blocks: Counted from 1.
         reference_patch: Side of the extractor's patches in the latents.
 
@@ -35,11 +37,11 @@ class CorrespondenceLesson:
 
     def __init__(self, generator: TryOffTransformer, blocks: Sequence[int], reference_patch: int) -> None:
         self.patch, self.reference_patch = generator.config.patch_size, reference_patch
-        self._attended: dict[int, torch.Tensor] = {}
+        self._latest: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # queries and keys of a block
         for block in blocks:
 
             def keep(attn: nn.Module, inputs: tuple, named: dict[str, Any], block: int = block) -> None:
-                self._attended[block] = _weights(attn, named["hidden_states"], named["reference_key"])
+                self._latest[block] = _queries_and_keys(attn, named["hidden_states"], named["reference_key"])
 
             numbered_block(generator, block).attn.register_forward_pre_hook(keep, with_kwargs=True)
 
@@ -52,7 +54,7 @@ class CorrespondenceLesson:
                 where they aren't seen.
             latent_size: h and w, of both pictures.
         """
-        attended, self._attended = self._attended, {}
+        latest, self._latest = self._latest, {}
         rows, columns = (side // self.reference_patch for side in latent_size)
         cells = _nearest_tokens(places.shape[1:3], [side // self.patch for side in latent_size]).to(places.device)
         places = places.flatten(1, 2).float()  # (B, r c, 2)
@@ -62,16 +64,22 @@ class CorrespondenceLesson:
         near = (1 - (around - at[..., None, :]).abs()).prod(-1) * seen[..., None]  # (B, r c, 4)
         x, y = around[..., 0].clamp(0, columns - 1).long(), around[..., 1].clamp(0, rows - 1).long()
         pairs = cells[:, None] * rows * columns + y * columns + x  # of an image token and one of the reference
-        told = [weights.flatten(1).gather(1, pairs.flatten(1)).view_as(near) for weights in attended.values()]
-        losses = [-((weights + _LEAST).log() * near).sum() for weights in told]
+        weights = [checkpoint(_weights, query, key, use_reentrant=False) for query, key in latest.values()]
+        told = [of_block.flatten(1).gather(1, pairs.flatten(1)).view_as(near) for of_block in weights]
+        losses = [-((of_block + _LEAST).log() * near).sum() for of_block in told]
         return torch.stack(losses).mean() / seen.sum().clamp(min=1)
 
 
-def _weights(attn: nn.Module, hidden_states: torch.Tensor, reference_key: torch.Tensor) -> torch.Tensor:
-    """Attention to the reference alone, mean of the heads: (B, N, D), (B, R, D) -> (B, N, R), float32."""
+def _queries_and_keys(
+    attn: nn.Module, hidden_states: torch.Tensor, reference_key: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, N, D), (B, R, D) -> (B, H, N, d), (B, H, R, d), as the attention itself makes them."""
     query, key = (split_heads(x, attn.heads).transpose(1, 2) for x in (attn.to_q(hidden_states), reference_key))
-    if attn.norm_q is not None:
-        query, key = attn.norm_q(query), attn.norm_k(key)
+    return (query, key) if attn.norm_q is None else (attn.norm_q(query), attn.norm_k(key))
+
+
+def _weights(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    """Attention to the reference alone, mean of the heads: (B, H, N, d), (B, H, R, d) -> (B, N, R), float32."""
     scores = (query @ key.transpose(-1, -2)).float() * query.shape[-1] ** -0.5  # (B, H, N, R)
     return scores.softmax(-1).mean(1)
 
