@@ -19,7 +19,7 @@ from temu_vtoff.builtin import resolve
 from temu_vtoff.checkpoints import CheckpointError
 from temu_vtoff.training.objectives import FlowSettings, GeneratorObjective
 from temu_vtoff.training.step_sampler import step_generator
-from tests.test_training import C, H, W, make_batch, make_extractor, make_generator
+from tests.tiny_transformers import C, H, W, make_batch, make_extractor, make_generator
 
 TINY = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
 DINO = {"hidden_size": 16, "mlp_ratio": 2, "num_hidden_layers": 1, "num_attention_heads": 2}

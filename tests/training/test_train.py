@@ -21,9 +21,9 @@ from temu_vtoff import TryOffPipeline
 from temu_vtoff.datasets.masks import generated_mask_path
 from temu_vtoff.training import latent_cache
 from temu_vtoff.training.pairs import open_pairs
+from tests.script_calls import ROOT
 from tests.tiny_training import save_tiny_base, save_tiny_dresscode
 
-ROOT = Path(__file__).parent.parent
 SMALL = "--from_scratch --num_layers 2 --num_attention_heads 1 --width 48 --height 64 --train_batch_size 4"
 QUICK = "--max_train_steps 8 --checkpointing_steps 4 --validation_steps 4 --logging_steps 1 --lr_warmup_steps 2"
 PARTS = ("extractor", "generator")  # of the objective
