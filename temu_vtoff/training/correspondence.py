@@ -64,9 +64,11 @@ class CorrespondenceLesson:
         near = (1 - (around - at[..., None, :]).abs()).prod(-1) * seen[..., None]  # (B, r c, 4)
         x, y = around[..., 0].clamp(0, columns - 1).long(), around[..., 1].clamp(0, rows - 1).long()
         pairs = cells[:, None] * rows * columns + y * columns + x  # of an image token and one of the reference
-        weights = [checkpoint(_weights, query, key, use_reentrant=False) for query, key in latest.values()]
-        told = [of_block.flatten(1).gather(1, pairs.flatten(1)).view_as(near) for of_block in weights]
-        losses = [-((of_block + _LEAST).log() * near).sum() for of_block in told]
+        losses = []
+        for query, key in latest.values():
+            weights = checkpoint(_weights, query, key, use_reentrant=False)
+            told = weights.flatten(1).gather(1, pairs.flatten(1)).view_as(near)
+            losses.append(-((told + _LEAST).log() * near).sum())
         return torch.stack(losses).mean() / seen.sum().clamp(min=1)
 
 
