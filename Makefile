@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RUN := HF_HUB_OFFLINE=1 $(BIN)/python
 
-.PHONY: demo test examples assets bench dataset-demo train-demo builtin lint format clean
+.PHONY: demo test examples assets bench dataset-demo train-demo builtin builtin-finer lint format clean
 
 demo: .venv/installed  ## photos in, product pictures out, with the built-in model
 	$(RUN) inference.py --example_image examples --category all --output_dir outputs
@@ -70,6 +70,21 @@ SEEN := --dataset_root $(BUILTIN_RUNS)/strangers --cache_dir $(BUILTIN_RUNS)/enc
 	--caption_file $(BUILTIN_RUNS)/captions_person_0_2.json --mask_dir $(BUILTIN_RUNS)/masks
 TEXTURES := --align_weight 0.25 --align_model $(BUILTIN_RUNS)/frozen/image_encoder_large --align_block 3 \
 	--caption_dropout 0.5 --logit_mean 0.3 --logit_std 1.4 --regress_weight 0.3
+LAST := $(TEXTURES) --optimizer muon --learning_rate 1.2e-3 --lr_scheduler trapezoid --lr_warmup_steps 60 \
+	--ema_decay 0.995 --random_flip --cache_dir $(BUILTIN_RUNS)/encoded_mirrored \
+	--correspondence_weight 0.1 --correspondence_dir $(BUILTIN_RUNS)/strangers/truth/correspondences
+MEASURE := $(RUN) -m builtin_training.measure --count 300 --pattern_classifier $(BUILTIN_RUNS)/pattern_classifier
+
+# $(call meet_strangers,SEGMENTER,CAPTIONER): people whom neither has met, with the masks and captions that they give them
+define meet_strangers
+$(RUN) -m drawn_people --layout dresscode --train 8000 --test 100 --seed 58 --plain 0.3 --correspondences \
+	--output $(BUILTIN_RUNS)/strangers
+@echo "Garments that the segmenter doesn't find, one in a thousand, keep their true masks:"
+-$(RUN) SegCloth.py --dataset_name dresscode --dataset_root $(BUILTIN_RUNS)/strangers --out_dir $(BUILTIN_RUNS)/masks \
+	--model $(1)
+$(RUN) precompute_utils/captioning_qwen.py --dataset_name dresscode --dataset_root $(BUILTIN_RUNS)/strangers \
+	--filename $(BUILTIN_RUNS)/captions --temperatures 0.2 --batch_size 16 --pretrained_model_name_or_path $(2)
+endef
 
 builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; interrupted, it goes on where it was
 	$(RUN) -m drawn_people --layout dresscode --train 10000 --test 100 --seed 31 --output $(BUILTIN_RUNS)/drawn
@@ -83,14 +98,7 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 		temu_vtoff/builtin/tryoff/scheduler $(BUILTIN_RUNS)/frozen/
 	$(RUN) train.py $(JOINT) $(TOLD) --from_scratch \
 		--output_dir $(BUILTIN_RUNS)/joint_start --caption_dropout 0.6 --max_train_steps 7800 --learning_rate 2e-3
-	$(RUN) -m drawn_people --layout dresscode --train 8000 --test 100 --seed 58 --plain 0.3 --correspondences \
-		--output $(BUILTIN_RUNS)/strangers
-	@echo "Garments that the segmenter doesn't find, one in a thousand, keep their true masks:"
-	-$(RUN) SegCloth.py --dataset_name dresscode --dataset_root $(BUILTIN_RUNS)/strangers --out_dir $(BUILTIN_RUNS)/masks \
-		--model $(BUILTIN_RUNS)/segmenter/segmenter
-	$(RUN) precompute_utils/captioning_qwen.py --dataset_name dresscode --dataset_root $(BUILTIN_RUNS)/strangers \
-		--filename $(BUILTIN_RUNS)/captions --temperatures 0.2 --batch_size 16 \
-		--pretrained_model_name_or_path $(BUILTIN_RUNS)/captioner/captioner
+	$(call meet_strangers,$(BUILTIN_RUNS)/segmenter/segmenter,$(BUILTIN_RUNS)/captioner/captioner)
 	$(RUN) train.py $(JOINT) $(SEEN) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_start \
 		--output_dir $(BUILTIN_RUNS)/joint_outlines --caption_dropout 0.6 --max_train_steps 4500 \
 		--learning_rate 1.5e-3 --lr_warmup_steps 100 --logit_mean 1 --logit_std 1.4 --regress_weight 0.5 --ema_decay 0.998
@@ -98,14 +106,20 @@ builtin: .venv/installed  ## makes the built-in model anew from seeds: hours; in
 		$(TEXTURES) --output_dir $(BUILTIN_RUNS)/joint_textures --max_train_steps 4000 \
 		--learning_rate 1.5e-3 --lr_warmup_steps 50 --ema_decay 0.998
 	$(RUN) train.py $(JOINT) $(SEEN) --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/joint_textures \
-		$(TEXTURES) --output_dir $(BUILTIN_RUNS)/joint_last --max_train_steps 29000 --optimizer muon \
-		--learning_rate 1.2e-3 --lr_scheduler trapezoid --lr_warmup_steps 60 --ema_decay 0.995 \
-		--random_flip --cache_dir $(BUILTIN_RUNS)/encoded_mirrored \
-		--correspondence_weight 0.1 --correspondence_dir $(BUILTIN_RUNS)/strangers/truth/correspondences
+		$(LAST) --output_dir $(BUILTIN_RUNS)/joint_last --max_train_steps 29000
 	$(RUN) -m builtin_training.assemble --runs $(BUILTIN_RUNS) --transformers $(BUILTIN_RUNS)/joint_last
 	$(RUN) -m builtin_training.train_pattern_classifier $(BUILTIN_DATA) --output_dir $(BUILTIN_RUNS)/pattern_classifier
-	$(RUN) -m builtin_training.measure --count 300 --pattern_classifier $(BUILTIN_RUNS)/pattern_classifier \
-		--output_dir $(BUILTIN_RUNS)/measure --variants full no_caption other_photo no_reference no_fine_mask cut_out through_vae
+	$(MEASURE) --output_dir $(BUILTIN_RUNS)/measure \
+		--variants full no_caption other_photo no_reference no_fine_mask published_guidance cut_out through_vae
+
+builtin-finer: .venv/installed  ## the shipped built-in model trained further, with smaller patches; see its README
+	$(call meet_strangers,builtin,builtin)
+	$(RUN) train.py $(JOINT) $(SEEN) $(LAST) --pretrained_model_name_or_path builtin \
+		--pretrained_model_name_or_path_sd3_tryoff builtin --align_model temu_vtoff/builtin/tryoff/image_encoder_large \
+		--patch_size 1 --output_dir $(BUILTIN_RUNS)/finer --max_train_steps 7900
+	$(RUN) -m builtin_training.train_pattern_classifier --data_root $(BUILTIN_RUNS)/strangers --resume \
+		--output_dir $(BUILTIN_RUNS)/pattern_classifier
+	$(MEASURE) --output_dir $(BUILTIN_RUNS)/measure_finer --pretrained_model_name_or_path_sd3_tryoff $(BUILTIN_RUNS)/finer
 
 bench: .venv/installed-dev  ## times the stages and presets here; on a GPU at the published size too
 	$(RUN) -m benchmarks.bench_generation --vs reference

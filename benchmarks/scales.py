@@ -21,11 +21,11 @@ MEDIUM = {"sample_size": 128, "pos_embed_max_size": 192, "num_layers": 24, "num_
 
 
 def build(scale: str, device: torch.device, dtype: torch.dtype) -> TryOffPipeline:
-    """A pipeline of one of `SCALES`, yet to be placed.
+    """A pipeline of one of `SCALES`, guided as the published one, yet to be placed.
 
     The reduced one has the built-in model's VAE and encoders; the published size its own, but for the tokenizers.
     """
-    pipe = TryOffPipeline.from_pretrained("builtin", torch_dtype=dtype)
+    pipe = TryOffPipeline.from_pretrained("builtin", torch_dtype=dtype, negative_reference=True)
     pipe.set_progress_bar_config(disable=True)
     if scale == "builtin":
         return pipe

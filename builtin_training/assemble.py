@@ -74,7 +74,9 @@ def gather_pipeline(components: dict[str, Path], averaged: list[Path], folder: P
                 shutil.copytree(folder / name, Path(gathered) / name)
         whole = Path(gathered)
         if all((whole / name).is_dir() for name in components):
-            pipeline = TryOffPipeline.from_pretrained(whole, torch_dtype=torch.float16, rescale_clip_input_twice=False)
+            pipeline = TryOffPipeline.from_pretrained(
+                whole, torch_dtype=torch.float16, rescale_clip_input_twice=False, negative_reference=False
+            )
             for name in ("transformer", "transformer_vton"):
                 average(getattr(pipeline, name), [trained / name for trained in averaged])
             whole = whole / "pipeline"

@@ -4,10 +4,10 @@
 
 The held-out people are drawn on the fly from seeds that no training data set uses. Variants tell what each part is
 worth: without caption, with another person's photo under the right caption, with the true mask and caption, without
-reference, without fine mask. Two more frame them: the baseline of cutting the garment out by its true mask, and the
-true product through the VAE, better than which no transformers can be. With --pattern_classifier also: on how many
-products a judge sees the true pattern. Writes scores.json and table.md, and people.png: the first 12 people as photo,
-true product and product made.
+reference, without fine mask, guided as the published model is. Two more frame them: the baseline of cutting the garment
+out by its true mask, and the true product through the VAE, better than which no transformers can be. With
+--pattern_classifier also: on how many products a judge sees the true pattern. Writes scores.json and table.md, and
+people.png: the first 12 people as photo, true product and product made.
 """
 
 import argparse
@@ -44,6 +44,7 @@ VARIANTS = (
     "other_photo",
     "no_reference",
     "no_fine_mask",
+    "published_guidance",
     "cut_out",
     "through_vae",
 )
@@ -154,7 +155,10 @@ def make_products(pipe: "TryOffPipeline", cases: list[Case], variant: str, args:
         parts = [torch.stack([to_tensor(case.product) for case in batch]) for batch in batches(cases, args.batch_size)]
         return torch.cat([through_vae(pipe, part) for part in parts])
     if variant == "no_reference":
-        pipe = without_reference(pipe)
+        pipe = copied(pipe)
+        pipe.extract_reference = lambda *_: None  # stock SD3
+    elif variant == "published_guidance":
+        pipe = copied(pipe, negative_reference=True)
     cases, made = as_variant(cases, variant), []
     numbers = list(range(len(cases)))
     for batch in command_line.progress(list(batches(numbers, args.batch_size)), variant):
@@ -174,14 +178,14 @@ def make_products(pipe: "TryOffPipeline", cases: list[Case], variant: str, args:
     return torch.cat(made)
 
 
-def without_reference(pipe: "TryOffPipeline") -> "TryOffPipeline":
-    """The same models without what the feature extractor sees: stock SD3."""
+def copied(pipe: "TryOffPipeline", **changes: bool) -> "TryOffPipeline":
+    """Another pipeline of the same models, with some values of its configuration changed."""
     from temu_vtoff import TryOffPipeline
 
-    without = TryOffPipeline(**pipe.components | {"rescale_clip_input_twice": pipe.config.rescale_clip_input_twice})
-    without.set_progress_bar_config(disable=True)
-    without.extract_reference = lambda *_: None
-    return without
+    config = {name: pipe.config[name] for name in ("rescale_clip_input_twice", "negative_reference")}
+    copy = TryOffPipeline(**pipe.components | config | changes)
+    copy.set_progress_bar_config(disable=True)
+    return copy
 
 
 def cut_out(photo: Image.Image, mask: Image.Image, margin: float = 0.06) -> Image.Image:

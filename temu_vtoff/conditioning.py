@@ -85,18 +85,18 @@ class ConditioningMixin:
         latents = latents / self.vae.config.scaling_factor + self.vae.config.shift_factor
         return self.vae.decode(latents.to(self.vae.dtype), return_dict=False)[0].float()
 
-    def extract_reference(self, person: torch.Tensor, image_embeds: torch.Tensor, guided: bool) -> ReferenceFeatures:
+    def extract_reference(self, person: torch.Tensor, image_embeds: torch.Tensor, negative: bool) -> ReferenceFeatures:
         """Runs the feature extractor, once for a whole denoising.
 
         Args:
             person: (B, 33, h, w): person latents, mask, latents of the greyed photo.
             image_embeds: (B, P).
-            guided: Whether guidance's negative branch goes before: the same person with a zero embedding.
+            negative: Whether that of guidance's negative branch goes before: the same person with a zero embedding.
 
         Returns:
-            Features of B, or 2 B when guided.
+            Features of B, or of 2 B with the negative ones.
         """
-        if guided:
+        if negative:
             person = torch.cat([person, person])
             image_embeds = torch.cat([torch.zeros_like(image_embeds), image_embeds])
         dtype = self.transformer_vton.dtype

@@ -39,6 +39,11 @@ class ReferenceFeatures:
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def batch_size(self) -> int:
+        """B, where `len` is L."""
+        return len(self.keys[0])
+
     def to(self, *args, **kwargs) -> ReferenceFeatures:
         """Moved or cast as `torch.Tensor.to` does."""
         return ReferenceFeatures(

@@ -48,7 +48,7 @@ _BASE = (
     "text_encoder_2",
     "text_encoder_3",
 )
-_CONFIG = ("rescale_clip_input_twice",)
+_CONFIG = ("rescale_clip_input_twice", "negative_reference")
 
 
 def load_components(

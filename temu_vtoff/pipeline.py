@@ -60,6 +60,8 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
         tokenizer_3: Of `text_encoder_3`.
         rescale_clip_input_twice: True, as the published weights need it: the vision encoders are fed pictures in
             [0, 1] divided by 255 again, nearly black ones, as in the release. False feeds correctly scaled pictures.
+        negative_reference: True, as published: guidance's negative branch reads the person too, so that guidance leads
+            towards the caption alone. False: it reads no reference, so that guidance leads towards the photo as well.
     """
 
     model_cpu_offload_seq = (
@@ -89,6 +91,7 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
         text_encoder_3: T5EncoderModel | None = None,
         tokenizer_3: PreTrainedTokenizerBase | None = None,
         rescale_clip_input_twice: bool = True,
+        negative_reference: bool = True,
     ) -> None:
         super(StableDiffusion3Pipeline, self).__init__()  # SD3's own would register its components, not ours
         self.register_modules(
@@ -106,7 +109,9 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
             text_encoder_3=text_encoder_3,
             tokenizer_3=tokenizer_3,
         )
-        self.register_to_config(rescale_clip_input_twice=rescale_clip_input_twice)
+        self.register_to_config(
+            rescale_clip_input_twice=rescale_clip_input_twice, negative_reference=negative_reference
+        )
         self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1)
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.vae_scale_factor)
         self.tokenizer_max_length = min(TEXT_TOKENS, getattr(tokenizer, "model_max_length", TEXT_TOKENS))
@@ -269,7 +274,8 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
         masked_latents = self.encode_latents(masked_image, copies, generator)
         small_mask = F.interpolate(mask.to(device), size=person_latents.shape[-2:], mode="nearest")
         person = torch.cat([person_latents, small_mask.repeat_interleave(copies, dim=0), masked_latents], dim=1)
-        reference = self.extract_reference(person, image_embeds.to(device).repeat_interleave(copies, dim=0), guided)
+        image_embeds = image_embeds.to(device).repeat_interleave(copies, dim=0)  # (B n, P)
+        reference = self.extract_reference(person, image_embeds, guided and self.config.negative_reference)
 
         # 4. Denoise
         if latents is None:

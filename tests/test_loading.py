@@ -38,7 +38,7 @@ NO_TEXT = dict.fromkeys(("text_encoder", "text_encoder_2", "text_encoder_3", "to
 def test_base_and_tryoff_are_two_folders(two_sources):
     encoders = {name: GOLDEN / name for name in ("image_encoder_large", "image_encoder_bigG")}
     pipe = TryOffPipeline.from_pretrained(*two_sources, **encoders, **NO_TEXT)
-    assert pipe.config.rescale_clip_input_twice is True
+    assert pipe.config.rescale_clip_input_twice is True and pipe.config.negative_reference is True
     assert pipe.image_encoder_bigG.config.projection_dim == 40 and pipe.text_encoder_3 is None
 
 

@@ -45,6 +45,28 @@ def test_one_config_value_scales_the_clip_input_correctly(golden_inputs, golden_
     assert TryOffPipeline.from_pretrained(tmp_path).config.rescale_clip_input_twice is False
 
 
+def test_one_config_value_leads_guidance_away_from_a_branch_without_reference(golden_inputs, golden_pipeline, tmp_path):
+    options = golden_inputs | {"num_inference_steps": 1, "output_type": "latent"}  # linear in the velocity
+
+    def sample(**changes) -> torch.Tensor:
+        return golden_pipeline(**options | changes, generator=seeded(0)[0]).images
+
+    published = sample(guidance_scale=3.0)
+    golden_pipeline.register_to_config(negative_reference=False)
+    read = []
+    hook = golden_pipeline.transformer_vton.register_forward_hook(lambda m, args, out: read.append(out.batch_size))
+    guided, positive = sample(guidance_scale=3.0), sample(guidance_scale=1.0)
+    assert read == [1, 1]
+    hook.remove()
+    golden_pipeline.extract_reference = lambda *_: None
+    empty = {name: golden_inputs[f"negative_{name}"] for name in ("prompt_embeds", "pooled_prompt_embeds")}
+    negative = sample(guidance_scale=1.0, **empty)
+    torch.testing.assert_close(guided, negative + 3 * (positive - negative), atol=1e-4, rtol=0)
+    assert not torch.allclose(guided, published, atol=1e-3)
+    golden_pipeline.save_pretrained(tmp_path)
+    assert TryOffPipeline.from_pretrained(tmp_path).config.negative_reference is False
+
+
 def test_masked_image_is_derived_from_photo_and_mask(golden_inputs, golden_pipeline):
     options = golden_inputs | {"num_inference_steps": 2, "output_type": "latent"}
     given = golden_pipeline(**options, generator=seeded(0)[0]).images
@@ -52,7 +74,9 @@ def test_masked_image_is_derived_from_photo_and_mask(golden_inputs, golden_pipel
     torch.testing.assert_close(golden_pipeline(**options, generator=seeded(0)[0]).images, given)
 
 
-def test_batched_and_one_by_one_agree(golden_inputs, golden_pipeline):
+@pytest.mark.parametrize("negative_reference", [True, False])
+def test_batched_and_one_by_one_agree(golden_inputs, golden_pipeline, negative_reference):
+    golden_pipeline.register_to_config(negative_reference=negative_reference)
     options = {"num_inference_steps": 2, "output_type": "latent"}
     inputs = repeated(golden_inputs, 3)
     inputs["image"] = torch.rand(inputs["image"].shape, generator=seeded(7)[0])

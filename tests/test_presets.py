@@ -23,7 +23,8 @@ STAGES = {"all": ("extract_reference", "denoise")}
 
 
 def load() -> TryOffPipeline:
-    pipe = TryOffPipeline.from_pretrained("builtin")
+    """The built-in model, guided as the published one."""
+    pipe = TryOffPipeline.from_pretrained("builtin", negative_reference=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -136,7 +137,9 @@ def test_the_cache_spares_blocks_only_while_the_first_one_stands_still():
     assert not cache.holds(first[:1])  # another batch: guidance ended
 
 
-def test_a_cache_that_never_holds_changes_nothing(golden_inputs, golden_pipeline):
+@pytest.mark.parametrize("negative_reference", [True, False])
+def test_a_cache_that_never_holds_changes_nothing(golden_inputs, golden_pipeline, negative_reference):
+    golden_pipeline.register_to_config(negative_reference=negative_reference)
     options = golden_inputs | {"num_inference_steps": 4, "output_type": "latent"}
     exact, never, always = (
         golden_pipeline(**options, preset=preset, generator=torch.Generator().manual_seed(0)).images

@@ -41,7 +41,8 @@ class CorrespondenceLesson:
         for block in blocks:
 
             def keep(attn: nn.Module, inputs: tuple, named: dict[str, Any], block: int = block) -> None:
-                self._latest[block] = _queries_and_keys(attn, named["hidden_states"], named["reference_key"])
+                if (key := named["reference_key"]) is not None:  # guidance's negative branch may read none
+                    self._latest[block] = _queries_and_keys(attn, named["hidden_states"], key)
 
             numbered_block(generator, block).attn.register_forward_pre_hook(keep, with_kwargs=True)
 

@@ -48,7 +48,7 @@ def test_every_variant_is_measured_and_other_transformers_score_otherwise(tmp_pa
     for part in ("transformer", "transformer_vton", "scheduler"):
         getattr(pipe, part).save_pretrained(tmp_path / "blind" / part)
     common = ["--count", "2", "--num_inference_steps", "2", "--device", "cpu"]
-    variants = ["full", "no_caption", "other_photo", "no_reference", "cut_out", "through_vae"]
+    variants = ["full", "no_caption", "other_photo", "no_reference", "published_guidance", "cut_out", "through_vae"]
     folder, blind = tmp_path / "all", tmp_path / "blind_scores"
     measure.main(measure.parse_args([*common, "--output_dir", str(folder), "--variants", *variants]))
     transformers = ["--pretrained_model_name_or_path_sd3_tryoff", str(tmp_path / "blind")]

@@ -46,6 +46,14 @@ def test_a_place_between_tokens_is_a_little_of_each_and_an_unseen_one_counts_not
     assert correspondence_loss(spread, torch.full_like(places, math.nan)) == 0
 
 
+def test_a_branch_without_reference_leaves_the_lesson_alone():
+    generator, batch = make_generator(), make_batch()
+    lesson = CorrespondenceLesson(generator, [1], reference_patch=2)
+    times = torch.full((len(batch),), 500.0)
+    generator(batch.garment_latents, batch.prompt_embeds, batch.pooled_prompt_embeds, times, reference=None)
+    assert lesson._latest == {}
+
+
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_correspondences_teach_the_blocks_up_to_the_last_named_and_the_extractor(checkpointing):
     extractor, generator = make_extractor(), make_generator()
