@@ -2,8 +2,9 @@
 
     python -m benchmarks.bench_quality --count 24
 
-Photos go through the built-in segmenter and captioner first, as in builtin_training/measure.py. One row for each preset
-goes to benchmarks/results/quality.jsonl, and a table to the screen: the scores, and their change from "exact".
+Photos go through the built-in segmenter and captioner first, as in builtin_training/measure.py. Everything is measured
+twice: guided as the built-in model is, and as the published one. One row for each preset goes to
+benchmarks/results/quality.jsonl, and tables to the screen: the scores, and their change from "exact".
 """
 
 import argparse
@@ -11,17 +12,25 @@ from functools import partial
 
 import command_line
 from builtin_training import measure
+from temu_vtoff.presets import PRESETS, Preset
 
 SCORES = ("silhouette_iou", "ssim", "color_error")
+TRIALS = {
+    "UniPC, 12 steps": Preset(steps=12, multistep=True),
+    "UniPC, 12, guided in the first half": Preset(steps=12, multistep=True, guidance_window=(0.0, 0.5)),
+    "UniPC, 12, guided in the last half": Preset(steps=12, multistep=True, guidance_window=(0.5, 1.0)),
+    "UniPC, 6": Preset(steps=6, multistep=True),
+    "Euler, 9": Preset(steps=9),
+    "UniPC, 9, cached below 0.3": Preset(steps=9, multistep=True, cache_threshold=0.3),
+}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    from temu_vtoff.presets import PRESETS
-
     parser = command_line.parser(__doc__)
     add = parser.add_argument
     add("--count", type=command_line.positive, default=24, help="people per category")
     add("--preset", nargs="+", default=list(PRESETS), choices=PRESETS, help="what to score, beside exact")
+    add("--trials", action="store_true", help="score what the presets were chosen from too")
     add("--batch_size", type=command_line.positive, default=12, help="people at once")
     command_line.add_device_flags(parser)
     return parser.parse_args(argv)
@@ -42,18 +51,21 @@ def main(args: argparse.Namespace) -> None:
     pipe = ModelChoice.from_flags({}).load_pipeline(device, dtype, args.offload)
     pipe.set_progress_bar_config(disable=True)
 
-    exact = None
-    print(f"| preset | {' | '.join(SCORES)} |", "| --- " * (len(SCORES) + 1) + "|", sep="\n")
-    for preset in dict.fromkeys(["exact", *args.preset]):
-        made = []
-        make = partial(measure.make_products, partial(pipe, preset=preset), cases, "full", settings)
-        took = seconds(lambda make=make, made=made: made.append(make()), device)
-        scores = measure.score(made[0], cases, judge=None)
-        exact = scores if exact is None else exact
-        cells = [f"{scores[name]:.4f} ({100 * (scores[name] / exact[name] - 1):+.1f}%)" for name in SCORES]
-        print(f"| {preset} | {' | '.join(cells)} |")
-        row = {"preset": preset, "people": len(cases), "dtype": str(dtype), "seconds": round(took, 1)}
-        write_row("quality", row | {"scores": scores})
+    presets = {name: PRESETS[name] for name in ("exact", *args.preset)} | (TRIALS if args.trials else {})
+    for guidance in ("own", "published"):
+        pipe.register_to_config(negative_reference=guidance == "published")
+        print(f"| {guidance} guidance | {' | '.join(SCORES)} |", "| --- " * (len(SCORES) + 1) + "|", sep="\n")
+        exact = None
+        for name, preset in presets.items():
+            made = []
+            make = partial(measure.make_products, partial(pipe, preset=preset), cases, "full", settings)
+            took = seconds(lambda make=make, made=made: made.append(make()), device)
+            scores = measure.score(made[0], cases, judge=None)
+            exact = scores if exact is None else exact
+            cells = [f"{scores[s]:.4f} ({100 * (scores[s] / exact[s] - 1):+.1f}%)" for s in SCORES]
+            print(f"| {name} | {' | '.join(cells)} |")
+            row = {"guidance": guidance, "preset": name, "people": len(cases), "dtype": str(dtype)}
+            write_row("quality", row | {"seconds": round(took, 1), "scores": scores})
 
 
 if __name__ == "__main__":

@@ -65,16 +65,15 @@ def speed(rows: list[dict[str, Any]]) -> str:
 
 
 def quality(rows: list[dict[str, Any]]) -> str:
-    """Scores against the truth, and their change from the exact preset's."""
-    exact = next(row for row in rows if row["preset"] == "exact")
-    lines = [
-        [
-            row["preset"],
-            *(f"{row['scores'][s]:.4f} ({100 * (row['scores'][s] / exact['scores'][s] - 1):+.1f}%)" for s in SCORES),
-        ]
-        for row in rows
-    ]
-    return f"{exact['people']} people:\n\n" + table(("preset", *SCORES.values()), lines)
+    """Scores against the truth, and their change from the exact preset's under the same guidance."""
+    exact = {row["guidance"]: row["scores"] for row in rows if row["preset"] == "exact"}
+
+    def told(row: dict[str, Any], score: str) -> str:
+        change = row["scores"][score] / exact[row["guidance"]][score] - 1
+        return f"{row['scores'][score]:.4f} ({100 * change:+.1f}%)"
+
+    lines = [[row["guidance"], row["preset"], *(told(row, score) for score in SCORES)] for row in rows]
+    return f"{rows[0]['people']} people:\n\n" + table(("guidance", "preset", *SCORES.values()), lines)
 
 
 def rates(rows: list[dict[str, Any]]) -> str:
@@ -87,7 +86,7 @@ def rates(rows: list[dict[str, Any]]) -> str:
 def main(args: argparse.Namespace) -> None:
     parts = {
         "speed": (speed, read(args.results / "generation.jsonl", "scale", "preset", "batch", "dtype", "device")),
-        "quality": (quality, read(args.results / "quality.jsonl", "preset")),
+        "quality": (quality, read(args.results / "quality.jsonl", "guidance", "preset")),
         "segment": (rates, read(args.results / "segment.jsonl", "model", "batch", "device")),
         "caption": (rates, read(args.results / "caption.jsonl", "model", "batch", "device")),
     }

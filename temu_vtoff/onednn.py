@@ -1,18 +1,31 @@
 """Linear layers and attention, softmax(Q K^T / sqrt(d)) V, in float32 on the CPU by oneDNN.
 
 torch sends float32 products to MKL, which keeps to AVX2 on AMD's processors; oneDNN uses AVX-512 on them: 2.3 times the
-speed on a Zen 5 core (docs/performance.md). Both are custom operators, so that `torch.compile` passes them by.
+speed on a Zen 5 core, but slower on Zen 4, which does 512 bits in two halves (docs/performance.md). Both are custom
+operators, so that `torch.compile` passes them by.
 """
+
+import re
+from pathlib import Path
 
 import torch
 from torch import nn
 
+CPU_INFO = Path("/proc/cpuinfo")
+ZEN_5 = 26  # its CPU family, and the first with whole 512-bit units
 _product = torch.ops.mkldnn._linear_pointwise  # y = x W^T + b; what torch's own compiler calls
 
 
 def is_faster() -> bool:
-    """Whether this processor has the instructions that oneDNN uses and MKL may not."""
-    return torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    """Whether this processor gains by the instructions that oneDNN uses and MKL doesn't: AMD's from Zen 5 on."""
+    if not torch.backends.mkldnn.is_available() or torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
+    try:
+        described = CPU_INFO.read_text(encoding="utf-8")
+    except OSError:  # no Linux
+        return False
+    family = re.search(r"^cpu family\s*: (\d+)", described, re.MULTILINE)
+    return "AuthenticAMD" in described and family is not None and int(family[1]) >= ZEN_5
 
 
 def replace_linears(model: nn.Module) -> None:

@@ -140,7 +140,7 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
             variant: Of the first source's weights, e.g. "fp16".
             quantize: Bits of the weights, 8 or 4, by component: the transformers and `text_encoder_3`.
             components: Components to use instead of loading them, by name; None leaves one out (T5, say). The image
-                encoders may also be named by hub id or folder.
+                encoders may also be named by hub id or folder. Likewise the two values of the configuration.
 
         Raises:
             CheckpointError: A source can't be had, or lacks parts or weights; the message names them.

@@ -49,8 +49,8 @@ class Preset:
 
 PRESETS = {
     "exact": Preset(),
-    "fast": Preset(steps=12, multistep=True, guidance_window=(0.0, 0.5)),
-    "turbo": Preset(steps=12, multistep=True, guidance_window=(0.0, 0.5), cache_threshold=0.14, fp8=True),
+    "fast": Preset(steps=9, multistep=True),
+    "turbo": Preset(steps=7, multistep=True, cache_threshold=0.2, fp8=True),
 }
 
 

@@ -35,6 +35,18 @@ def test_onednn_computes_the_same():
     torch.testing.assert_close(onednn.attention(query, key, value), expected)
 
 
+@pytest.mark.parametrize(
+    "vendor, family, faster",
+    [("AuthenticAMD", 26, True), ("AuthenticAMD", 25, False), ("GenuineIntel", 6, False), (None, 0, False)],
+)
+def test_onednn_is_for_processors_that_gain_by_it(monkeypatch, tmp_path, vendor, family, faster):
+    if vendor is not None:
+        (tmp_path / "cpuinfo").write_text(f"vendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: 17\n")
+    monkeypatch.setattr(onednn, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert onednn.is_faster() is faster
+
+
 def test_onednn_stands_back_in_other_precisions_and_under_autograd():
     model = torch.nn.Sequential(torch.nn.Linear(4, 4))
     onednn.replace_linears(model)
