@@ -29,7 +29,7 @@ ATTENTION_BACKENDS = {  # our names -> diffusers' (of onednn's, what serves wher
     "onednn": "native",
 }
 COMPILE_FROM = 200  # pictures: compiling takes as long as it saves on so many (docs/performance.md)
-MOST_VERSIONS = 64  # of a compiled block: two for each batch and picture size met; torch refuses the ninth by itself
+MOST_VERSIONS = 64  # of a compiled block: two or four for each batch and picture size; torch refuses a ninth by itself
 HALF = (torch.float16, torch.bfloat16)
 
 

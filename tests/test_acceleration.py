@@ -10,6 +10,7 @@ import command_line
 from temu_vtoff import TryOffPipeline, TryOffTransformer, acceleration, onednn
 from temu_vtoff.acceleration import ATTENTION_BACKENDS, choose_attention_backend, is_compiling_worth_it, speed_up
 from temu_vtoff.devices import choose_dtype, choose_training_precision
+from temu_vtoff.presets import Preset
 
 
 @torch.no_grad()
@@ -68,9 +69,13 @@ def test_a_made_fast_pipeline_gives_the_same_picture(golden, golden_inputs, gold
     torch.testing.assert_close(image, golden["pipeline.out.guided.image"], atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("preset, branches", [("exact", 1), ("fast", 2)])
-def test_the_repeated_block_compiles_twice_for_each_number_of_branches(preset, branches, monkeypatch):
-    """For all blocks but the last, and for the last, by the real compiler. Guidance's end is another batch size."""
+@pytest.mark.parametrize(
+    "negative_reference, preset, kinds",
+    [(True, Preset(), 1), (True, Preset(guidance_window=(0, 0.5)), 2), (False, Preset(), 2)],
+)
+def test_the_repeated_block_compiles_twice_for_each_kind_of_evaluation(negative_reference, preset, kinds, monkeypatch):
+    """For all blocks but the last, and for the last, by the real compiler. Without guidance the batch is another, and a
+    branch without reference has other arguments."""
     frames = []
 
     def inductor(graph, example_inputs):
@@ -87,7 +92,8 @@ def test_the_repeated_block_compiles_twice_for_each_number_of_branches(preset, b
     )
     options = {"num_inference_steps": 4, "output_type": "latent", "preset": preset}
     photo, mask = torch.rand(1, 3, 64, 48), torch.ones(1, 1, 64, 48)
-    plain, fast = (TryOffPipeline.from_pretrained("builtin") for _ in range(2))
+    config = {"negative_reference": negative_reference}
+    plain, fast = (TryOffPipeline.from_pretrained("builtin", **config) for _ in range(2))
     torch._dynamo.reset()
     speed_up(fast, compile=True)
     made = [
@@ -95,7 +101,7 @@ def test_the_repeated_block_compiles_twice_for_each_number_of_branches(preset, b
         for pipe in (plain, fast, fast)
     ]
     torch._dynamo.reset()
-    assert 1 <= len(frames) <= 2 * branches
+    assert 1 <= len(frames) <= 2 * kinds
     for compiled in made[1:]:
         torch.testing.assert_close(compiled, made[0], atol=1e-3, rtol=0)
 
