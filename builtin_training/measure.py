@@ -181,8 +181,9 @@ def make_products(pipe: "TryOffPipeline", cases: list[Case], variant: str, args:
 def copied(pipe: "TryOffPipeline", **changes: bool) -> "TryOffPipeline":
     """Another pipeline of the same models, with some values of its configuration changed."""
     from temu_vtoff import TryOffPipeline
+    from temu_vtoff.loading import CONFIG
 
-    config = {name: pipe.config[name] for name in ("rescale_clip_input_twice", "negative_reference")}
+    config = {name: pipe.config[name] for name in CONFIG}
     copy = TryOffPipeline(**pipe.components | config | changes)
     copy.set_progress_bar_config(disable=True)
     return copy

@@ -48,7 +48,7 @@ _BASE = (
     "text_encoder_2",
     "text_encoder_3",
 )
-_CONFIG = ("rescale_clip_input_twice", "negative_reference")
+CONFIG = ("rescale_clip_input_twice", "negative_reference")
 
 
 def load_components(
@@ -68,7 +68,7 @@ def load_components(
         TypeError: `given` names something that is no component.
     """
     given = dict(given or {})
-    known = {*_DIFFUSERS, *_TRANSFORMERS, *_OTHERS, *_CONFIG}
+    known = {*_DIFFUSERS, *_TRANSFORMERS, *_OTHERS, *CONFIG}
     if unknown := sorted(set(given) - known):
         raise TypeError(f"TryOffPipeline has no component {', '.join(unknown)}.")
 
@@ -88,7 +88,7 @@ def load_components(
         sources |= {name: (tryoff, name) for name in TRYOFF}
         sources |= {name: (where, None) for name, where in IMAGE_ENCODERS.items()}
         sources |= {name: (base, name) for name in (*IMAGE_ENCODERS, "feature_extractor") if name in own}
-    given = {name: index[name] for name in _CONFIG if name in index} | given
+    given = {name: index[name] for name in CONFIG if name in index} | given
     sources = {name: place for name, place in sources.items() if name not in given}
     check_folders(sources)
 
