@@ -24,16 +24,23 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 import command_line
-import dataset_command_line
+import command_line.dataset
 from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.checkpoints import HubUnreachableError
 from temu_vtoff.datasets import DATASETS, PHASES
 from temu_vtoff.files import writable_folder
-from temu_vtoff.folder_segmentation import MASK_ENDINGS, BatchReport, batch_segment_clothing
-from temu_vtoff.masks import CATEGORIES, GarmentNotFoundError, fine_mask, garment_mask, label_ids, mask_picture
+from temu_vtoff.hub.errors import HubUnreachableError
 from temu_vtoff.pictures import open_picture, save_picture
-from temu_vtoff.run_record import write_run_record
-from temu_vtoff.segmentation import PUBLISHED_SEGMENTER, ClothSegmenter
+from temu_vtoff.runs.record import write_run_record
+from temu_vtoff.segmentation.folders import MASK_ENDINGS, BatchReport, batch_segment_clothing
+from temu_vtoff.segmentation.masks import (
+    CATEGORIES,
+    GarmentNotFoundError,
+    fine_mask,
+    garment_mask,
+    label_ids,
+    mask_picture,
+)
+from temu_vtoff.segmentation.segmenter import PUBLISHED_SEGMENTER, ClothSegmenter
 
 if TYPE_CHECKING:
     from temu_vtoff.runs.sharing import Share
@@ -82,7 +89,7 @@ def segment_clothing(
 @lru_cache(maxsize=2)
 def _load(model: str, device: str | None) -> tuple[ClothSegmenter, str | None]:
     """The model; or, without the hub, the built-in one and a warning. Both are kept: to ask again takes 20 seconds."""
-    from temu_vtoff.devices import choose_device
+    from temu_vtoff.hardware.devices import choose_device
 
     chosen = choose_device(device)
     try:
@@ -119,7 +126,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> int:
     started = time.time()
     command_line.quiet_libraries("transformers")
-    dataset_command_line.show_warnings()
+    command_line.dataset.show_warnings()
     if args.dataset_name is not None and (args.dataset_root is None or args.clothes or args.overwrite):
         raise ValueError("A dataset needs --dataset_root, and takes no --clothes and no --overwrite.")
     if args.dataset_name is None and args.category == "all":
@@ -161,7 +168,7 @@ def segment_dataset(args: argparse.Namespace, share: "Share", started: float) ->
     from temu_vtoff.runs.sharing import cut_batches
 
     args.category = "all" if args.category is None else args.category
-    datasets = dataset_command_line.open_phases(args, load=["person"])
+    datasets = command_line.dataset.open_phases(args, load=["person"])
     keep_settings(args.out_dir / "settings.json", {"dataset": args.dataset_name, "model": args.model})
     segmenter = ClothSegmenter.from_pretrained(args.model, share.device(args.device))
     failures = {}
@@ -172,9 +179,9 @@ def segment_dataset(args: argparse.Namespace, share: "Share", started: float) ->
             segmenter,
             args.out_dir,
             args.num_workers,
-            dataset_command_line.progress(share, f"segment {dataset.phase}"),
+            command_line.dataset.progress(share, f"segment {dataset.phase}"),
         )
-    return dataset_command_line.finish(share, args.out_dir, args, started, failures, datasets, "masks")
+    return command_line.dataset.finish(share, args.out_dir, args, started, failures, datasets, "masks")
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import command_line
 from temu_vtoff.datasets import DATASETS, ORDERS, PHASES
 from temu_vtoff.files import writable_folder, write_text
-from temu_vtoff.masks import CATEGORIES
 from temu_vtoff.metrics import CLIP_MODEL, DEFAULT_METRICS, DINO_MODEL, METRICS
 from temu_vtoff.pictures import RESIZE_MODES, open_picture
-from temu_vtoff.run_record import write_run_record
+from temu_vtoff.runs.record import write_run_record
+from temu_vtoff.segmentation.masks import CATEGORIES
 
 if TYPE_CHECKING:
     from temu_vtoff.metrics.evaluation import Scores
@@ -94,7 +94,7 @@ def main(args: argparse.Namespace) -> None:
     if wanted is None:
         wanted = DEFAULT_METRICS if args.order == "paired" else [name for name in METRICS if METRICS[name].of_sets]
 
-    from temu_vtoff.devices import choose_device
+    from temu_vtoff.hardware.devices import choose_device
     from temu_vtoff.metrics.evaluation import Evaluator
 
     command_line.quiet_libraries()

@@ -22,9 +22,9 @@ import numpy as np
 import command_line
 from temu_vtoff.builtin import NOTICE
 from temu_vtoff.files import writable_folder, write_text
-from temu_vtoff.masks import CATEGORIES
-from temu_vtoff.model_choice import Means, ModelChoice
-from temu_vtoff.run_record import write_run_record
+from temu_vtoff.runs.record import write_run_record
+from temu_vtoff.segmentation.masks import CATEGORIES
+from temu_vtoff.stages.options import Means, ModelChoice
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -80,7 +80,7 @@ class TryOff:
         self.width, self.height = self.models.working_size().choose(args.width, args.height)
         self.output_dir = writable_folder(args.output_dir)
 
-        from temu_vtoff.devices import choose_device, choose_dtype  # only now torch, which takes a second
+        from temu_vtoff.hardware.devices import choose_device, choose_dtype  # only now torch, which takes a second
 
         self.device = choose_device(args.device)
         self.dtype = choose_dtype(args.mixed_precision, self.device)
@@ -99,9 +99,9 @@ class TryOff:
     def segment(self) -> list[Garment]:
         from PIL import Image
 
-        from temu_vtoff.masks import fine_mask, garment_mask, garments_present, mask_picture
         from temu_vtoff.pictures import open_mask, open_picture, save_picture, unique_stems
-        from temu_vtoff.segmentation import ClothSegmenter
+        from temu_vtoff.segmentation.masks import fine_mask, garment_mask, garments_present, mask_picture
+        from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
         command_line.quiet_libraries("transformers")
         args, garments = self.args, []
@@ -131,7 +131,7 @@ class TryOff:
 
     def caption(self, garments: list[Garment]) -> None:
         if self.args.caption is None and garments:
-            from temu_vtoff.captioning import Captioner
+            from temu_vtoff.captioning.qwen import Captioner
 
             captioner = Captioner.from_pretrained(self.models.captioner, device=self.device)
         for garment in command_line.progress(garments, "caption"):
@@ -145,8 +145,7 @@ class TryOff:
         import torch
         from PIL import Image
 
-        from temu_vtoff.panels import panel
-        from temu_vtoff.pictures import save_picture
+        from temu_vtoff.pictures import panel, save_picture
 
         command_line.quiet_libraries("diffusers")
         if garments:
@@ -192,7 +191,7 @@ class TryOff:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        from temu_vtoff.devices import free_memory
+        from temu_vtoff.hardware.devices import free_memory
 
         started = time.time()
         yield
@@ -202,7 +201,7 @@ class TryOff:
     @contextmanager
     def surviving(self, photo: Path) -> Iterator[None]:
         """Among several photos, one that can't be served is noted and left out; the only one ends the run."""
-        from temu_vtoff.checkpoints import CheckpointError
+        from temu_vtoff.hub.errors import CheckpointError
 
         try:
             yield

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import command_line
-import dataset_command_line
+import command_line.dataset
 from temu_vtoff.builtin import NOTICE
 from temu_vtoff.datasets import MASK_TYPES, ORDERS, open_dataset
 from temu_vtoff.files import writable_folder
-from temu_vtoff.model_choice import Means, ModelChoice
-from temu_vtoff.run_record import write_run_record
+from temu_vtoff.runs.record import write_run_record
+from temu_vtoff.stages.options import Means, ModelChoice
 
 if TYPE_CHECKING:
     from temu_vtoff import TryOffPipeline
@@ -35,7 +35,7 @@ TEXT_PARTS = ("text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    add = dataset_command_line.add_dataset_flags(parser).add_argument
+    add = command_line.dataset.add_dataset_flags(parser).add_argument
     add("--order", default="paired", choices=ORDERS, help="list of pairs; unpaired: captions are of another garment")
     add("--limit", type=command_line.positive, help="only the first so many items of each category")
     add("--output_dir", required=True, type=Path, help="where pictures and manifest go")
@@ -66,7 +66,7 @@ class DatasetTryOff:
     def __init__(self, args: argparse.Namespace, share: "Share") -> None:
         from temu_vtoff.datasets.captions import read_captions
         from temu_vtoff.datasets.features import ImageFeatures, TextFeatures
-        from temu_vtoff.devices import choose_dtype
+        from temu_vtoff.hardware.devices import choose_dtype
         from temu_vtoff.runs.generation import picture_path
         from temu_vtoff.runs.journal import Journal
         from temu_vtoff.runs.sharing import cut_batches, first_of_each_category
@@ -100,7 +100,7 @@ class DatasetTryOff:
         """Makes the masks that are asked for and missing."""
         from temu_vtoff.datasets.masks import generated_mask_path
         from temu_vtoff.runs.segmenting import segment_items
-        from temu_vtoff.segmentation import ClothSegmenter
+        from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
         every = self.args.segment == "all"
         batches = self.select(lambda item: self.args.segment and (every or not item.label_map.exists()))
@@ -112,7 +112,7 @@ class DatasetTryOff:
 
     def caption(self) -> None:
         """Makes the captions that are asked for and missing."""
-        from temu_vtoff.captioning import Captioner
+        from temu_vtoff.captioning.qwen import Captioner
         from temu_vtoff.runs.captioning import caption_items, journal_captions
 
         def wanted(item: "Item") -> bool:
@@ -170,11 +170,11 @@ class DatasetTryOff:
 
     def finish(self) -> int:
         """Waits for the other processes; the first then tells what all of them did. The number of failed items."""
+        from temu_vtoff.files import remove_leftovers
         from temu_vtoff.runs.captioning import journal_captions, write_captions
         from temu_vtoff.runs.generation import write_manifest
-        from temu_vtoff.runs.writing import remove_leftovers
 
-        failed = dataset_command_line.gather_failures(self.share, self.failures, "The whole list: manifest.csv.")
+        failed = command_line.dataset.gather_failures(self.share, self.failures, "The whole list: manifest.csv.")
         if self.share.is_first:
             remove_leftovers(self.output_dir)
             if made := journal_captions(self.made_captions):
@@ -198,12 +198,12 @@ class DatasetTryOff:
 
     def reading(self, what: str) -> dict[str, Any]:
         """How a stage goes through its batches: with a progress bar in the first process."""
-        progress = dataset_command_line.progress(self.share, what)
+        progress = command_line.dataset.progress(self.share, what)
         return {"num_workers": self.args.num_workers, "progress": progress}
 
     def load_pipeline(self, batches: "list[list[Item]]") -> "TryOffPipeline":
         """The pipeline, without the text encoders when nothing is left for them."""
-        from temu_vtoff.devices import free_memory
+        from temu_vtoff.hardware.devices import free_memory
 
         free_memory()
         encoded = all(self.has_features(item) for batch in batches for item in batch) and self.text.has_empty_prompt()
@@ -235,7 +235,7 @@ def main(args: argparse.Namespace) -> int:
 
     started = time.time()
     command_line.quiet_libraries()
-    dataset_command_line.show_warnings()
+    command_line.dataset.show_warnings()
     with Share.join() as share:
         work = DatasetTryOff(args, share)
         if work.models.is_builtin and share.is_first:

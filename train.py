@@ -30,32 +30,32 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import command_line
-import training_command_line
+import command_line.training
 
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
-    from temu_vtoff.aligner import PatchTokens
-    from temu_vtoff.pipeline import TryOffPipeline
+    from temu_vtoff.training.aligner import PatchTokens
     from temu_vtoff.training.latent_cache import LatentCache
     from temu_vtoff.training.live_encoding import LiveEncoding
+    from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    training_command_line.add_flags(parser)
+    command_line.training.add_flags(parser)
     return parser.parse_args(argv)
 
 
 def load_pipeline(args: argparse.Namespace, accelerator: Accelerator) -> TryOffPipeline:
     """The frozen models, on a GPU in the precision of the training, and both transformers at their start."""
-    from temu_vtoff.devices import DTYPES
-    from temu_vtoff.feature_extractor import FeatureExtractor
-    from temu_vtoff.pipeline import TryOffPipeline
+    from temu_vtoff.hardware.devices import DTYPES
+    from temu_vtoff.models.feature_extractor import FeatureExtractor
     from temu_vtoff.training import initialization as start
     from temu_vtoff.training.patches import with_smaller_patches
     from temu_vtoff.training.person_denoiser import PersonDenoiser
+    from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
     base, extractor_class = args.pretrained_model_name_or_path, FeatureExtractor
     if args.stage == "extractor":
@@ -99,7 +99,7 @@ def make_objective(args: argparse.Namespace, pipeline: TryOffPipeline) -> tuple[
     """What is minimised, with only the trained weights requiring gradients; and the ViT to align with, if any."""
     import torch
 
-    from temu_vtoff.aligner import PUBLISHED_HIDDEN, Aligner, PatchTokens
+    from temu_vtoff.training.aligner import PUBLISHED_HIDDEN, Aligner, PatchTokens
     from temu_vtoff.training.correspondence import CorrespondenceLesson
     from temu_vtoff.training.garment_regressor import GarmentRegressor
     from temu_vtoff.training.objectives import ExtractorObjective, FlowSettings, GeneratorObjective
@@ -187,9 +187,9 @@ def main(args: argparse.Namespace) -> int:
     from torch.utils.data import DataLoader
     from tqdm.auto import tqdm
 
-    from temu_vtoff.devices import DTYPES, choose_device, choose_training_precision, keep_freed_memory
     from temu_vtoff.files import writable_folder
-    from temu_vtoff.run_record import write_run_record
+    from temu_vtoff.hardware.devices import DTYPES, choose_device, choose_training_precision, keep_freed_memory
+    from temu_vtoff.runs.record import write_run_record
     from temu_vtoff.training.condition_dropout import ConditionDropout
     from temu_vtoff.training.export import Exporter
     from temu_vtoff.training.optimization import WeightAverage, learning_rate_at, make_optimizer, set_learning_rate
@@ -199,7 +199,7 @@ def main(args: argparse.Namespace) -> int:
     from temu_vtoff.training.validation import Validation
 
     started = time.time()
-    training_command_line.refuse_contradictions(args)
+    command_line.training.refuse_contradictions(args)
     if args.report_to != "none" and find_spec(args.report_to) is None:
         raise ValueError(f"--report_to {args.report_to} needs a package: pip install {args.report_to}, or say none.")
     command_line.quiet_libraries()

@@ -19,8 +19,8 @@ from PIL import Image
 import command_line
 from builtin_training.measure import HELD_OUT_SEEDS
 from drawn_people import CATEGORIES, draw_person
-from temu_vtoff.masks import fine_mask, garment_mask, mask_picture
 from temu_vtoff.pictures import save_picture
+from temu_vtoff.segmentation.masks import fine_mask, garment_mask, mask_picture
 
 FOLDER = Path(__file__).parent
 PICTURES = ("teaser", "workflow", "compair")
@@ -33,8 +33,8 @@ def make_pairs() -> list[list[tuple[Image.Image, Image.Image]]]:
     import torch
 
     from temu_vtoff import TryOffPipeline
-    from temu_vtoff.captioning import Captioner
-    from temu_vtoff.segmentation import ClothSegmenter
+    from temu_vtoff.captioning.qwen import Captioner
+    from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
     segmenter, captioner = ClothSegmenter.from_pretrained("builtin"), Captioner.from_pretrained("builtin")
     pipe = TryOffPipeline.from_pretrained("builtin")

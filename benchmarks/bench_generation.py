@@ -35,7 +35,7 @@ STAGES = {
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    from temu_vtoff.presets import PRESETS
+    from temu_vtoff.tryoff.presets import PRESETS
 
     parser = command_line.parser(__doc__)
     add = parser.add_argument
@@ -60,10 +60,10 @@ def measure(
     from benchmarks import measuring
     from benchmarks.reference import stock
     from benchmarks.scales import build
-    from temu_vtoff.acceleration import choose_attention_backend, speed_up
-    from temu_vtoff.devices import choose_dtype, place
-    from temu_vtoff.presets import PRESETS
-    from temu_vtoff.run_record import peak_memory_mb
+    from temu_vtoff.hardware.acceleration import choose_attention_backend, speed_up
+    from temu_vtoff.hardware.devices import choose_dtype, place
+    from temu_vtoff.runs.record import peak_memory_mb
+    from temu_vtoff.tryoff.presets import PRESETS
 
     dtype = choose_dtype(args.mixed_precision, device)
     pipe = build(scale, device, dtype)
@@ -133,7 +133,7 @@ def whole_call(pipe: "TryOffPipeline", batch: int, preset: str, steps: int | Non
     from PIL import Image
 
     from benchmarks.measuring import Stages, seconds
-    from temu_vtoff.masks import CATEGORY_LABELS
+    from temu_vtoff.segmentation.masks import CATEGORY_LABELS
 
     person = draw_person(SEED, CATEGORY)
     worn = Image.fromarray(np.isin(np.asarray(person.label_map), CATEGORY_LABELS[CATEGORY]).astype(np.uint8) * 255)
@@ -189,9 +189,9 @@ def told(row: dict[str, Any]) -> str:
 
 def main(args: argparse.Namespace) -> None:
     command_line.quiet_libraries()
-    from temu_vtoff.devices import choose_device
-    from temu_vtoff.presets import PRESETS
-    from temu_vtoff.quantization import has_fp8
+    from temu_vtoff.hardware.devices import choose_device
+    from temu_vtoff.hardware.quantization import has_fp8
+    from temu_vtoff.tryoff.presets import PRESETS
 
     device = choose_device(args.device)
     scales = args.scale

@@ -12,7 +12,7 @@ from functools import partial
 
 import command_line
 from builtin_training import measure
-from temu_vtoff.presets import PRESETS, Preset
+from temu_vtoff.tryoff.presets import PRESETS, Preset
 
 SCORES = ("silhouette_iou", "ssim", "color_error")
 TRIALS = {
@@ -39,8 +39,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     command_line.quiet_libraries()
     from benchmarks.measuring import seconds, write_row
-    from temu_vtoff.devices import choose_device, choose_dtype
-    from temu_vtoff.model_choice import ModelChoice
+    from temu_vtoff.hardware.devices import choose_device, choose_dtype
+    from temu_vtoff.stages.options import ModelChoice
 
     device = choose_device(args.device)
     settings = measure.parse_args(["--count", str(args.count), "--batch_size", str(args.batch_size)])

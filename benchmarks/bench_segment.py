@@ -17,7 +17,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     command_line.quiet_libraries()
-    from temu_vtoff.segmentation import ClothSegmenter
+    from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
     stage_rate.measure("segment", args, lambda model, device: ClothSegmenter.from_pretrained(model, device).label_maps)
 

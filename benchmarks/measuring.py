@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from temu_vtoff.run_record import made_by
+from temu_vtoff.runs.record import made_by
 
 RESULTS = Path(__file__).parent / "results"
 

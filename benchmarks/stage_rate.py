@@ -37,7 +37,7 @@ def measure(
         load: Takes the model's source and the device; returns what serves a list of photos.
     """
     from benchmarks import measuring
-    from temu_vtoff.devices import choose_device
+    from temu_vtoff.hardware.devices import choose_device
 
     device = choose_device(args.device)
     serve = load(args.model, device)

@@ -24,7 +24,7 @@ from transformers import (
 from builtin_training import data, loop
 from builtin_training.data import Item
 from builtin_training.heads import AttributeHeads, LabelHead, MeasureHeads
-from temu_vtoff.captioning import caption_prompt
+from temu_vtoff.captioning.prompt import caption_prompt
 
 WIDTH = 128  # of the language model, and of the visual tokens that it is given
 TEXT_LAYERS = 3

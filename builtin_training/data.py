@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
-from temu_vtoff.masks import CATEGORY_LABELS, GREY
 from temu_vtoff.pictures import open_picture
+from temu_vtoff.segmentation.masks import CATEGORY_LABELS, GREY
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +108,7 @@ def read_pictures(items: Sequence[Item], kind: Kind) -> torch.Tensor:
 
 
 def read_label_maps(items: Sequence[Item]) -> torch.Tensor:
-    """(B, H, W) uint8 ids of `temu_vtoff.masks.LABELS`."""
+    """(B, H, W) uint8 ids of `temu_vtoff.segmentation.masks.LABELS`."""
     import torch
 
     return torch.from_numpy(np.stack([item.read_labels() for item in items]))

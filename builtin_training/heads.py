@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from builtin_training.data import Item
 from drawn_people.attributes import VOCABULARY
-from temu_vtoff.masks import LABELS
+from temu_vtoff.segmentation.masks import LABELS
 
 
 class AttributeHeads(nn.Module):

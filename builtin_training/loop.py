@@ -103,8 +103,8 @@ def train(
     """
     import torch
 
-    from temu_vtoff.devices import choose_device, choose_training_precision
     from temu_vtoff.files import writable_folder
+    from temu_vtoff.hardware.devices import choose_device, choose_training_precision
     from temu_vtoff.runs.sharing import Share
     from temu_vtoff.training.optimization import learning_rate_at, make_optimizer, set_learning_rate
     from temu_vtoff.training.step_sampler import StepSampler, step_generator

@@ -25,10 +25,9 @@ import command_line
 from drawn_people import CATEGORIES, draw_person
 from drawn_people.attributes import attributes_from_caption
 from temu_vtoff.files import writable_folder, write_text
-from temu_vtoff.masks import CATEGORY_LABELS, GarmentNotFoundError, fine_mask, garment_mask, mask_picture
-from temu_vtoff.panels import panel
-from temu_vtoff.pictures import save_picture
-from temu_vtoff.run_record import write_run_record
+from temu_vtoff.pictures import panel, save_picture
+from temu_vtoff.runs.record import write_run_record
+from temu_vtoff.segmentation.masks import CATEGORY_LABELS, GarmentNotFoundError, fine_mask, garment_mask, mask_picture
 
 if TYPE_CHECKING:
     import torch
@@ -103,8 +102,8 @@ def draw_cases(count: int) -> list[Case]:
 
 def segment_and_caption(cases: list[Case], args: argparse.Namespace) -> dict[str, float]:
     """Fills in what is found in the photos, and scores it: mask IoU and share of attributes that are right."""
-    from temu_vtoff.captioning import Captioner
-    from temu_vtoff.segmentation import ClothSegmenter
+    from temu_vtoff.captioning.qwen import Captioner
+    from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
     segmenter = ClothSegmenter.from_pretrained(args.segmentation_model, device=args.device)
     captioner = Captioner.from_pretrained(args.caption_model, device=args.device)
@@ -181,7 +180,7 @@ def make_products(pipe: "TryOffPipeline", cases: list[Case], variant: str, args:
 def copied(pipe: "TryOffPipeline", **changes: bool) -> "TryOffPipeline":
     """Another pipeline of the same models, with some values of its configuration changed."""
     from temu_vtoff import TryOffPipeline
-    from temu_vtoff.loading import CONFIG
+    from temu_vtoff.tryoff.loading import CONFIG
 
     config = {name: pipe.config[name] for name in CONFIG}
     copy = TryOffPipeline(**pipe.components | config | changes)
@@ -272,8 +271,8 @@ def main(args: argparse.Namespace) -> None:
     from torchvision.transforms.functional import to_tensor
 
     from temu_vtoff import TryOffPipeline
-    from temu_vtoff.acceleration import speed_up
-    from temu_vtoff.devices import choose_device
+    from temu_vtoff.hardware.acceleration import speed_up
+    from temu_vtoff.hardware.devices import choose_device
 
     if "other_photo" in args.variants and args.count < 2:
         raise ValueError(

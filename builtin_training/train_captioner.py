@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from builtin_training.captioner import TaughtCaptioner
     from builtin_training.data import Item
-    from temu_vtoff.captioning import Captioner
+    from temu_vtoff.captioning.qwen import Captioner
 
 PHOTO_SHARE = 0.7  # of the pictures; the others are product pictures
 MAX_CUT = 10  # pixels that may be cut off at each border
@@ -44,7 +44,8 @@ def main(args: argparse.Namespace) -> None:
     from builtin_training import data
     from builtin_training.captioner import TaughtCaptioner, build_captioner, build_processor, dialogues
     from builtin_training.tokenizers_from_text import qwen_tokenizer
-    from temu_vtoff.captioning import SOURCES, Captioner, caption_prompt
+    from temu_vtoff.captioning.prompt import SOURCES, caption_prompt
+    from temu_vtoff.captioning.qwen import Captioner
 
     if not 0 <= args.looking_only <= 1:
         raise ValueError(f"--looking_only {args.looking_only} is not possible; give a part of the run, from 0 to 1.")
@@ -130,8 +131,8 @@ def product_labels(product: Image.Image, category: str) -> np.ndarray:
     import numpy as np
     from torchvision.transforms.functional import to_tensor
 
-    from temu_vtoff.masks import CATEGORY_LABELS
     from temu_vtoff.metrics.silhouette import silhouettes
+    from temu_vtoff.segmentation.masks import CATEGORY_LABELS
 
     garment = silhouettes(to_tensor(product)[None])[0].numpy()
     return garment.astype(np.uint8) * np.uint8(CATEGORY_LABELS[category][0])

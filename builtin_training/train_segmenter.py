@@ -71,7 +71,7 @@ def build_processor() -> SegformerImageProcessor:
 def build_segmenter() -> SegformerForSemanticSegmentation:
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
-    from temu_vtoff.masks import LABELS
+    from temu_vtoff.segmentation.masks import LABELS
 
     config = SegformerConfig(
         hidden_sizes=[24, 48, 96, 128],

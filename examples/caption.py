@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from temu_vtoff.captioning import Captioner
+from temu_vtoff.captioning.qwen import Captioner
 from temu_vtoff.pictures import open_picture
 
 photo, category = sys.argv[1:] if len(sys.argv) == 3 else ("examples/example1.jpg", "upper_body")

@@ -24,12 +24,13 @@ if not __package__:  # run by its path: Python then looks for modules beside thi
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import command_line
-import dataset_command_line
+import command_line.dataset
 from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.captioning import ATTRIBUTES, MAX_PIXELS, PUBLISHED_CAPTIONER, SOURCES, Captioner
+from temu_vtoff.captioning.prompt import ATTRIBUTES, PUBLISHED_CAPTIONER, SOURCES
+from temu_vtoff.captioning.qwen import MAX_PIXELS, Captioner
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.pictures import open_picture
-from temu_vtoff.run_record import write_run_record
+from temu_vtoff.runs.record import write_run_record
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +50,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--image_path", type=Path, help="the picture")
     add("--output_path", type=Path, help="the text file to write")
     add("--image_category", default="upper_body", choices=tuple(ATTRIBUTES), help="the garment meant")
-    group = dataset_command_line.add_dataset_flags(parser, required=False, phase="all", every_phase=True)
+    group = command_line.dataset.add_dataset_flags(parser, required=False, phase="all", every_phase=True)
     group.add_argument("--filename", type=Path, help="path of the caption files, up to the source")
     add = parser.add_argument_group("how").add_argument
     add("--caption_source", default="person", choices=SOURCES, help="what the pictures show: it worn, or it alone")
@@ -90,10 +91,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def load_captioner(args: argparse.Namespace, device: "torch.device") -> "CaptionMaker":
     """The model here, or the one that a server holds."""
     if args.api_base is not None:
-        from temu_vtoff.api_captioning import ApiCaptioner
+        from temu_vtoff.captioning.server import ApiCaptioner
 
         return ApiCaptioner(args.api_base, args.pretrained_model_name_or_path, args.concurrency)
-    from temu_vtoff.devices import choose_dtype
+    from temu_vtoff.hardware.devices import choose_dtype
 
     dtype = choose_dtype(args.mixed_precision, device)
     return Captioner.from_pretrained(args.pretrained_model_name_or_path, device, dtype, max_pixels=args.max_pixels)
@@ -106,7 +107,7 @@ def caption_picture(args: argparse.Namespace) -> None:
     if args.output_path.suffix != ".txt":
         raise ValueError(f"--output_path is {args.output_path}; give a .txt file.")
     writable_folder(args.output_path.parent)
-    from temu_vtoff.devices import choose_device
+    from temu_vtoff.hardware.devices import choose_device
 
     (caption,) = load_captioner(args, choose_device(args.device))(
         [picture],
@@ -127,16 +128,16 @@ def caption_picture(args: argparse.Namespace) -> None:
 def caption_dataset(args: argparse.Namespace, share: "Share") -> int:
     """The number of items without caption."""
     from temu_vtoff.datasets.captions import read_captions
+    from temu_vtoff.files import remove_leftovers
     from temu_vtoff.runs.captioning import caption_items, journal_captions, write_captions
     from temu_vtoff.runs.journal import Journal
     from temu_vtoff.runs.settings import keep_settings
     from temu_vtoff.runs.sharing import cut_batches
-    from temu_vtoff.runs.writing import remove_leftovers
 
     if args.dataset_root is None or args.filename is None:
         raise ValueError("A dataset needs --dataset_name, --dataset_root and --filename.")
-    datasets = dataset_command_line.open_phases(args, load=[args.caption_source])
-    dataset_command_line.require_unique_ids(datasets)
+    datasets = command_line.dataset.open_phases(args, load=[args.caption_source])
+    command_line.dataset.require_unique_ids(datasets)
     folder = writable_folder(args.filename.parent)
     captioner = load_captioner(args, share.device(args.device))
     together = args.batch_size if args.api_base is None else 4 * args.concurrency
@@ -161,9 +162,9 @@ def caption_dataset(args: argparse.Namespace, share: "Share") -> int:
                 args.seed,
                 known,
                 args.num_workers,
-                dataset_command_line.progress(share, f"caption {dataset.phase}, temperature {temperature:g}"),
+                command_line.dataset.progress(share, f"caption {dataset.phase}, temperature {temperature:g}"),
             )
-        failed = dataset_command_line.gather_failures(share, failures)
+        failed = command_line.dataset.gather_failures(share, failures)
         if share.is_first:
             captions = known | journal_captions(journal)
             write_captions(path, captions)

@@ -16,15 +16,15 @@ if not __package__:  # run by its path: Python then looks for modules beside thi
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import command_line
-import dataset_command_line
+import command_line.dataset
 from temu_vtoff.files import writable_folder
-from temu_vtoff.model_choice import ModelChoice
 from temu_vtoff.pictures import RESIZE_MODES
+from temu_vtoff.stages.options import ModelChoice
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    _, how = dataset_command_line.add_feature_flags(parser, "photos", image_encoders=True)
+    _, how = command_line.dataset.add_feature_flags(parser, "photos", image_encoders=True)
     add = how.add_argument
     add("--width", type=int, help="of the photos as the pipeline gets them; when absent the model's own")
     add("--height", type=int, help="likewise")
@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
     started = time.time()
     command_line.quiet_libraries()
     from temu_vtoff.datasets.features import DTYPES, ImageFeatures
-    from temu_vtoff.devices import choose_dtype
+    from temu_vtoff.hardware.devices import choose_dtype
     from temu_vtoff.runs.encoding import ImageEncoder, encode_image_items
     from temu_vtoff.runs.settings import keep_settings
     from temu_vtoff.runs.sharing import Share, cut_batches
@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
     models = ModelChoice.from_flags(vars(args))
     width, height = models.working_size().choose(args.width, args.height)
     size = {"width": width, "height": height, "resize_mode": args.resize_mode}
-    datasets = dataset_command_line.open_phases(args, load=["person"], **size)
+    datasets = command_line.dataset.open_phases(args, load=["person"], **size)
     output_dir = writable_folder(args.output_dir)
     with Share.join() as share:
         device = share.device(args.device)
@@ -62,10 +62,10 @@ def main(args: argparse.Namespace) -> int:
                 ImageFeatures(output_dir),
                 DTYPES[args.dtype],
                 args.num_workers,
-                dataset_command_line.progress(share, f"encode {dataset.phase}"),
+                command_line.dataset.progress(share, f"encode {dataset.phase}"),
             )
         what = "photos encoded"
-        failed = dataset_command_line.finish(share, output_dir, args, started, failures, datasets, what)
+        failed = command_line.dataset.finish(share, output_dir, args, started, failures, datasets, what)
     return 1 if failed else 0
 
 

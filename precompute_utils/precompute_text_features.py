@@ -18,14 +18,14 @@ if not __package__:  # run by its path: Python then looks for modules beside thi
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import command_line
-import dataset_command_line
+import command_line.dataset
 from temu_vtoff.files import writable_folder
-from temu_vtoff.model_choice import ModelChoice
+from temu_vtoff.stages.options import ModelChoice
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    dataset, how = dataset_command_line.add_feature_flags(parser, "captions", image_encoders=False)
+    dataset, how = command_line.dataset.add_feature_flags(parser, "captions", image_encoders=False)
     dataset.add_argument("--coarse_caption_file", required=True, type=Path, help="captions, JSON {item id: [caption]}")
     how.add_argument(
         "--encoders", default="all", choices=("all", "clip", "t5"), help="only CLIP's features, or only T5's"
@@ -38,13 +38,13 @@ def main(args: argparse.Namespace) -> int:
     command_line.quiet_libraries()
     from temu_vtoff.datasets.captions import read_captions
     from temu_vtoff.datasets.features import DTYPES, TextFeatures
-    from temu_vtoff.devices import choose_dtype
+    from temu_vtoff.hardware.devices import choose_dtype
     from temu_vtoff.runs.encoding import ENCODERS, TextEncoder, encode_empty_prompt, encode_text_items
     from temu_vtoff.runs.settings import keep_settings
     from temu_vtoff.runs.sharing import Share, cut_batches
 
-    datasets = dataset_command_line.open_phases(args, load=())
-    dataset_command_line.require_unique_ids(datasets)
+    datasets = command_line.dataset.open_phases(args, load=())
+    command_line.dataset.require_unique_ids(datasets)
     captions = read_captions(args.coarse_caption_file)
     models = ModelChoice.from_flags(vars(args))
     output_dir = writable_folder(args.output_dir)
@@ -57,12 +57,12 @@ def main(args: argparse.Namespace) -> int:
         encoder = TextEncoder.load(models, device, dtype, args.encoders)
         store, how = TextFeatures(output_dir), (ENCODERS[args.encoders], DTYPES[args.dtype])
         failures = encode_text_items(
-            batches, captions, encoder, store, *how, progress=dataset_command_line.progress(share, "encode")
+            batches, captions, encoder, store, *how, progress=command_line.dataset.progress(share, "encode")
         )
         if share.is_first:
             encode_empty_prompt(encoder, store, *how)
         what = "captions encoded"
-        failed = dataset_command_line.finish(share, output_dir, args, started, failures, datasets, what)
+        failed = command_line.dataset.finish(share, output_dir, args, started, failures, datasets, what)
     return 1 if failed else 0
 
 

@@ -3,30 +3,22 @@
 The public names are imported on first use, so that `import temu_vtoff` costs nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from temu_vtoff.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from temu_vtoff.feature_extractor import FeatureExtractor, ReferenceFeatures
-    from temu_vtoff.generator import TryOffTransformer
-    from temu_vtoff.pipeline import TryOffPipeline
+    from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
+    from temu_vtoff.models.generator import TryOffTransformer
+    from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 __version__ = "0.1.0"
-
-_HOMES = {
-    "FeatureExtractor": "temu_vtoff.feature_extractor",
-    "ReferenceFeatures": "temu_vtoff.feature_extractor",
-    "TryOffPipeline": "temu_vtoff.pipeline",
-    "TryOffTransformer": "temu_vtoff.generator",
-}
 __all__ = ["FeatureExtractor", "ReferenceFeatures", "TryOffPipeline", "TryOffTransformer"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'temu_vtoff' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+_HOMES = {
+    "FeatureExtractor": "models.feature_extractor",
+    "ReferenceFeatures": "models.feature_extractor",
+    "TryOffPipeline": "tryoff.pipeline",
+    "TryOffTransformer": "models.generator",
+}
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,14 +1,49 @@
 """Files and folders written so that neither a kill nor a full disk leaves half of one behind."""
 
 import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+_TEMPORARY = ".temu-"  # what the names of files being written begin with
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file under a temporary name and renames it, so that no reader meets half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path`, which takes its place when the block ends well, and is deleted otherwise.
+
+    The file is on the disk before it is renamed, so that a power failure leaves the old one or the new one whole.
+
+    Args:
+        path: Its folder exists. The temporary file has the same suffix and a short name of its own, because `path` may
+            use up what the file system allows for a name.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}{path.suffix[:16]}")
+    try:
+        yield temporary
+        _flush(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Writes a file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a UTF-8 text file whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Deletes the temporary files that killed writers left in a folder; only when nobody writes there any more."""
+    for path in Path(folder).rglob(f"{_TEMPORARY}*"):
+        path.unlink(missing_ok=True)
 
 
 def writable_folder(path: str | Path) -> Path:
@@ -25,3 +60,8 @@ def writable_folder(path: str | Path) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ValueError(f"the output folder {folder} is not writable.")
     return folder
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PRELOADED = ["inference_dataset", "evaluate", "diffusers", "temu_vtoff.pipeline", "temu_vtoff.runs.generation"]
+PRELOADED = ["inference_dataset", "evaluate", "diffusers", "temu_vtoff.tryoff.pipeline", "temu_vtoff.runs.generation"]
 
 os.environ["PYTHONPATH"] = str(ROOT)  # for the server, which is started with the first process
 _context = multiprocessing.get_context("forkserver")

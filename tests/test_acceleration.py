@@ -7,10 +7,16 @@ from test_model import make_extractor, make_generator, make_inputs, make_referen
 from torch.nn import functional as F
 
 import command_line
-from temu_vtoff import TryOffPipeline, TryOffTransformer, acceleration, onednn
-from temu_vtoff.acceleration import ATTENTION_BACKENDS, choose_attention_backend, is_compiling_worth_it, speed_up
-from temu_vtoff.devices import choose_dtype, choose_training_precision
-from temu_vtoff.presets import Preset
+from temu_vtoff import TryOffPipeline, TryOffTransformer
+from temu_vtoff.hardware import acceleration, onednn
+from temu_vtoff.hardware.acceleration import (
+    ATTENTION_BACKENDS,
+    choose_attention_backend,
+    is_compiling_worth_it,
+    speed_up,
+)
+from temu_vtoff.hardware.devices import choose_dtype, choose_training_precision
+from temu_vtoff.tryoff.presets import Preset
 
 
 @torch.no_grad()

@@ -16,8 +16,8 @@ from golden_checkpoint import GOLDEN
 
 from temu_vtoff import TryOffPipeline
 from temu_vtoff.builtin import resolve
-from temu_vtoff.checkpoints import CheckpointError, HubUnreachableError
-from temu_vtoff.sources import PUBLISHED_BASE, PUBLISHED_TRYOFF, WorkingSize, complete_sources, read_working_size
+from temu_vtoff.hub.errors import CheckpointError, HubUnreachableError
+from temu_vtoff.hub.sources import PUBLISHED_BASE, PUBLISHED_TRYOFF, WorkingSize, complete_sources, read_working_size
 
 ROOT = Path(__file__).parent.parent
 
@@ -119,8 +119,8 @@ def load_in_a_process(sources: list[str], endpoint: str, home: Path) -> list[str
     """What is said of try-off sources when the hub is at `endpoint`, which is read at import."""
     script = (
         "import json, sys\n"
-        "from temu_vtoff.checkpoints import CheckpointError\n"
-        "from temu_vtoff.sources import read_working_size\n"
+        "from temu_vtoff.hub.errors import CheckpointError\n"
+        "from temu_vtoff.hub.sources import read_working_size\n"
         "for source in sys.argv[1:]:\n"
         "    try:\n        read_working_size('stabilityai/base', source)\n"
         "    except CheckpointError as error:\n        print(json.dumps(str(error)))\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from temu_vtoff.masks import (
+from temu_vtoff.segmentation.masks import (
     CATEGORIES,
     CATEGORY_LABELS,
     GREY,

@@ -13,10 +13,10 @@ from test_model import make_generator
 import inference
 import inference_dataset
 from temu_vtoff import TryOffPipeline
-from temu_vtoff.acceleration import speed_up
-from temu_vtoff.devices import OFFLOADS, choose_offload, place, stored_bytes
-from temu_vtoff.model_choice import Means
-from temu_vtoff.quantization import fp8_config, has_fp8, is_quantized, quantization_config
+from temu_vtoff.hardware.acceleration import speed_up
+from temu_vtoff.hardware.devices import OFFLOADS, choose_offload, place, stored_bytes
+from temu_vtoff.hardware.quantization import fp8_config, has_fp8, is_quantized, quantization_config
+from temu_vtoff.stages.options import Means
 
 ROOT = Path(__file__).parent.parent
 GB = 2**30
@@ -43,7 +43,7 @@ def test_auto_reads_the_free_memory_of_the_gpu(golden_pipeline, monkeypatch):
 def test_freed_memory_is_kept_for_the_next_tensor():
     script = (
         "import resource, torch\n"
-        "from temu_vtoff.devices import keep_freed_memory\n"
+        "from temu_vtoff.hardware.devices import keep_freed_memory\n"
         "def new_pages():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    for _ in range(40):\n        torch.ones(2**22)\n"
@@ -70,14 +70,14 @@ def test_adaln_embeddings_and_output_keep_their_bits():
 
 def test_fp8_is_for_gpus_that_have_it(monkeypatch):
     assert not has_fp8(torch.device("cpu"))
-    monkeypatch.setattr("temu_vtoff.quantization.find_spec", lambda name: name)
+    monkeypatch.setattr("temu_vtoff.hardware.quantization.find_spec", lambda name: name)
     for capability, has in (((8, 0), False), ((8, 9), True), ((9, 0), True)):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
         assert has_fp8(torch.device("cuda")) is has
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr("temu_vtoff.quantization.find_spec", lambda name: None)
+    monkeypatch.setattr("temu_vtoff.hardware.quantization.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"package torchao.*pip install torchao"):
         TryOffPipeline.from_pretrained("builtin", quantize={"transformer": 8})
     with pytest.raises(ValueError, match="package bitsandbytes"):

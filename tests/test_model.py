@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from temu_vtoff import FeatureExtractor, ReferenceFeatures, TryOffTransformer
-from temu_vtoff.attention import attend_by_products, prefers_products
-from temu_vtoff.checkpoints import CheckpointError
+from temu_vtoff.hub.errors import CheckpointError
+from temu_vtoff.models.attention import attend_by_products, prefers_products
 
 SHAPES = [(3, 2, 12, 8), (4, 1, 8, 8), (2, 3, 6, 10)]  # layers, batch, latent height and width
 

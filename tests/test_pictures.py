@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from temu_vtoff.panels import panel
 from temu_vtoff.pictures import (
     find_pictures,
     fit_picture,
     list_pictures,
     open_mask,
     open_picture,
+    panel,
     save_picture,
     unique_stems,
 )

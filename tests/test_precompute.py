@@ -19,7 +19,7 @@ from PIL import Image
 import inference_dataset
 from precompute_utils import captioning_qwen, precompute_image_features, precompute_text_features
 from temu_vtoff import TryOffPipeline
-from temu_vtoff.captioning import caption_prompt
+from temu_vtoff.captioning.prompt import caption_prompt
 from temu_vtoff.datasets import DressCodeDataset
 from temu_vtoff.datasets.features import CLIP, POOLED, T5, ImageFeatures, TextFeatures
 from tests.script_calls import call
@@ -100,7 +100,7 @@ def test_killed_and_finished_by_several(script: str, flags, made: dict[str, Path
 
 
 def test_what_a_killed_captioner_left_is_tidied_up(flags, tmp_path: Path) -> None:
-    leftover = tmp_path / "tiny_journal" / ".tiny_person_0_0.settings.json.1.tmp"
+    leftover = tmp_path / "tiny_journal" / ".temu-0123.json"
     leftover.parent.mkdir()
     leftover.write_text("{")
     assert run(CAPTION, [*flags[CAPTION], *into(CAPTION, tmp_path)]) == 0
@@ -293,7 +293,7 @@ CATEGORIES = ("upper_body", "lower_body", "dresses")
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    monkeypatch.setattr("temu_vtoff.api_captioning.LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr("temu_vtoff.captioning.server.LONGEST_PAUSE", 0.02)
     running = _Server({500: 2, 429: 2, 503: 1})
     threading.Thread(target=running.serve_forever, daemon=True).start()
     yield running

@@ -12,10 +12,10 @@ from benchmarks import reference
 from benchmarks.measuring import Stages
 from drawn_people import draw_person
 from temu_vtoff import TryOffPipeline
-from temu_vtoff.acceleration import speed_up
-from temu_vtoff.block_cache import FirstBlockCache
-from temu_vtoff.masks import CATEGORY_LABELS
-from temu_vtoff.presets import PRESETS, Preset, choose_preset
+from temu_vtoff.hardware.acceleration import speed_up
+from temu_vtoff.models.block_cache import FirstBlockCache
+from temu_vtoff.segmentation.masks import CATEGORY_LABELS
+from temu_vtoff.tryoff.presets import PRESETS, Preset, choose_preset
 
 # Mean absolute difference from the plain computation's picture, in [0, 1].
 TOLERANCE = {"exact": 1e-3, "fast": 0.02, "turbo": 0.03}

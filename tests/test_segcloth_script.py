@@ -18,8 +18,8 @@ from transformers import SegformerForSemanticSegmentation
 import SegCloth
 from SegCloth import GarmentNotFoundError, batch_segment_clothing, segment_clothing
 from temu_vtoff import builtin
-from temu_vtoff.checkpoints import CheckpointError, HubUnreachableError
-from temu_vtoff.segmentation import LABELS, ClothSegmenter
+from temu_vtoff.hub.errors import CheckpointError, HubUnreachableError
+from temu_vtoff.segmentation.segmenter import LABELS, ClothSegmenter
 from tests import script_calls
 from tests.script_calls import ROOT, heavy_imports
 from tests.tiny_models import save_tiny_segformer

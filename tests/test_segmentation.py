@@ -8,9 +8,9 @@ from PIL import Image
 from tiny_models import save_tiny_segformer
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
-from temu_vtoff import segmentation
-from temu_vtoff.checkpoints import CheckpointError, HubUnreachableError
-from temu_vtoff.segmentation import LABELS, ClothSegmenter
+from temu_vtoff.hub.errors import CheckpointError, HubUnreachableError
+from temu_vtoff.segmentation import segmenter as segmentation
+from temu_vtoff.segmentation.segmenter import LABELS, ClothSegmenter
 
 
 @pytest.fixture(scope="module")

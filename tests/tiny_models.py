@@ -12,8 +12,8 @@ from transformers import (
 
 from builtin_training.captioner import build_captioner, build_processor
 from builtin_training.tokenizers_from_text import qwen_tokenizer
-from temu_vtoff.captioning import ATTRIBUTES, SOURCES, caption_prompt
-from temu_vtoff.segmentation import LABELS
+from temu_vtoff.captioning.prompt import ATTRIBUTES, SOURCES, caption_prompt
+from temu_vtoff.segmentation.segmenter import LABELS
 
 
 def save_tiny_qwen(folder: Path, seed: int = 0) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from temu_vtoff.segmentation import ClothSegmenter
+from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from tests.tiny_datasets import draw_person
 from tests.tiny_models import save_tiny_qwen, save_tiny_segformer
 from tests.tiny_pipeline import save_tiny_pipeline

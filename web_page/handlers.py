@@ -10,8 +10,8 @@ import gradio as gr
 from PIL import Image
 
 from command_line import explain
-from temu_vtoff.masks import GarmentNotFoundError
 from temu_vtoff.pictures import fit_picture, unique_stems
+from temu_vtoff.segmentation.masks import GarmentNotFoundError
 from web_page.messages import status, told_in_one_sentence
 from web_page.models import Models, Settings
 from web_page.photos import from_editor, on_screen, open_upload, open_uploaded_mask, to_editor

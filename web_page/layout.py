@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from temu_vtoff.masks import CATEGORIES
+from temu_vtoff.segmentation.masks import CATEGORIES
 from web_page.handlers import ALL, Handlers, Limits
 from web_page.models import Models, Settings
 from web_page.photos import BRUSH, VEIL

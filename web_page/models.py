@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image
 
 from temu_vtoff.builtin import NOTICE
-from temu_vtoff.captioning import Captioner
-from temu_vtoff.masks import garment_mask, garments_present, mask_picture
-from temu_vtoff.model_choice import Means, ModelChoice
+from temu_vtoff.captioning.qwen import Captioner
+from temu_vtoff.hub.sources import WorkingSize
 from temu_vtoff.pictures import fit_picture
-from temu_vtoff.presets import choose_preset
-from temu_vtoff.segmentation import ClothSegmenter
-from temu_vtoff.sources import WorkingSize
+from temu_vtoff.segmentation.masks import garment_mask, garments_present, mask_picture
+from temu_vtoff.segmentation.segmenter import ClothSegmenter
+from temu_vtoff.stages.options import Means, ModelChoice
+from temu_vtoff.tryoff.presets import choose_preset
 from web_page.photos import unfit_mask
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Models:
             CheckpointError: One of them can't be had.
             ValueError: An unknown or absent device.
         """
-        from temu_vtoff.devices import choose_device, choose_dtype
+        from temu_vtoff.hardware.devices import choose_device, choose_dtype
 
         device, choice = choose_device(args.device), ModelChoice.from_flags(vars(args))
         means = Means.from_flags(vars(args), pictures=1)  # sizes change from visitor to visitor: compiled when asked to

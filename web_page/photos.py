@@ -31,7 +31,7 @@ def open_upload(path: str | Path, megapixels: float) -> Image.Image:
 
 
 def open_uploaded_mask(path: str | Path, photo: Image.Image, megapixels: float) -> Image.Image:
-    """As `temu_vtoff.pictures.open_mask`, under the limits of `open_upload`."""
+    """As `temu_vtoff.pictures.opening.open_mask`, under the limits of `open_upload`."""
     return open_mask(open_upload(path, megapixels), photo)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from temu_vtoff.masks import mask_picture
 from temu_vtoff.pictures import save_picture
+from temu_vtoff.segmentation.masks import mask_picture
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ The public names are imported on first use, so that a script can offer the choic
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from temu_vtoff.lazy import lazy_names
+
 if TYPE_CHECKING:
     from temu_vtoff.datasets.base import TryOffDataset
     from temu_vtoff.datasets.dresscode import DressCodeDataset
@@ -18,15 +20,6 @@ ORDERS = ("paired", "unpaired")
 MASK_TYPES = ("fine", "bounding_box", "mask")
 FEATURE_DTYPES = ("fp32", "fp16", "bf16")
 
-_HOMES = {
-    "DressCodeDataset": "temu_vtoff.datasets.dresscode",
-    "Item": "temu_vtoff.datasets.sample",
-    "Sample": "temu_vtoff.datasets.sample",
-    "SampleBatch": "temu_vtoff.datasets.sample",
-    "TryOffDataset": "temu_vtoff.datasets.base",
-    "VitonHDDataset": "temu_vtoff.datasets.vitonhd",
-    "stack_samples": "temu_vtoff.datasets.sample",
-}
 __all__ = [
     "DressCodeDataset",
     "Item",
@@ -51,11 +44,15 @@ def open_dataset(name: str, root: str, **options: Any) -> "TryOffDataset":
     return (home.DressCodeDataset if name == "dresscode" else home.VitonHDDataset)(root, **options)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'temu_vtoff.datasets' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "DressCodeDataset": "dresscode",
+        "Item": "sample",
+        "Sample": "sample",
+        "SampleBatch": "sample",
+        "TryOffDataset": "base",
+        "VitonHDDataset": "vitonhd",
+        "stack_samples": "sample",
+    },
+)

@@ -18,8 +18,8 @@ from temu_vtoff.datasets.captions import read_captions
 from temu_vtoff.datasets.correspondences import correspondence_path, open_correspondence
 from temu_vtoff.datasets.masks import generated_mask_path, open_mask, shape_mask
 from temu_vtoff.datasets.sample import Item, Sample
-from temu_vtoff.masks import CATEGORIES, fine_mask
 from temu_vtoff.pictures import RESIZE_MODES, fit_picture, open_picture
+from temu_vtoff.segmentation.masks import CATEGORIES, fine_mask
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ joint attention, P pooled width; published T 77, D 4096, P 2048.
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 
 from temu_vtoff.datasets import FEATURE_DTYPES
 from temu_vtoff.datasets.sample import Item
+from temu_vtoff.files import write_bytes
 
 POOLED = "CLIP_VIT_L_VIT_G_concat_pooled"  # (P,)
 CLIP = "CLIP_VIT_L_VIT_G_concat"  # (T, D)
@@ -31,9 +31,7 @@ def save_feature(feature: torch.Tensor, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     data = io.BytesIO()  # a file would hold its own, temporary name
     torch.save(feature.detach().cpu().clone(), data)  # the clone leaves the rest of its batch out
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(data.getvalue())
-    temporary.replace(path)
+    write_bytes(path, data.getvalue())
 
 
 def load_feature(path: Path) -> torch.Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 from temu_vtoff.datasets.base import TryOffDataset
 from temu_vtoff.datasets.masks import open_label_map
 from temu_vtoff.datasets.sample import Item
-from temu_vtoff.masks import garment_mask
+from temu_vtoff.segmentation.masks import garment_mask
 
 LIP_TOPS = (5, 6, 7)  # upper-clothes, dress, coat: whatever covers the upper body
 ATR_TOP = 4

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from temu_vtoff.checkpoints import explain_loading
+from temu_vtoff.hub.errors import explain_loading
 
 
 @dataclass(frozen=True)

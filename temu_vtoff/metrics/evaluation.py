@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.functional import to_tensor
 
-from temu_vtoff.checkpoints import CheckpointError
+from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.metrics import CLIP_MODEL, DINO_MODEL, METRICS
 from temu_vtoff.metrics.backbones import BackboneUnavailableError
 from temu_vtoff.metrics.clip_i import load_clip

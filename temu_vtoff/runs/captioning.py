@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from temu_vtoff.api_captioning import ServerUnreachableError
+from temu_vtoff.captioning.server import ServerUnreachableError
 from temu_vtoff.files import write_text
 from temu_vtoff.runs.journal import Journal
 from temu_vtoff.runs.reading import read_batches
@@ -16,7 +16,7 @@ from temu_vtoff.runs.sharing import item_seed, unfinished
 if TYPE_CHECKING:
     from PIL import Image
 
-    from temu_vtoff.captioning import Source
+    from temu_vtoff.captioning.prompt import Source
     from temu_vtoff.datasets import Item, TryOffDataset
 
 

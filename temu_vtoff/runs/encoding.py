@@ -16,17 +16,17 @@ from torch.nn import functional as F
 from transformers import CLIPImageProcessor
 
 from temu_vtoff.builtin import resolve
-from temu_vtoff.checkpoints import explain_loading
-from temu_vtoff.conditioning import TEXT_TOKENS, ConditioningMixin
 from temu_vtoff.datasets.features import CLIP, EMPTY_PROMPT, POOLED, T5, ImageFeatures, TextFeatures, save_feature
-from temu_vtoff.generator import TryOffTransformer
-from temu_vtoff.loading import load_components
+from temu_vtoff.hub.errors import explain_loading
+from temu_vtoff.models.generator import TryOffTransformer
 from temu_vtoff.runs.reading import read_batches
 from temu_vtoff.runs.sharing import unfinished
+from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, ConditioningMixin
+from temu_vtoff.tryoff.loading import load_components
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, TryOffDataset
-    from temu_vtoff.model_choice import ModelChoice
+    from temu_vtoff.stages.options import ModelChoice
 
 ENCODERS = {"all": (POOLED, CLIP, T5), "clip": (POOLED, CLIP), "t5": (T5,)}  # which features each choice makes
 _OTHER_PARTS = ("transformer", "transformer_vton", "vae", "scheduler")

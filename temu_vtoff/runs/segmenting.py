@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from temu_vtoff.datasets.masks import generated_mask_path
-from temu_vtoff.masks import GarmentNotFoundError, garment_mask, mask_picture
 from temu_vtoff.runs.reading import read_batches
 from temu_vtoff.runs.sharing import unfinished
 from temu_vtoff.runs.writing import PictureWriter
+from temu_vtoff.segmentation.masks import GarmentNotFoundError, garment_mask, mask_picture
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, TryOffDataset
-    from temu_vtoff.segmentation import ClothSegmenter
+    from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
 
 def segment_items(

@@ -68,7 +68,7 @@ class Share:
         """As `choose_device`; processes of one machine take different GPUs unless one is named by number."""
         import torch
 
-        from temu_vtoff.devices import choose_device
+        from temu_vtoff.hardware.devices import choose_device
 
         device = choose_device(name)
         if device.type != "cuda" or device.index is not None or self.count == 1:

@@ -56,10 +56,3 @@ class PictureWriter:
         save_picture(picture, path)
         if then is not None:
             then()
-
-
-def remove_leftovers(folder: str | Path) -> None:
-    """Deletes the hidden temporary files that killed writers left behind; only when nobody writes there any more."""
-    for pattern in (".*.png", ".*.tmp"):
-        for path in Path(folder).rglob(pattern):
-            path.unlink(missing_ok=True)

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from temu_vtoff.aligner import numbered_block
-from temu_vtoff.attention import split_heads
-from temu_vtoff.generator import TryOffTransformer
+from temu_vtoff.models.attention import split_heads
+from temu_vtoff.models.generator import TryOffTransformer
+from temu_vtoff.training.aligner import numbered_block
 
 _LEAST = 1e-8  # of a weight whose logarithm is taken
 

@@ -12,9 +12,9 @@ import torch
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from temu_vtoff.aligner import PatchTokens
     from temu_vtoff.datasets import SampleBatch
-    from temu_vtoff.pipeline import TryOffPipeline
+    from temu_vtoff.training.aligner import PatchTokens
+    from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 
 @dataclass(frozen=True)

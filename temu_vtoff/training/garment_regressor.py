@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from temu_vtoff.feature_extractor import FeatureExtractor
+from temu_vtoff.models.feature_extractor import FeatureExtractor
 
 
 class GarmentRegressor(nn.Module):

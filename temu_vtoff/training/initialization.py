@@ -11,11 +11,11 @@ import torch
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 
 from temu_vtoff.builtin import resolve
-from temu_vtoff.checkpoints import CheckpointError, explain_loading
-from temu_vtoff.feature_extractor import FeatureExtractor
-from temu_vtoff.generator import TryOffTransformer
-from temu_vtoff.loading import load_components
-from temu_vtoff.sources import IMAGE_ENCODERS
+from temu_vtoff.hub.errors import CheckpointError, explain_loading
+from temu_vtoff.hub.sources import IMAGE_ENCODERS
+from temu_vtoff.models.feature_extractor import FeatureExtractor
+from temu_vtoff.models.generator import TryOffTransformer
+from temu_vtoff.tryoff.loading import load_components
 
 LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"]
 

@@ -12,10 +12,10 @@ from torch.utils.data import Dataset
 from temu_vtoff.training.encoding import EncodedBatch, encode_garments, encode_pictures
 
 if TYPE_CHECKING:
-    from temu_vtoff.aligner import PatchTokens
     from temu_vtoff.datasets import SampleBatch
-    from temu_vtoff.pipeline import TryOffPipeline
+    from temu_vtoff.training.aligner import PatchTokens
     from temu_vtoff.training.pairs import Pairs
+    from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 REMEMBERED = 512  # captions whose embeddings are kept; 2.5 MB each of the published model
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from temu_vtoff.devices import multiplies_bf16
+from temu_vtoff.hardware.devices import multiplies_bf16
 
 # Jordan's quintic for Newton-Schulz iterations: in five rounds it takes singular values from (0, 1] to about 1.
 QUINTIC, ROUNDS = (3.4445, -4.7750, 2.0315), 5

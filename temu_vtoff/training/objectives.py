@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from temu_vtoff.aligner import Aligner
-from temu_vtoff.feature_extractor import FeatureExtractor
-from temu_vtoff.generator import TryOffTransformer
+from temu_vtoff.models.feature_extractor import FeatureExtractor
+from temu_vtoff.models.generator import TryOffTransformer
+from temu_vtoff.training.aligner import Aligner
 from temu_vtoff.training.correspondence import CorrespondenceLesson
 from temu_vtoff.training.encoding import EncodedBatch
 from temu_vtoff.training.flow_matching import flow_matching_loss, interpolate, sample_times

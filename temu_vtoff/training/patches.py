@@ -11,8 +11,8 @@ import torch
 from diffusers.models.embeddings import get_2d_sincos_pos_embed_from_grid
 from torch.nn import functional as F
 
-from temu_vtoff.feature_extractor import FeatureExtractor
-from temu_vtoff.generator import TryOffTransformer
+from temu_vtoff.models.feature_extractor import FeatureExtractor
+from temu_vtoff.models.generator import TryOffTransformer
 
 Transformer = TypeVar("Transformer", FeatureExtractor, TryOffTransformer)
 

@@ -10,9 +10,9 @@ import torch
 from diffusers.models.normalization import AdaLayerNormContinuous
 from torch import nn
 
-from temu_vtoff.attention import ReferenceAttnProcessor
-from temu_vtoff.feature_extractor import FeatureExtractor, ReferenceBlock
-from temu_vtoff.generator import unpatchify
+from temu_vtoff.models.attention import ReferenceAttnProcessor
+from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceBlock
+from temu_vtoff.models.generator import unpatchify
 
 
 class PersonDenoiser(FeatureExtractor):

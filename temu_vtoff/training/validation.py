@@ -23,8 +23,8 @@ from temu_vtoff.training.encoding import EncodedBatch
 from temu_vtoff.training.step_sampler import step_generator
 
 if TYPE_CHECKING:
-    from temu_vtoff.pipeline import TryOffPipeline
     from temu_vtoff.training.live_encoding import LiveEncoding
+    from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 
 class Validation:

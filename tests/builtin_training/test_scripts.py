@@ -15,8 +15,8 @@ from builtin_training import (
     train_segmenter,
     train_vae,
 )
-from temu_vtoff.captioning import Captioner
-from temu_vtoff.segmentation import ClothSegmenter
+from temu_vtoff.captioning.qwen import Captioner
+from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
 ROOT = Path(__file__).parents[2]
 GO_ON = ["--optimizer", "muon", "--looking_only", "0", "--captioner"]  # and the folder of what to begin with

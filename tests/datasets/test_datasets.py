@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from temu_vtoff.datasets import DressCodeDataset, Sample, VitonHDDataset, open_dataset, stack_samples
 from temu_vtoff.datasets.masks import generated_mask_path, shape_mask
-from temu_vtoff.masks import GarmentNotFoundError
+from temu_vtoff.segmentation.masks import GarmentNotFoundError
 from tests.tiny_datasets import SIZE, draw_garment, draw_person, garment_box, write_dresscode, write_vitonhd
 
 

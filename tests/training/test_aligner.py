@@ -14,9 +14,9 @@ from transformers import (
 )
 
 from temu_vtoff import TryOffTransformer
-from temu_vtoff.aligner import Aligner, PatchTokens
 from temu_vtoff.builtin import resolve
-from temu_vtoff.checkpoints import CheckpointError
+from temu_vtoff.hub.errors import CheckpointError
+from temu_vtoff.training.aligner import Aligner, PatchTokens
 from temu_vtoff.training.objectives import FlowSettings, GeneratorObjective
 from temu_vtoff.training.step_sampler import step_generator
 from tests.tiny_transformers import C, H, W, make_batch, make_extractor, make_generator

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from temu_vtoff import FeatureExtractor, TryOffTransformer
 from temu_vtoff.builtin import resolve
-from temu_vtoff.loading import load_components
 from temu_vtoff.training.initialization import TransformerShape, extractor_from_sd3, load_transformers, new_transformers
 from temu_vtoff.training.patches import position_table, with_smaller_patches
 from temu_vtoff.training.person_denoiser import PersonDenoiser
+from temu_vtoff.tryoff.loading import load_components
 from tests.tiny_training import save_tiny_base
 from tests.tiny_transformers import SHAPE, C, H, P, T, W, make_extractor, make_generator
 

@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 
 from temu_vtoff import builtin
-from temu_vtoff.checkpoints import CheckpointError, check_weights, explain_loading
-from temu_vtoff.masks import (
+from temu_vtoff.hub.errors import CheckpointError, explain_loading
+from temu_vtoff.hub.strict import check_weights
+from temu_vtoff.segmentation.masks import (
     CATEGORIES,
     CATEGORY_LABELS,
     LABELS,

@@ -17,11 +17,12 @@ from transformers import (
 )
 
 from temu_vtoff.builtin import resolve
-from temu_vtoff.checkpoints import check_weights, explain_loading
-from temu_vtoff.feature_extractor import FeatureExtractor
-from temu_vtoff.generator import TryOffTransformer
-from temu_vtoff.quantization import quantization_config
-from temu_vtoff.sources import IMAGE_ENCODERS, REQUIRED, TRYOFF, check_folders, read_index
+from temu_vtoff.hardware.quantization import quantization_config
+from temu_vtoff.hub.errors import explain_loading
+from temu_vtoff.hub.sources import IMAGE_ENCODERS, REQUIRED, TRYOFF, check_folders, read_index
+from temu_vtoff.hub.strict import check_weights
+from temu_vtoff.models.feature_extractor import FeatureExtractor
+from temu_vtoff.models.generator import TryOffTransformer
 
 _DIFFUSERS = {"vae": AutoencoderKL, "transformer": TryOffTransformer, "transformer_vton": FeatureExtractor}
 _TRANSFORMERS = {

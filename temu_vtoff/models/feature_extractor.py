@@ -19,8 +19,8 @@ from diffusers.models.normalization import AdaLayerNormZero
 from diffusers.models.transformers.transformer_sd3 import SD3SingleTransformerBlock
 from torch import nn
 
-from temu_vtoff.attention import ReferenceAttnProcessor
-from temu_vtoff.checkpoints import StrictLoadingMixin
+from temu_vtoff.hub.strict import StrictLoadingMixin
+from temu_vtoff.models.attention import ReferenceAttnProcessor
 
 UNNEEDED_CONFIG = ("joint_attention_dim", "caption_projection_dim", "out_channels", "dual_attention_layers", "qk_norm")
 

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 from PIL import Image
 
-from temu_vtoff.captioning import Source, caption_prompt, clean_caption
+from temu_vtoff.captioning.prompt import Source, caption_prompt, clean_caption
 
 KEY_VARIABLE = "OPENAI_API_KEY"  # sent when set
 LONGEST_PAUSE = 60.0  # seconds between two tries

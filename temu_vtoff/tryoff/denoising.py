@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from temu_vtoff.block_cache import FirstBlockCache
-from temu_vtoff.feature_extractor import ReferenceFeatures
-from temu_vtoff.presets import Preset
+from temu_vtoff.models.block_cache import FirstBlockCache
+from temu_vtoff.models.feature_extractor import ReferenceFeatures
+from temu_vtoff.tryoff.presets import Preset
 
 StepCallback = Callable[[Any, int, torch.Tensor, dict[str, Any]], dict[str, Any]]
 

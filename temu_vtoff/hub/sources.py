@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from temu_vtoff.builtin import BUILTIN, resolve
-from temu_vtoff.checkpoints import CheckpointError, explain_loading
+from temu_vtoff.hub.errors import CheckpointError, explain_loading
 
 PUBLISHED_BASE = "stabilityai/stable-diffusion-3-medium-diffusers"
 PUBLISHED_TRYOFF = "davidelobba/TEMU-VTOFF"

@@ -10,7 +10,7 @@ import torch
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.attention_processor import Attention
 
-from temu_vtoff import onednn
+from temu_vtoff.hardware import onednn
 
 _FEW_SCORES = 2**26  # for which half a gigabyte, softmax and all, is no matter
 

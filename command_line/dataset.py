@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import command_line
 from temu_vtoff.datasets import DATASETS, FEATURE_DTYPES, PHASES, open_dataset
-from temu_vtoff.masks import CATEGORIES
-from temu_vtoff.run_record import write_run_record
+from temu_vtoff.runs.record import write_run_record
+from temu_vtoff.segmentation.masks import CATEGORIES
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, TryOffDataset
@@ -125,7 +125,7 @@ def finish(
     Returns:
         The number of failed items.
     """
-    from temu_vtoff.runs.writing import remove_leftovers
+    from temu_vtoff.files import remove_leftovers
 
     failed = gather_failures(share, failures)
     if share.is_first:

@@ -7,7 +7,7 @@ Letters: B photos, n pictures of each, H W picture size, h w latent size, T text
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 
-from temu_vtoff.feature_extractor import ReferenceFeatures
+from temu_vtoff.models.feature_extractor import ReferenceFeatures
 
 TEXT_TOKENS = 77  # at most, of CLIP and of T5 each: the published model was trained with T5 cut to CLIP's length
 

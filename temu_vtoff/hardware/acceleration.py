@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from temu_vtoff import onednn
-from temu_vtoff.quantization import has_fp8, to_fp8
+from temu_vtoff.hardware import onednn
+from temu_vtoff.hardware.quantization import has_fp8, to_fp8
 
 if TYPE_CHECKING:
-    from temu_vtoff.pipeline import TryOffPipeline
+    from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 logger = logging.getLogger(__name__)
 

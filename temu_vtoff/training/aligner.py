@@ -12,7 +12,7 @@ from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 from torch import nn
 from torch.nn import functional as F
 
-from temu_vtoff.checkpoints import explain_loading
+from temu_vtoff.hub.errors import explain_loading
 
 PUBLISHED_VIT = "facebook/dinov2-base"
 PUBLISHED_BLOCK = 8  # counted from 1; of 24

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.captioning import PUBLISHED_CAPTIONER
-from temu_vtoff.segmentation import PUBLISHED_SEGMENTER
-from temu_vtoff.sources import IMAGE_ENCODERS, TRYOFF, WorkingSize, complete_sources, read_working_size
+from temu_vtoff.captioning.prompt import PUBLISHED_CAPTIONER
+from temu_vtoff.hub.sources import IMAGE_ENCODERS, TRYOFF, WorkingSize, complete_sources, read_working_size
+from temu_vtoff.segmentation.segmenter import PUBLISHED_SEGMENTER
 
 if TYPE_CHECKING:
     import torch
 
-    from temu_vtoff.pipeline import TryOffPipeline
+    from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Means:
     @classmethod
     def from_flags(cls, flags: Mapping[str, Any], pictures: int) -> Means:
         """From values by the names of the scripts' flags, for a run of so many pictures."""
-        from temu_vtoff.acceleration import is_compiling_worth_it
-        from temu_vtoff.presets import choose_preset
+        from temu_vtoff.hardware.acceleration import is_compiling_worth_it
+        from temu_vtoff.tryoff.presets import choose_preset
 
         quantize = dict.fromkeys(TRYOFF, flags["quantize_transformers"])
         quantize["text_encoder_3"] = flags["quantize_text_encoder"]
@@ -118,9 +118,9 @@ class ModelChoice:
         **components: Any,
     ) -> TryOffPipeline:
         """The pipeline on its device, made fast; `components` as for `TryOffPipeline.from_pretrained`."""
-        from temu_vtoff.acceleration import speed_up
-        from temu_vtoff.devices import place
-        from temu_vtoff.pipeline import TryOffPipeline
+        from temu_vtoff.hardware.acceleration import speed_up
+        from temu_vtoff.hardware.devices import place
+        from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
         means = Means() if means is None else means
         pipe = TryOffPipeline.from_pretrained(

@@ -15,11 +15,11 @@ from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
 from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.checkpoints import HubUnreachableError
 from temu_vtoff.files import writable_folder
-from temu_vtoff.masks import LABELS, choose_labels, clean_mask, fine_mask, label_ids, mask_picture
+from temu_vtoff.hub.errors import HubUnreachableError
 from temu_vtoff.pictures import list_pictures, open_picture, save_picture, unique_stems
-from temu_vtoff.segmentation import PUBLISHED_SEGMENTER, ClothSegmenter
+from temu_vtoff.segmentation.masks import LABELS, choose_labels, clean_mask, fine_mask, label_ids, mask_picture
+from temu_vtoff.segmentation.segmenter import PUBLISHED_SEGMENTER, ClothSegmenter
 
 MASK_ENDINGS = ("_binary_mask.png", "_fine_mask.png")
 Item = TypeVar("Item")
@@ -101,7 +101,7 @@ def batch_segment_clothing(
         ValueError: Nothing to do, wrong arguments, masks made with other settings in the way, a folder that can't be
             written, or a model that can't be loaded. Single photos' troubles are in the report.
     """
-    from temu_vtoff.devices import choose_device
+    from temu_vtoff.hardware.devices import choose_device
 
     if batch_size < 1 or num_workers < 1:
         raise ValueError(f"batch_size is {batch_size}, num_workers {num_workers}; give at least 1.")

@@ -16,10 +16,10 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 from torch.nn import functional as F
 
-from temu_vtoff.attention import HybridAttnProcessor
-from temu_vtoff.block_cache import FirstBlockCache
-from temu_vtoff.checkpoints import StrictLoadingMixin
-from temu_vtoff.feature_extractor import ReferenceFeatures
+from temu_vtoff.hub.strict import StrictLoadingMixin
+from temu_vtoff.models.attention import HybridAttnProcessor
+from temu_vtoff.models.block_cache import FirstBlockCache
+from temu_vtoff.models.feature_extractor import ReferenceFeatures
 
 
 @dataclass(frozen=True)

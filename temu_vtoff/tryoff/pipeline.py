@@ -26,15 +26,15 @@ from transformers import (
     T5EncoderModel,
 )
 
-from temu_vtoff import inputs
-from temu_vtoff.conditioning import TEXT_TOKENS, ConditioningMixin, Generators
-from temu_vtoff.denoising import DenoisingMixin, StepCallback
-from temu_vtoff.feature_extractor import FeatureExtractor
-from temu_vtoff.generator import TryOffTransformer
-from temu_vtoff.inputs import Pictures
-from temu_vtoff.loading import load_components
-from temu_vtoff.presets import Preset, choose_preset
-from temu_vtoff.sources import WorkingSize
+from temu_vtoff.hub.sources import WorkingSize
+from temu_vtoff.models.feature_extractor import FeatureExtractor
+from temu_vtoff.models.generator import TryOffTransformer
+from temu_vtoff.tryoff import inputs
+from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, ConditioningMixin, Generators
+from temu_vtoff.tryoff.denoising import DenoisingMixin, StepCallback
+from temu_vtoff.tryoff.inputs import Pictures
+from temu_vtoff.tryoff.loading import load_components
+from temu_vtoff.tryoff.presets import Preset, choose_preset
 
 OUTPUT_TYPES = ("pil", "pt", "np", "latent")
 

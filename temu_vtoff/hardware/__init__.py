@@ -1,0 +1,1 @@
+"""Devices, precision, offloading, quantisation and kernels."""

@@ -1,0 +1,31 @@
+"""Fitting a picture to a model's size."""
+
+from PIL import Image, ImageOps
+
+RESIZE_MODES = ("pad", "crop", "stretch")
+
+
+def fit_picture(
+    image: Image.Image,
+    width: int,
+    height: int,
+    mode: str = "pad",
+    fill: int | tuple[int, int, int] = (255, 255, 255),
+    resample: Image.Resampling = Image.Resampling.LANCZOS,
+) -> Image.Image:
+    """The picture at exactly width x height pixels.
+
+    Args:
+        image: Any mode; it is kept.
+        mode: "pad" keeps all of the picture and fills the border, "crop" fills the frame and cuts what hangs over,
+            "stretch" changes the aspect ratio.
+        fill: Colour of the border.
+        resample: NEAREST for masks and label maps.
+    """
+    if mode == "stretch":
+        return image.resize((width, height), resample)
+    if mode == "crop":
+        return ImageOps.fit(image, (width, height), resample)
+    if mode == "pad":
+        return ImageOps.pad(image, (width, height), resample, color=fill)
+    raise ValueError(f"resize mode is {mode!r}; choose one of {', '.join(RESIZE_MODES)}.")

@@ -1,0 +1,1 @@
+"""Segment, caption, try off: the three stages over many photos."""

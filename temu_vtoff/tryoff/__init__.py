@@ -1,0 +1,1 @@
+"""The try-off pipeline: loading, conditioning, denoising, presets."""
