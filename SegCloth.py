@@ -29,6 +29,7 @@ from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.datasets import DATASETS, PHASES
 from temu_vtoff.files import writable_folder
 from temu_vtoff.hub.errors import HubUnreachableError
+from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
 from temu_vtoff.pictures import open_picture, save_picture
 from temu_vtoff.runs.record import write_run_record
 from temu_vtoff.segmentation.folders import MASK_ENDINGS, BatchReport, batch_segment_clothing
@@ -40,7 +41,7 @@ from temu_vtoff.segmentation.masks import (
     label_ids,
     mask_picture,
 )
-from temu_vtoff.segmentation.segmenter import PUBLISHED_SEGMENTER, ClothSegmenter
+from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
 if TYPE_CHECKING:
     from temu_vtoff.runs.sharing import Share

@@ -24,7 +24,7 @@ from temu_vtoff.builtin import NOTICE
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.runs.record import write_run_record
 from temu_vtoff.segmentation.masks import CATEGORIES
-from temu_vtoff.stages.options import Means, ModelChoice
+from temu_vtoff.stages.model_choice import Means, ModelChoice
 
 if TYPE_CHECKING:
     from PIL import Image

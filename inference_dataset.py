@@ -23,7 +23,7 @@ from temu_vtoff.builtin import NOTICE
 from temu_vtoff.datasets import MASK_TYPES, ORDERS, open_dataset
 from temu_vtoff.files import writable_folder
 from temu_vtoff.runs.record import write_run_record
-from temu_vtoff.stages.options import Means, ModelChoice
+from temu_vtoff.stages.model_choice import Means, ModelChoice
 
 if TYPE_CHECKING:
     from temu_vtoff import TryOffPipeline

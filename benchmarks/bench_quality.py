@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
     command_line.quiet_libraries()
     from benchmarks.measuring import seconds, write_row
     from temu_vtoff.hardware.devices import choose_device, choose_dtype
-    from temu_vtoff.stages.options import ModelChoice
+    from temu_vtoff.stages.model_choice import ModelChoice
 
     device = choose_device(args.device)
     settings = measure.parse_args(["--count", str(args.count), "--batch_size", str(args.batch_size)])

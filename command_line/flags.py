@@ -27,8 +27,7 @@ def add_model_flags(parser: argparse.ArgumentParser, stages: bool = True, image_
         stages: Whether the script segments and captions too.
         image_encoders: Whether it looks at photos by the pipeline's image encoders.
     """
-    from temu_vtoff.captioning.prompt import PUBLISHED_CAPTIONER
-    from temu_vtoff.segmentation.segmenter import PUBLISHED_SEGMENTER
+    from temu_vtoff.hub.sources import PUBLISHED_CAPTIONER, PUBLISHED_SEGMENTER
 
     group = parser.add_argument_group(
         "models", 'hub ids, folders or "builtin"; naming one of the two published sources fills in the other'

@@ -26,9 +26,10 @@ if not __package__:  # run by its path: Python then looks for modules beside thi
 import command_line
 import command_line.dataset
 from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.captioning.prompt import ATTRIBUTES, PUBLISHED_CAPTIONER, SOURCES
+from temu_vtoff.captioning.prompt import ATTRIBUTES, SOURCES
 from temu_vtoff.captioning.qwen import MAX_PIXELS, Captioner
 from temu_vtoff.files import writable_folder, write_text
+from temu_vtoff.hub.sources import PUBLISHED_CAPTIONER
 from temu_vtoff.pictures import open_picture
 from temu_vtoff.runs.record import write_run_record
 

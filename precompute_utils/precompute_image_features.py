@@ -19,7 +19,7 @@ import command_line
 import command_line.dataset
 from temu_vtoff.files import writable_folder
 from temu_vtoff.pictures import RESIZE_MODES
-from temu_vtoff.stages.options import ModelChoice
+from temu_vtoff.stages.model_choice import ModelChoice
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -20,7 +20,7 @@ if not __package__:  # run by its path: Python then looks for modules beside thi
 import command_line
 import command_line.dataset
 from temu_vtoff.files import writable_folder
-from temu_vtoff.stages.options import ModelChoice
+from temu_vtoff.stages.model_choice import ModelChoice
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -16,7 +16,7 @@ from temu_vtoff import TryOffPipeline
 from temu_vtoff.hardware.acceleration import speed_up
 from temu_vtoff.hardware.devices import OFFLOADS, choose_offload, place, stored_bytes
 from temu_vtoff.hardware.quantization import fp8_config, has_fp8, is_quantized, quantization_config
-from temu_vtoff.stages.options import Means
+from temu_vtoff.stages.model_choice import Means
 
 ROOT = Path(__file__).parent.parent
 GB = 2**30

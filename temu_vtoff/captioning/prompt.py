@@ -3,7 +3,6 @@
 import re
 from typing import Literal
 
-PUBLISHED_CAPTIONER = "Qwen/Qwen2.5-VL-3B-Instruct"
 Source = Literal["person", "garment"]
 
 _FULL = ("Cloth Type", "Waist", "Fit", "Hem", "Neckline", "Sleeve Length", "Cloth Length")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from temu_vtoff import builtin
-from temu_vtoff.captioning.prompt import PUBLISHED_CAPTIONER, Source, caption_prompt, clean_caption
+from temu_vtoff.captioning.prompt import Source, caption_prompt, clean_caption
 from temu_vtoff.hub.errors import explain_loading
+from temu_vtoff.hub.sources import PUBLISHED_CAPTIONER
 from temu_vtoff.hub.strict import check_weights
 
 if TYPE_CHECKING:

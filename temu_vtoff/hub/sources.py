@@ -17,6 +17,8 @@ from temu_vtoff.hub.errors import CheckpointError, explain_loading
 
 PUBLISHED_BASE = "stabilityai/stable-diffusion-3-medium-diffusers"
 PUBLISHED_TRYOFF = "davidelobba/TEMU-VTOFF"
+PUBLISHED_SEGMENTER = "mattmdjaga/segformer_b2_clothes"
+PUBLISHED_CAPTIONER = "Qwen/Qwen2.5-VL-3B-Instruct"
 IMAGE_ENCODERS = {  # of the published model, on the hub
     "image_encoder_large": "openai/clip-vit-large-patch14",
     "image_encoder_bigG": "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",

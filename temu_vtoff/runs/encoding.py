@@ -26,7 +26,7 @@ from temu_vtoff.tryoff.loading import load_components
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, TryOffDataset
-    from temu_vtoff.stages.options import ModelChoice
+    from temu_vtoff.stages.model_choice import ModelChoice
 
 ENCODERS = {"all": (POOLED, CLIP, T5), "clip": (POOLED, CLIP), "t5": (T5,)}  # which features each choice makes
 _OTHER_PARTS = ("transformer", "transformer_vton", "vae", "scheduler")

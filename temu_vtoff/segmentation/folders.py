@@ -17,9 +17,10 @@ from tqdm import tqdm
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.files import writable_folder
 from temu_vtoff.hub.errors import HubUnreachableError
+from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
 from temu_vtoff.pictures import list_pictures, open_picture, save_picture, unique_stems
 from temu_vtoff.segmentation.masks import LABELS, choose_labels, clean_mask, fine_mask, label_ids, mask_picture
-from temu_vtoff.segmentation.segmenter import PUBLISHED_SEGMENTER, ClothSegmenter
+from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
 MASK_ENDINGS = ("_binary_mask.png", "_fine_mask.png")
 Item = TypeVar("Item")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from temu_vtoff import builtin
 from temu_vtoff.hub.errors import CheckpointError, explain_loading
+from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
 from temu_vtoff.hub.strict import check_weights
 from temu_vtoff.segmentation.masks import (
     CATEGORIES,
@@ -36,7 +37,6 @@ __all__ = [
     "CATEGORIES",
     "CATEGORY_LABELS",
     "LABELS",
-    "PUBLISHED_SEGMENTER",
     "ClothSegmenter",
     "GarmentNotFoundError",
     "choose_labels",
@@ -48,7 +48,6 @@ __all__ = [
     "mask_picture",
 ]
 
-PUBLISHED_SEGMENTER = "mattmdjaga/segformer_b2_clothes"
 _PIXELS_AT_ONCE = 2**18  # of a label map: with 18 float32 scores each, 19 MB
 logger = logging.getLogger(__name__)
 

@@ -1,139 +1,150 @@
-"""Which models a run uses, what was named and what goes with it where nothing was; and by what means they run."""
+"""Everything that can be chosen about the three stages, with its default; light enough to be read by `--help`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+import math
+from dataclasses import dataclass
 
 from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.captioning.prompt import PUBLISHED_CAPTIONER
-from temu_vtoff.hub.sources import IMAGE_ENCODERS, TRYOFF, WorkingSize, complete_sources, read_working_size
-from temu_vtoff.segmentation.segmenter import PUBLISHED_SEGMENTER
-
-if TYPE_CHECKING:
-    import torch
-
-    from temu_vtoff.tryoff.pipeline import TryOffPipeline
-
-
-@dataclass(frozen=True)
-class Means:
-    """What makes a pipeline fast or small, beside its device and precision.
-
-    Attributes:
-        compile: As of `acceleration.speed_up`, like the next two.
-        attention_backend: The fastest at hand when None.
-        fp8: Of the preset.
-        vae_tiling: Encode and decode in tiles: little memory, faint seams.
-        quantize: Bits of the weights, by component.
-    """
-
-    compile: bool = False
-    attention_backend: str | None = None
-    fp8: bool = False
-    vae_tiling: bool = False
-    quantize: dict[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def from_flags(cls, flags: Mapping[str, Any], pictures: int) -> Means:
-        """From values by the names of the scripts' flags, for a run of so many pictures."""
-        from temu_vtoff.hardware.acceleration import is_compiling_worth_it
-        from temu_vtoff.tryoff.presets import choose_preset
-
-        quantize = dict.fromkeys(TRYOFF, flags["quantize_transformers"])
-        quantize["text_encoder_3"] = flags["quantize_text_encoder"]
-        return cls(
-            compile=is_compiling_worth_it(pictures) if flags["compile"] is None else flags["compile"],
-            attention_backend=flags["attention_backend"],
-            fp8=choose_preset(flags["preset"]).fp8,
-            vae_tiling=flags["vae_tiling"],
-            quantize={name: bits for name, bits in quantize.items() if bits is not None},
-        )
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.hardware import ATTENTION_BACKENDS, OFFLOADS, PRECISIONS, QUANTIZED_BITS
+from temu_vtoff.hub.sources import (
+    PUBLISHED_CAPTIONER,
+    PUBLISHED_SEGMENTER,
+    WorkingSize,
+    complete_sources,
+    read_working_size,
+)
+from temu_vtoff.pictures.fitting import RESIZE_MODES
+from temu_vtoff.tryoff.presets import PRESETS
 
 
 @dataclass(frozen=True)
-class ModelChoice:
-    """Hub ids, folders or "builtin" of the three stages' models.
-
-    Attributes:
-        base: VAE, scheduler and text encoders; or a whole pipeline.
-        tryoff: Generator and feature extractor.
-        segmenter: SegFormer.
-        captioner: Qwen2.5-VL.
-        image_encoders: Those named instead of the pipeline's own, by component.
-        revision: Of the base.
-        variant: Of the base's weights.
-    """
+class Sources:
+    """Hub ids, folders or "builtin" of the three stages' models, none left open."""
 
     base: str
     tryoff: str
     segmenter: str
     captioner: str
-    image_encoders: dict[str, str] = field(default_factory=dict)
-    revision: str | None = None
-    variant: str | None = None
-
-    @classmethod
-    def from_flags(cls, flags: Mapping[str, Any]) -> ModelChoice:
-        """From values by the names of the scripts' flags, all or some; what is absent or None is filled in.
-
-        Naming one of the two published sources brings the other; the segmenter and the captioner are the built-in
-        ones beside the built-in try-off model, else the published ones.
-        """
-        base, tryoff = complete_sources(
-            flags.get("pretrained_model_name_or_path"), flags.get("pretrained_model_name_or_path_sd3_tryoff")
-        )
-
-        def stage(named: str | None, published: str) -> str:
-            if named is not None:
-                return named
-            return BUILTIN if tryoff == BUILTIN else published
-
-        return cls(
-            base,
-            tryoff,
-            segmenter=stage(flags.get("segmentation_model"), PUBLISHED_SEGMENTER),
-            captioner=stage(flags.get("caption_model"), PUBLISHED_CAPTIONER),
-            image_encoders={n: value for n in IMAGE_ENCODERS if (value := flags.get(n)) is not None},
-            revision=flags.get("revision"),
-            variant=flags.get("variant"),
-        )
 
     @property
     def is_builtin(self) -> bool:
-        """Whether the try-off model knows drawn people only."""
+        """Whether the try-off model is the built-in one, which knows drawn people only."""
         return self.tryoff == BUILTIN
 
+
+@dataclass(frozen=True)
+class Options:
+    """What the stages are made of and how they run. This is where every default stands.
+
+    Attributes:
+        base: Hub id or folder of the base model (VAE, scheduler, text encoders) or of a whole pipeline, or "builtin".
+            Naming one of the two published sources fills in the other; the built-in model when both are left open.
+        tryoff: Hub id or folder of the generator and the feature extractor, or "builtin".
+        segmenter: SegFormer. Left open, the built-in one beside the built-in try-off model, else the published one.
+        captioner: Image-text-to-text model. Left open, chosen as the segmenter is.
+        image_encoder_large: CLIP-L vision encoder. Left open, the pipeline's own, else the published one.
+        image_encoder_bigG: CLIP-bigG vision encoder. Left open, chosen as CLIP-L's.
+        revision: Revision of `base`.
+        variant: Variant of `base`'s weights, for example "fp16".
+        device: "cpu", "cuda", "cuda:1" or "mps". Left open, the best there is.
+        precision: "no" (float32), "fp16" or "bf16". Left open, bf16 where the device has it and gains by it.
+        offload: Which models wait in host memory: "none", "model", "sequential", or "auto", as the GPU's memory needs.
+        preset: Speed/quality trade-off, a key of `temu_vtoff.tryoff.presets.PRESETS`.
+        compile: Compile the transformers' blocks. Left open, for runs of many pictures.
+        attention_backend: Attention kernel. Left open, the fastest available.
+        quantize_text_encoder: Bits of T5's weights, 8 or 4.
+        quantize_transformers: Bits of both transformers' weights, 8 or 4.
+        vae_tiling: Encode and decode in tiles: less memory, faint seams.
+        width: Pixels, a multiple of 16. Left open, the model's own: published 768, built-in 192.
+        height: Pixels, a multiple of 16. Left open, the model's own: published 1024, built-in 256.
+        resize_mode: How photos of another aspect ratio are fitted: "pad", "crop" or "stretch".
+        num_inference_steps: Left open, the preset's own: 28 for "exact".
+        guidance_scale: Guidance is off at 1 or less.
+        batch_size: Photos that go through a model at once.
+
+    Raises:
+        ArgumentError: A value that is none of the choices, or out of range.
+    """
+
+    base: str | None = None
+    tryoff: str | None = None
+    segmenter: str | None = None
+    captioner: str | None = None
+    image_encoder_large: str | None = None
+    image_encoder_bigG: str | None = None
+    revision: str | None = None
+    variant: str | None = None
+    device: str | None = None
+    precision: str | None = None
+    offload: str = "auto"
+    preset: str = "exact"
+    compile: bool | None = None
+    attention_backend: str | None = None
+    quantize_text_encoder: int | None = None
+    quantize_transformers: int | None = None
+    vae_tiling: bool = False
+    width: int | None = None
+    height: int | None = None
+    resize_mode: str = "pad"
+    num_inference_steps: int | None = None
+    guidance_scale: float = 2.0
+    batch_size: int = 1
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("precision", (None, *PRECISIONS)),
+            ("offload", OFFLOADS),
+            ("preset", PRESETS),
+            ("attention_backend", (None, *ATTENTION_BACKENDS)),
+            ("quantize_text_encoder", (None, *QUANTIZED_BITS)),
+            ("quantize_transformers", (None, *QUANTIZED_BITS)),
+            ("resize_mode", RESIZE_MODES),
+        ):
+            value = getattr(self, name)
+            if value not in choices:
+                offered = ", ".join(str(choice) for choice in choices if choice is not None)
+                raise ArgumentError(f"{{{name}}} is {value!r}; choose one of {offered}.", name)
+        for name in ("num_inference_steps", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ArgumentError(f"{{{name}}} is {value}; give at least 1.", name)
+        if not math.isfinite(self.guidance_scale):
+            raise ArgumentError(f"{{guidance_scale}} is {self.guidance_scale}; give a finite number.", "guidance_scale")
+
+    @property
+    def sources(self) -> Sources:
+        """The models' sources, with what was left open filled in."""
+        base, tryoff = complete_sources(self.base, self.tryoff)
+        is_builtin = tryoff == BUILTIN
+
+        def stage(named: str | None, published: str) -> str:
+            return named if named is not None else BUILTIN if is_builtin else published
+
+        segmenter = stage(self.segmenter, PUBLISHED_SEGMENTER)
+        return Sources(str(base), str(tryoff), segmenter, stage(self.captioner, PUBLISHED_CAPTIONER))
+
+    @property
+    def image_encoders(self) -> dict[str, str]:
+        """The vision encoders named instead of the pipeline's own, by component."""
+        named = {name: getattr(self, name) for name in ("image_encoder_large", "image_encoder_bigG")}
+        return {name: where for name, where in named.items() if where is not None}
+
     def working_size(self) -> WorkingSize:
-        """The try-off model's size; also tells early, before the other stages run, when it can't be had."""
-        return read_working_size(self.base, self.tryoff, self.revision)
+        """The size that the try-off model was made for, read off its configurations.
 
-    def load_pipeline(
-        self,
-        device: torch.device,
-        dtype: torch.dtype,
-        offload: str = "auto",
-        means: Means | None = None,
-        **components: Any,
-    ) -> TryOffPipeline:
-        """The pipeline on its device, made fast; `components` as for `TryOffPipeline.from_pretrained`."""
-        from temu_vtoff.hardware.acceleration import speed_up
-        from temu_vtoff.hardware.devices import place
-        from temu_vtoff.tryoff.pipeline import TryOffPipeline
+        Raises:
+            CheckpointError: A source can't be had; asking here tells it before anything is loaded.
+        """
+        sources = self.sources
+        return read_working_size(sources.base, sources.tryoff, self.revision)
 
-        means = Means() if means is None else means
-        pipe = TryOffPipeline.from_pretrained(
-            self.base,
-            self.tryoff,
-            torch_dtype=dtype,
-            revision=self.revision,
-            variant=self.variant,
-            quantize=means.quantize,
-            **self.image_encoders | components,
-        )
-        placed = place(pipe, device, offload)
-        if means.vae_tiling:
-            pipe.vae.enable_tiling()
-        compile = means.compile and placed != "sequential"  # whose hooks no compiled block may hold
-        return speed_up(pipe, compile, means.attention_backend, means.fp8)
+    def size(self) -> tuple[int, int]:
+        """Width and height of the pictures, as wanted or else the model's own.
+
+        Raises:
+            ArgumentError: A size that the model can't make.
+            CheckpointError: A source can't be had.
+        """
+        return self.working_size().choose(self.width, self.height)
