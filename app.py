@@ -23,6 +23,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     add = parser.add_argument_group("server").add_argument
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets the whole network in")
+    add(
+        "--allowed_host",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="further names by which browsers may call the server, behind a proxy; others than --host are refused",
+    )
     add("--port", type=int, help="when absent, the first free one from 7860 on")
     add("--share", action="store_true", help="a public link through Gradio's servers")
     add("--inbrowser", action="store_true", help="open the page in the browser")
@@ -56,17 +63,22 @@ def serve(args: argparse.Namespace, models: "Models", folder: Path) -> None:  # 
     import shutil
 
     from PIL import Image
+    from starlette.middleware import Middleware
 
+    from web_page.guard import EXAMPLES as SHARED
+    from web_page.guard import Gate, Hosts
     from web_page.handlers import Limits
     from web_page.layout import CSS, THEME, build_page
     from web_page.visits import Visits
 
     Image.MAX_IMAGE_PIXELS = args.max_megapixels * 1_000_000  # for what Gradio itself decodes: the painted mask
     limits = Limits(megapixels=args.max_megapixels, photos=args.max_photos)
-    examples = [Path(shutil.copy(path, folder)) for path in sorted(EXAMPLES.glob("*.jpg"))]
+    (folder / SHARED).mkdir()
+    examples = [Path(shutil.copy(path, folder / SHARED)) for path in sorted(EXAMPLES.glob("*.jpg"))]
+    hosts = Hosts(args.host, args.allowed_host)
     page = build_page(models, Visits(folder), limits, examples)
     page.queue(max_size=args.max_waiting)
-    _, address, _ = page.launch(
+    _, address, shared_address = page.launch(
         server_name=args.host,
         server_port=args.port,
         share=args.share,
@@ -78,7 +90,9 @@ def serve(args: argparse.Namespace, models: "Models", folder: Path) -> None:  # 
         ssr_mode=False,
         quiet=True,
         prevent_thread_lock=True,
+        app_kwargs={"middleware": [Middleware(Gate, hosts=hosts)]},
     )
+    hosts.add(shared_address)
     command_line.say(f"The page is at {address} (Ctrl+C ends it).")
     page.block_thread()
 

@@ -1,5 +1,8 @@
 """The web page without a browser: its parts, its limits, and its endpoints as programs call them."""
 
+import json
+import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -14,11 +17,13 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.middleware import Middleware
 
 import app
 import command_line
 from temu_vtoff.pictures import fit_picture, open_picture
 from tests.tiny_page import save_page_models
+from web_page.guard import REFUSED, Gate, Hosts
 from web_page.handlers import Handlers, Limits
 from web_page.layout import build_page
 from web_page.models import Models, Settings
@@ -52,7 +57,12 @@ def server(models, tmp_path_factory):
         page = build_page(models, Visits(folder), Limits(megapixels=2, photos=2), [])
         page.queue(max_size=WAITING)
         _, address, _ = page.launch(
-            server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, ssr_mode=False, max_file_size=2**20
+            server_name="127.0.0.1",
+            prevent_thread_lock=True,
+            quiet=True,
+            ssr_mode=False,
+            max_file_size=2**20,
+            app_kwargs={"middleware": [Middleware(Gate, hosts=Hosts("127.0.0.1", ["page.example"]))]},
         )
         yield address, folder
         page.close()
@@ -333,15 +343,164 @@ def test_programs_are_told_in_one_sentence(server, tmp_path):
         assert str(server[1]) not in str(told.value)
 
 
-def test_the_servers_files_stay_out_of_reach_and_uploads_are_bounded(server, tmp_path):
-    for path in (ROOT / "README.md", "/etc/passwd", ROOT / "app.py"):
-        assert httpx.get(f"{server[0]}gradio_api/file={path}").status_code in (403, 404)
-    theirs = {"path": str(PHOTO), "meta": {"_type": "gradio.FileData"}}  # a file that was never uploaded
-    asked = httpx.post(f"{server[0]}gradio_api/call/segment", json={"data": [theirs, "upper_body"]}).json()
-    answer = httpx.get(f"{server[0]}gradio_api/call/segment/{asked['event_id']}", timeout=120).text
-    assert "event: error" in answer and "event: complete" not in answer
+def upload(server, path: Path) -> str:
+    """Uploads a file as the page does; its path on the server."""
+    with path.open("rb") as file:
+        return httpx.post(f"{server[0]}gradio_api/upload", files={"files": (path.name, file)}).json()[0]
+
+
+def ask(server, function: int, data: list, visitor: str = "somebody", **more) -> dict:
+    """The last message of an event, public or private, as the page sends it."""
+    body = {"data": data, "fn_index": function, "session_hash": visitor, **more}
+    httpx.post(f"{server[0]}gradio_api/queue/join", json=body).raise_for_status()
+    with httpx.stream("GET", f"{server[0]}gradio_api/queue/data?session_hash={visitor}", timeout=120) as lines:
+        for line in lines.iter_lines():
+            if line.startswith("data:") and (message := json.loads(line[5:]))["msg"] == "process_completed":
+                return message
+    raise AssertionError("no answer")
+
+
+def functions(server) -> list[dict]:
+    """All events of the page that take something."""
+    return [one for one in httpx.get(f"{server[0]}config").json()["dependencies"] if one["inputs"]]
+
+
+MARKED = {"meta": {"_type": "gradio.FileData"}}
+SPELLINGS = {
+    "no meta": lambda path: {"path": str(path)},
+    "empty meta": lambda path: {"path": str(path), "meta": {}},
+    "other meta": lambda path: {"path": str(path), "meta": {"_type": "gradio.Other"}},
+    "marked": lambda path: {"path": str(path), **MARKED},
+    "a stream": lambda path: {"path": str(path), "is_stream": True},
+    "relative": lambda path: {"path": os.path.relpath(path)},
+    "two dots": lambda path: {"path": f"{path.parent}/nowhere/../{path.name}", **MARKED},
+    "scheme": lambda path: {"path": f"file://{path}"},
+    "scheme, marked": lambda path: {"path": f"file://{path}", **MARKED},
+    "url only": lambda path: {"url": f"file://{path}", "path": None},
+    "route": lambda path: {"path": f"/gradio_api/file={path}", "url": f"/gradio_api/file={path}"},
+    "web": lambda path: {"path": "http://127.0.0.1:9/private.jpg", **MARKED},
+    "web, not marked": lambda path: {"path": "http://127.0.0.1:9/private.jpg"},
+    "web url": lambda path: {"path": str(path), "url": "http://127.0.0.1:9/private.jpg", **MARKED},
+    "nul": lambda path: {"path": f"{path}\0.png"},
+    "list": lambda path: [{"path": str(path)}],
+    "deep": lambda path: [[{"image": {"path": str(path), "meta": {}}, "caption": None}]],
+    "editor": lambda path: {"background": {"path": str(path)}, "layers": [], "composite": None},
+    "layer": lambda path: {"background": None, "layers": [{"path": str(path), **MARKED}], "composite": None},
+    "composite": lambda path: {"background": None, "layers": [], "composite": {"path": str(path)}},
+}
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory) -> Path:
+    """A picture of this machine that nobody has uploaded."""
+    return Path(shutil.copy(PHOTO, tmp_path_factory.mktemp("private") / "private.jpg"))
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_file_that_was_not_uploaded_is_refused_by_every_event(server, private, spelling):
+    file = SPELLINGS[spelling](private)
+    for one in functions(server):
+        for place in range(len(one["inputs"])):
+            data = [None] * len(one["inputs"])
+            data[place] = file
+            answer = ask(server, one["id"], data)
+            assert not answer["success"] and answer["output"]["error"] == REFUSED, (one["api_name"], place)
+
+
+def test_what_an_event_says_of_itself_is_checked_too(server, private):
+    selected = {"index": 0, "value": {"image": {"path": str(private)}}}
+    for one in functions(server):
+        answer = ask(server, one["id"], [None] * len(one["inputs"]), event_data=selected, trigger_id=one["inputs"][0])
+        assert not answer["success"] and answer["output"]["error"] == REFUSED
+
+
+@pytest.mark.parametrize("door", ["call", "run", "api"])
+def test_programs_get_no_file_that_was_not_uploaded(server, private, door):
+    later = [0, 2, 2.0, "48x64", 1]
+    for spelling in SPELLINGS.values():
+        for name, data in [
+            ("segment", [spelling(private), "upper_body"]),
+            ("caption", [spelling(private), "upper_body"]),
+            ("try_off", [spelling(private), None, "upper_body", "a shirt", *later]),
+            ("try_off", [{"path": upload(server, PHOTO)}, spelling(private), "upper_body", "a shirt", *later]),
+        ]:
+            asked = httpx.post(f"{server[0]}gradio_api/{door}/{name}", json={"data": data}, timeout=120)
+            if door == "call":
+                event = asked.json()["event_id"]
+                answer = httpx.get(f"{server[0]}gradio_api/call/{name}/{event}", timeout=120).text
+                assert "event: error" in answer and "event: complete" not in answer
+            else:
+                assert asked.status_code >= 400
+
+
+def test_links_out_of_the_uploads_and_results_of_others_are_refused(server, private, models):
+    folder = server[1]
+    uploaded = Path(upload(server, PHOTO))
+    link = uploaded.with_name("link.jpg")
+    link.symlink_to(private)
+    elsewhere = folder / ("f" * 64)
+    elsewhere.symlink_to(private.parent)
+    loose = Path(shutil.copy(PHOTO, folder / "loose.jpg"))
+    others = folder / "tmp_of_another_visitor"
+    others.mkdir()
+    shutil.copy(PHOTO, others / "result.png")
+    segment = next(one["id"] for one in functions(server) if one["api_name"] == "segment")
+    for path in (link, elsewhere / "private.jpg", loose, others / "result.png", uploaded.parent):
+        answer = ask(server, segment, [{"path": str(path), **MARKED}, "upper_body"])
+        assert not answer["success"] and answer["output"]["error"] == REFUSED, path
+    answer = ask(server, segment, [{"path": str(uploaded), **MARKED}, "upper_body"])
+    assert answer["success"]
+    link.unlink(), elsewhere.unlink()
+
+
+def test_a_visitor_may_name_their_own_results_only(models, tmp_path):
+    visits = Visits(tmp_path)
+    page = build_page(models, visits, Limits(), [])
+    _, folder = visits.start("a")
+    result = Path(shutil.copy(PHOTO, folder))
+    assert page.is_uploaded(str(result), "a")
+    assert not page.is_uploaded(str(result), "b") and not page.is_uploaded(str(result), None)
+
+
+def test_refusals_tell_nothing_about_the_machine(server, private, tmp_path):
+    segment = next(one["id"] for one in functions(server) if one["api_name"] == "segment")
+    answers = [ask(server, segment, [{"path": str(path)}, "upper_body"]) for path in (private, tmp_path / "absent.jpg")]
+    assert answers[0]["output"]["error"] == answers[1]["output"]["error"] == REFUSED
+
+
+def test_files_of_the_machine_and_of_the_web_are_not_served_and_uploads_are_bounded(server, private):
+    for path in (
+        ROOT / "README.md",
+        "/etc/passwd",
+        ROOT / "app.py",
+        private,
+        "http://127.0.0.1:9/x",
+        "file:///etc/passwd",
+    ):
+        for route in ("gradio_api/file=", "gradio_api/file/", "file="):
+            assert httpx.get(f"{server[0]}{route}{path}").status_code in (403, 404)
+    assert httpx.get(f"{server[0]}gradio_api/proxy=http://127.0.0.1:9/x").status_code == 404
     huge = {"files": ("huge.png", b"0" * (2**20 + 1), "image/png")}
     assert httpx.post(f"{server[0]}gradio_api/upload", files=huge).status_code == 413
+
+
+def test_unknown_hosts_and_pages_of_other_sites_are_refused(server):
+    get = lambda **headers: httpx.get(f"{server[0]}config", headers=headers).status_code
+    for host in ("evil.example", "127.0.0.1.evil.example:7860", "localhost@evil.example", "192.168.0.1", "0.0.0.0", ""):
+        assert get(host=host) == 421, host
+    for host in ("127.0.0.1", "localhost:7860", "LOCALHOST", "[::1]:7860", "page.example"):
+        assert get(host=host) == 200, host
+    assert get(origin="http://evil.example") == get(origin="null") == 403
+    assert get(origin=server[0]) == 200
+
+
+def test_hosts_follow_where_the_server_listens():
+    everywhere, one = Hosts("0.0.0.0"), Hosts("shop.local", ["proxy.example"])
+    assert everywhere.knows("192.168.0.7:7860") and everywhere.knows("[fe80::1]") and everywhere.knows("localhost")
+    assert not everywhere.knows("evil.example") and not everywhere.knows("[fe80")
+    assert one.knows("shop.local:80") and one.knows("proxy.example") and not one.knows("192.168.0.7")
+    one.add(None), one.add("https://abc.gradio.live/")
+    assert one.knows("abc.gradio.live") and not one.knows("abd.gradio.live")
 
 
 # --- the script -------------------------------------------------------------------------------------------------

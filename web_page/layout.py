@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from temu_vtoff.segmentation.masks import CATEGORIES
+from web_page.guard import Page
 from web_page.handlers import ALL, Handlers, Limits
 from web_page.models import Models, Settings
 from web_page.photos import BRUSH, VEIL
@@ -61,7 +62,7 @@ def build_page(models: Models, visits: Visits, limits: Limits, examples: list[Pa
     defaults = Settings(own.width, own.height, models.steps)
     categories = [(NAMES[name], name) for name in CATEGORIES]
 
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=FILES_KEPT) as page:
+    with Page(visits.folder, visits.owns, title=TITLE, analytics_enabled=False, delete_cache=FILES_KEPT) as page:
         gr.Markdown("# Virtual try-off\nFrom a photo of a dressed person to the shop picture of what they wear.")
         if models.notice:
             gr.Markdown(models.notice, elem_classes="notice")

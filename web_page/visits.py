@@ -1,5 +1,6 @@
 """Who is here and what runs for them: work in a thread that tells its steps and can be stopped, and its files."""
 
+import os
 import queue
 import shutil
 import tempfile
@@ -68,7 +69,7 @@ class Visits:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = Path(os.path.realpath(folder))
         self._lock = threading.Lock()
         self._runs: dict[str, Run] = {}
         self._folders: dict[str, Path] = {}
@@ -80,6 +81,11 @@ class Visits:
         with self._lock:
             self._runs[visitor], self._folders[visitor] = run, folder
         return run, folder
+
+    def owns(self, visitor: str | None, folder: Path) -> bool:
+        """Whether the folder holds this visitor's results."""
+        with self._lock:
+            return visitor is not None and folder.is_dir() and self._folders.get(visitor) == folder
 
     def stop(self, visitor: str) -> bool:
         """Ends the visitor's run after its current step; whether there was one."""
