@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RUN := HF_HUB_OFFLINE=1 $(BIN)/python
 
-.PHONY: demo test examples assets bench dataset-demo train-demo builtin builtin-finer lint format clean
+.PHONY: demo test test-wheel examples assets bench dataset-demo train-demo builtin builtin-finer lint format clean
 
 demo: .venv/installed  ## photos in, product pictures out, with the built-in model
 	$(RUN) inference.py --example_image examples --category all --output_dir outputs
@@ -12,6 +12,9 @@ demo: .venv/installed  ## photos in, product pictures out, with the built-in mod
 
 test: .venv/installed-dev  ## the test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-wheel: .venv/installed-dev  ## builds the wheel and uses it in an environment of its own
+	$(BIN)/python -m pytest .ci/test_wheel.py
 
 examples: .venv/installed  ## draws the example photos and makes their outputs anew
 	$(RUN) examples/make_examples.py
@@ -140,8 +143,8 @@ format: .venv/installed-dev
 	$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/installed: requirements.txt constraints.txt | .venv/created
-	@echo "Installing the requirements into .venv, this once (PyTorch is several GB on Linux) ..."
+.venv/installed: pyproject.toml requirements.txt constraints.txt | .venv/created
+	@echo "Installing the project and its requirements into .venv (once; PyTorch is several GB on Linux) ..."
 	$(INSTALL) -r requirements.txt
 	@touch $@
 

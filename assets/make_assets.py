@@ -9,10 +9,7 @@ the model's own segmenter and captioner. workflow.svg and workflow.png: how it w
 """
 
 import argparse
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from PIL import Image
 

@@ -4,9 +4,6 @@ python examples/caption.py examples/example1.jpg upper_body
 """
 
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from temu_vtoff.captioning.qwen import Captioner
 from temu_vtoff.pictures import open_picture

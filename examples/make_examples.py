@@ -3,10 +3,7 @@
 python examples/make_examples.py
 """
 
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from drawn_people import draw_person
 from temu_vtoff.pictures import save_picture

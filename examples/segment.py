@@ -6,8 +6,6 @@ python examples/segment.py examples/example1.jpg upper_body
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from SegCloth import segment_clothing
 
 photo, category = sys.argv[1:] if len(sys.argv) == 3 else ("examples/example1.jpg", "upper_body")

@@ -3,10 +3,7 @@
 python examples/try_off.py
 """
 
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
 from PIL import Image

@@ -15,13 +15,9 @@ only what is missing.
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-if not __package__:  # run by its path: Python then looks for modules beside this file, not in the repository
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import command_line
 import command_line.dataset

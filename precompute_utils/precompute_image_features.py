@@ -8,12 +8,7 @@ first, as the pipeline feeds them to the feature extractor. Resumes; runs under 
 """
 
 import argparse
-import sys
 import time
-from pathlib import Path
-
-if not __package__:  # run by its path: Python then looks for modules beside this file, not in the repository
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import command_line
 import command_line.dataset

@@ -10,12 +10,8 @@ CLIP_VIT_L_VIT_G_concat_pooled (2048), CLIP_VIT_L_VIT_G_concat (77, 4096) and T5
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
-
-if not __package__:  # run by its path: Python then looks for modules beside this file, not in the repository
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import command_line
 import command_line.dataset

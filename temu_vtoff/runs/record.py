@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import temu_vtoff
 from temu_vtoff.files import write_text
 
 _PACKAGES = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow")
@@ -37,9 +38,10 @@ def write_run_record(folder: str | Path, arguments: Mapping[str, Any], started: 
 
 
 def made_by() -> dict[str, Any]:
-    """The code and the libraries at work: commit and versions."""
+    """Commit and version of this code, and the versions of its libraries."""
     return {
         "commit": _commit(),
+        "version": temu_vtoff.__version__,
         "python": platform.python_version(),
         "versions": {name: v for name in _PACKAGES if (v := _version(name))},
         "platform": platform.platform(),
@@ -63,13 +65,17 @@ def peak_memory_mb() -> dict[str, int]:
 
 
 def _commit() -> str | None:
+    """The checkout's commit; None for an installed copy, which may lie inside another project's repository."""
+    checkout = Path(__file__).resolve().parents[2]
+    command = ["git", "-C", str(checkout), "rev-parse", "--show-toplevel", "HEAD"]
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return answer.stdout.strip() or None if answer.returncode == 0 else None
+    if answer.returncode:
+        return None
+    root, commit = answer.stdout.splitlines()
+    return commit if Path(root).resolve() == checkout else None
 
 
 def _version(package: str) -> str | None:

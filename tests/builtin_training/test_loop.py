@@ -57,7 +57,7 @@ def test_an_interrupted_run_repeats_the_uninterrupted_one(tmp_path: Path) -> Non
 def test_processes_share_out_each_batch_and_learn_what_one_learns(tmp_path: Path) -> None:
     flags = ["--steps", "30", "--mixed_precision", "no"]
     alone = train_without_chance(arguments(tmp_path / "one", *flags))
-    code = "import sys; sys.path.insert(0, 'tests/builtin_training'); import test_loop as t; from pathlib import Path; "
+    code = "from pathlib import Path; from tests.builtin_training import test_loop as t; "
     code += f"t.train_without_chance(t.arguments(Path({str(tmp_path / 'two')!r}), *{flags}))"
     script = tmp_path / "script.py"
     script.write_text(code)

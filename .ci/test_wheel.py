@@ -1,0 +1,113 @@
+"""The wheel in an environment of its own, used from an empty folder: `make test-wheel`.
+
+The environment has the wheel's requirements without extras, as `pip install .` would bring them, linked from .venv
+instead of downloaded again. It lies inside another project's repository, as environments often do.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = "temu-vtoff-toolkit"
+NOT_SOURCE = (".git", ".venv", "outputs", "runs", "work", "build", "*.egg-info")
+LEFT_OUT = ("gradio", "torchmetrics", "cleanfid", "DISTS_pytorch", "tensorboard", "pytest", "command_line", "train")
+
+
+def git(folder: Path, *arguments: str) -> None:
+    name = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.com")
+    subprocess.run(["git", "-C", folder, *name, *arguments], check=True, capture_output=True)
+
+
+def requirements(name: str) -> dict[str, Distribution]:
+    """A distribution's requirements without extras, and theirs, by name; without itself."""
+    found: dict[str, Distribution] = {}
+    waiting = [(name, "")]
+    while waiting:
+        name, extra = waiting.pop()
+        for line in distribution(name).requires or []:
+            needed = Requirement(line)
+            if needed.marker is not None and not needed.marker.evaluate({"extra": extra}):
+                continue
+            if needed.name not in found:
+                found[needed.name] = distribution(needed.name)
+                waiting.append((needed.name, ""))
+            waiting += [(needed.name, wanted) for wanted in needed.extras]
+    return found
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory) -> Path:
+    """The folder of the fresh environment, inside the repository of another project."""
+    project = tmp_path_factory.mktemp("project")
+    git(project, "init", "-q")
+    git(project, "commit", "-q", "--allow-empty", "-m", "another project")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    wheels, source = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("source") / "copy"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*NOT_SOURCE))  # a build leaves files behind
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, source], check=True)
+    folder = project / "env"
+    venv.create(folder, symlinks=True)
+    packages = folder / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
+    for needed in requirements(PROJECT).values():
+        for name in {file.parts[0] for file in needed.files} - {"..", "__pycache__"}:
+            if not (packages / name).exists():
+                (packages / name).symlink_to(needed.locate_file(name))
+    (wheel,) = wheels.glob("*.whl")
+    subprocess.run([*pip, "--python", folder, "install", "--no-deps", "--no-index", wheel], check=True)
+    return folder
+
+
+@pytest.fixture
+def run(environment, tmp_path):
+    """Runs Python lines in the fresh environment and an empty folder; what they print."""
+
+    def run_lines(code: str) -> str:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        command = [environment / "bin" / "python", "-c", code]
+        answer = subprocess.run(
+            command, cwd=tmp_path, env=clean | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True
+        )
+        assert answer.returncode == 0, answer.stderr[-3000:]
+        return answer.stdout.strip()
+
+    return run_lines
+
+
+def test_the_library_is_there_and_nothing_else_of_the_repository(run, environment):
+    assert run("import temu_vtoff; print(temu_vtoff.__file__)").startswith(str(environment))
+    print_found = "from importlib.util import find_spec; print(*[name for name in {} if find_spec(name)])"
+    assert run(print_found.format(LEFT_OUT)) == ""
+    assert run("import drawn_people; print(drawn_people.CATEGORIES)")
+
+
+def test_a_picture_of_an_example_photo(run, tmp_path):
+    photo = ROOT / "examples" / "example1.jpg"
+    run(
+        "import torch\n"
+        "from temu_vtoff import TryOffPipeline\n"
+        "from temu_vtoff.pictures import open_picture\n"
+        "from temu_vtoff.captioning.qwen import Captioner\n"
+        "from temu_vtoff.segmentation.masks import garment_mask, mask_picture\n"
+        "from temu_vtoff.segmentation.segmenter import ClothSegmenter\n"
+        f"photo = open_picture({str(photo)!r})\n"
+        "(label_map,) = ClothSegmenter.from_pretrained('builtin').label_maps([photo])\n"
+        "mask = mask_picture(garment_mask(label_map, 'upper_body'))\n"
+        "caption = Captioner.from_pretrained('builtin')(photo, 'upper_body')\n"
+        "pipe = TryOffPipeline.from_pretrained('builtin')\n"
+        "pipe(photo, mask=mask, prompt=caption, preset='fast').images[0].save('product.png')\n"
+    )
+    assert (tmp_path / "product.png").stat().st_size > 10_000
+
+
+def test_a_run_record_names_the_version_and_not_the_commit_of_another_project(run):
+    made_by = "from temu_vtoff.runs.record import made_by; m = made_by(); print(m['commit'], m['version'])"
+    assert run(made_by) == f"None {run('import temu_vtoff; print(temu_vtoff.__version__)')}"
