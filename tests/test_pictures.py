@@ -7,6 +7,7 @@ from PIL import Image
 from temu_vtoff.pictures import (
     find_pictures,
     fit_picture,
+    is_whole_picture,
     list_pictures,
     open_mask,
     open_picture,
@@ -114,3 +115,20 @@ def test_panel_holds_all_pictures_and_the_caption():
     assert captioned.width == plain.width and captioned.height > plain.height + 16
     below = np.asarray(captioned.convert("L"))[plain.height :]
     assert below.min() < 100 < below.max()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tif", ".gif"])
+def test_a_file_that_is_empty_or_cut_is_not_whole(tmp_path, suffix):
+    path = tmp_path / f"picture{suffix}"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    data = path.read_bytes()
+    assert is_whole_picture(path)
+    for length in (0, 1, 20, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:length])
+        if suffix != ".gif" or length < len(data) - 1:  # the last byte of a GIF says nothing
+            assert not is_whole_picture(path), length
+    path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))  # the length is right, the end zero
+    if suffix in (".png", ".jpg"):
+        assert not is_whole_picture(path)
+    assert not is_whole_picture(tmp_path / "gone.png") and not is_whole_picture(tmp_path)
