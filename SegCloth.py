@@ -36,10 +36,10 @@ from temu_vtoff.segmentation.folders import MASK_ENDINGS, BatchReport, batch_seg
 from temu_vtoff.segmentation.masks import (
     CATEGORIES,
     GarmentNotFoundError,
-    fine_mask,
     garment_mask,
     label_ids,
     mask_picture,
+    masked_image,
 )
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
@@ -83,8 +83,10 @@ def segment_clothing(
         segmenter, trouble = _load(str(model), device)
     if trouble is not None:
         warnings.warn(trouble, stacklevel=2)
-    mask = garment_mask(segmenter.label_maps([photo])[0], category, clothes)
-    return mask_picture(mask), fine_mask(photo, mask)
+    garment = garment_mask(segmenter.label_maps([photo])[0], category, clothes)
+    if garment.note is not None:
+        warnings.warn(garment.note, stacklevel=2)
+    return mask_picture(garment.mask), masked_image(photo, garment.mask)
 
 
 @lru_cache(maxsize=2)

@@ -100,7 +100,7 @@ class TryOff:
         from PIL import Image
 
         from temu_vtoff.pictures import open_mask, open_picture, save_picture, unique_stems
-        from temu_vtoff.segmentation.masks import fine_mask, garment_mask, garments_present, mask_picture
+        from temu_vtoff.segmentation.masks import garment_mask, garments_present, mask_picture, masked_image
         from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
         command_line.quiet_libraries("transformers")
@@ -120,12 +120,17 @@ class TryOff:
                     label_map = segmenter.label_maps([picture])[0]
                     found = garments_present(label_map) or CATEGORIES  # of none, garment_mask tells what is there
                     wanted = found if args.category == "all" else [args.category]
-                    masks = {category: garment_mask(label_map, category) for category in wanted}
+                    masks = {}
+                    for category in wanted:
+                        cut = garment_mask(label_map, category)
+                        masks[category] = cut.mask
+                        if cut.note is not None:
+                            command_line.say(f"{photo}: {cut.note}")
                 for category, mask in masks.items():
                     name = f"{stems[photo]}_{category}" if args.category == "all" else stems[photo]
                     garment = Garment(photo, category, self.output_dir / name)
                     save_picture(mask_picture(mask), garment.file("binary_mask.png"))
-                    save_picture(fine_mask(picture, mask), garment.file("fine_mask.png"))
+                    save_picture(masked_image(picture, mask), garment.file("fine_mask.png"))
                     garments.append(garment)
         return garments
 

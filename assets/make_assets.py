@@ -17,7 +17,7 @@ import command_line
 from builtin_training.measure import HELD_OUT_SEEDS
 from drawn_people import CATEGORIES, draw_person
 from temu_vtoff.pictures import save_picture
-from temu_vtoff.segmentation.masks import fine_mask, garment_mask, mask_picture
+from temu_vtoff.segmentation.masks import garment_mask, mask_picture, masked_image
 
 FOLDER = Path(__file__).parent
 PICTURES = ("teaser", "workflow", "compair")
@@ -38,11 +38,11 @@ def make_pairs() -> list[list[tuple[Image.Image, Image.Image]]]:
     rows = []
     for category in CATEGORIES:
         photos = [draw_person(HELD_OUT_SEEDS + i, category).photo for i in range(PER_CATEGORY)]
-        masks = [garment_mask(label_map, category) for label_map in segmenter.label_maps(photos)]
+        masks = [garment_mask(label_map, category).mask for label_map in segmenter.label_maps(photos)]
         products = pipe(
             photos,
             [mask_picture(mask) for mask in masks],
-            masked_image=[fine_mask(photo, mask) for photo, mask in zip(photos, masks, strict=True)],
+            masked_image=[masked_image(photo, mask) for photo, mask in zip(photos, masks, strict=True)],
             prompt=captioner(photos, category),
             generator=[torch.Generator().manual_seed(i) for i in range(PER_CATEGORY)],
         ).images

@@ -27,7 +27,13 @@ from drawn_people.attributes import attributes_from_caption
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.pictures import panel, save_picture
 from temu_vtoff.runs.record import write_run_record
-from temu_vtoff.segmentation.masks import CATEGORY_LABELS, GarmentNotFoundError, fine_mask, garment_mask, mask_picture
+from temu_vtoff.segmentation.masks import (
+    CATEGORY_LABELS,
+    GarmentNotFoundError,
+    garment_mask,
+    mask_picture,
+    masked_image,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +119,7 @@ def segment_and_caption(cases: list[Case], args: argparse.Namespace) -> dict[str
         captions = captioner([case.photo for case in batch], [case.category for case in batch])
         for case, label_map, caption in zip(batch, label_maps, captions, strict=True):
             try:
-                found = garment_mask(label_map, case.category)
+                found = garment_mask(label_map, case.category).mask
             except GarmentNotFoundError:
                 found = np.zeros(label_map.shape, bool)
             true = np.asarray(case.mask) > 0
@@ -162,7 +168,9 @@ def make_products(pipe: "TryOffPipeline", cases: list[Case], variant: str, args:
     numbers = list(range(len(cases)))
     for batch in command_line.progress(list(batches(numbers, args.batch_size)), variant):
         photos, masks = [cases[i].photo for i in batch], [cases[i].found_mask for i in batch]
-        masked = photos if variant == "no_fine_mask" else [fine_mask(p, m) for p, m in zip(photos, masks, strict=True)]
+        masked = (
+            photos if variant == "no_fine_mask" else [masked_image(p, m) for p, m in zip(photos, masks, strict=True)]
+        )
         output = pipe(
             photos,
             masks,

@@ -12,10 +12,10 @@ from temu_vtoff.segmentation.masks import (
     GarmentNotFoundError,
     choose_labels,
     clean_mask,
-    fine_mask,
     garment_mask,
     garments_present,
     mask_picture,
+    masked_image,
 )
 
 HAIR, TOP, SKIRT, PANTS, DRESS, FACE = (
@@ -37,16 +37,16 @@ UPPER, LOWER, WHOLE = np.s_[15:45, 25:55], np.s_[45:90, 25:55], np.s_[15:90, 25:
 
 def test_every_category_has_its_labels():
     label_map = person(top=UPPER, pants=LOWER)
-    assert np.array_equal(garment_mask(label_map, "upper_body"), label_map == TOP)
-    assert np.array_equal(garment_mask(label_map, "lower_body"), label_map == PANTS)
+    assert np.array_equal(garment_mask(label_map, "upper_body").mask, label_map == TOP)
+    assert np.array_equal(garment_mask(label_map, "lower_body").mask, label_map == PANTS)
     dress = person(dress=WHOLE)
-    assert np.array_equal(garment_mask(dress, "dresses"), dress == DRESS)
+    assert np.array_equal(garment_mask(dress, "dresses").mask, dress == DRESS)
     assert len(LABELS) == 18 and tuple(CATEGORY_LABELS) == CATEGORIES
 
 
 def test_a_skirt_is_a_lower_body_garment():
     label_map = person(top=UPPER, skirt=LOWER)
-    assert np.array_equal(garment_mask(label_map, "lower_body"), label_map == SKIRT)
+    assert np.array_equal(garment_mask(label_map, "lower_body").mask, label_map == SKIRT)
 
 
 @pytest.mark.parametrize(
@@ -57,17 +57,19 @@ def test_a_skirt_is_a_lower_body_garment():
         ("dresses", person(top=UPPER, pants=LOWER), (TOP, PANTS)),
     ],
 )
-def test_the_neighbour_of_an_absent_garment_serves_with_a_warning(category, label_map, labels):
-    with pytest.warns(UserWarning, match=f"serves as the {category} garment"):
-        mask = garment_mask(label_map, category)
-    assert np.array_equal(mask, np.isin(label_map, labels))
+def test_the_neighbour_of_an_absent_garment_serves_and_the_mask_says_so(category, label_map, labels):
+    garment = garment_mask(label_map, category)
+    assert np.array_equal(garment.mask, np.isin(label_map, labels))
+    assert garment.labels == tuple(LABELS[i] for i in labels)
+    assert f"serves as the {category} garment" in garment.note
     assert choose_labels(label_map, category) == labels
 
 
-def test_a_garment_that_is_there_has_no_neighbour(recwarn):
+def test_a_garment_that_is_there_has_no_neighbour():
     label_map = person(top=UPPER, dress=LOWER)
-    assert np.array_equal(garment_mask(label_map, "upper_body"), label_map == TOP)
-    assert not recwarn
+    garment = garment_mask(label_map, "upper_body")
+    assert np.array_equal(garment.mask, label_map == TOP)
+    assert garment.labels == ("Upper-clothes",) and garment.note is None
 
 
 def test_an_absent_garment_is_an_error_that_names_what_was_found():
@@ -89,7 +91,9 @@ def test_a_few_stray_pixels_are_no_garment():
 
 def test_clothes_override_the_category():
     label_map = person(top=UPPER, pants=LOWER)
-    assert np.array_equal(garment_mask(label_map, "dresses", clothes=["pants", "HAIR"]), np.isin(label_map, [6, 2]))
+    assert np.array_equal(
+        garment_mask(label_map, "dresses", clothes=["pants", "HAIR"]).mask, np.isin(label_map, [6, 2])
+    )
     with pytest.raises(GarmentNotFoundError, match="no Dress in"):  # named labels have no neighbours
         garment_mask(label_map, "upper_body", clothes=["Dress"])
 
@@ -151,8 +155,8 @@ def test_the_rules_do_not_depend_on_the_scale():
     label_map = person(top=UPPER, pants=LOWER)
     label_map[rng.random(label_map.shape) < 0.02] = TOP
     large = label_map.repeat(4, 0).repeat(4, 1)
-    expected = garment_mask(label_map, "upper_body").repeat(4, 0).repeat(4, 1)
-    assert np.array_equal(garment_mask(large, "upper_body"), expected)
+    expected = garment_mask(label_map, "upper_body").mask.repeat(4, 0).repeat(4, 1)
+    assert np.array_equal(garment_mask(large, "upper_body").mask, expected)
 
 
 def test_garments_present():
@@ -164,14 +168,14 @@ def test_garments_present():
     assert garments_present(stray) == ["dresses"]
 
 
-def test_fine_mask_greys_the_garment_and_nothing_else():
+def test_masked_image_greys_the_garment_and_nothing_else():
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (100, 80, 3), np.uint8)
-    mask = garment_mask(person(dress=WHOLE), "dresses")
+    mask = garment_mask(person(dress=WHOLE), "dresses").mask
     for given in (mask, mask_picture(mask)):
-        fine = fine_mask(Image.fromarray(pixels), given)
+        fine = masked_image(Image.fromarray(pixels), given)
         assert fine.mode == "RGB"
         assert (np.asarray(fine)[mask] == GREY).all()
         assert np.array_equal(np.asarray(fine)[~mask], pixels[~mask])
     with pytest.raises(ValueError, match="rows and columns"):
-        fine_mask(Image.fromarray(pixels), mask.T)
+        masked_image(Image.fromarray(pixels), mask.T)

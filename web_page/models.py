@@ -1,7 +1,6 @@
 """The three models behind the page: one copy of each for all visitors, used by one at a time."""
 
 import threading
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -109,11 +108,9 @@ class Models:
             GarmentNotFoundError: It is not in the photo.
         """
         label_map = self._label_map(photo)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            mask = garment_mask(label_map, category)
-        told = [str(one.message) for one in caught if one.category is UserWarning]
-        return unfit_mask(mask_picture(mask), photo.size), told
+        garment = garment_mask(label_map, category)
+        told = [] if garment.note is None else [garment.note]
+        return unfit_mask(mask_picture(garment.mask), photo.size), told
 
     def categories_in(self, photo: Image.Image) -> list[str]:
         """The categories that the photo shows."""

@@ -19,7 +19,7 @@ from temu_vtoff.datasets.correspondences import correspondence_path, open_corres
 from temu_vtoff.datasets.masks import generated_mask_path, open_mask, shape_mask
 from temu_vtoff.datasets.sample import Item, Sample
 from temu_vtoff.pictures import RESIZE_MODES, fit_picture, open_picture
-from temu_vtoff.segmentation.masks import CATEGORIES, fine_mask
+from temu_vtoff.segmentation.masks import CATEGORIES, GarmentMask, masked_image
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +100,8 @@ class TryOffDataset(Dataset[Sample]):
         """The fields of `Item` after the index, in the order of the list."""
 
     @abstractmethod
-    def _garment_from_label_map(self, item: Item) -> np.ndarray:
-        """(H, W) bool."""
+    def _garment_from_label_map(self, item: Item) -> GarmentMask:
+        """The garment's mask, at the label map's own size."""
 
     @property
     def without_caption(self) -> list[Item]:
@@ -118,7 +118,7 @@ class TryOffDataset(Dataset[Sample]):
             ValueError: One is unreadable, or shows no such garment.
         """
         item = self.items[index]
-        person = garment = mask = masked_image = places = None
+        person = garment = mask = masked = places = None
         if self.correspondence_dir is not None:
             places = open_correspondence(correspondence_path(self.correspondence_dir, item))
             if self.size is not None:
@@ -130,7 +130,7 @@ class TryOffDataset(Dataset[Sample]):
         if person is not None:
             person = self._fit(person)
         if "masked_image" in self.load:
-            masked_image = fine_mask(person, mask)
+            masked = masked_image(person, mask)
         if "garment" in self.load:
             garment = self._fit(open_picture(item.garment))
         return Sample(
@@ -138,7 +138,7 @@ class TryOffDataset(Dataset[Sample]):
             person=person if "person" in self.load else None,
             garment=garment,
             mask=mask if "mask" in self.load else None,
-            masked_image=masked_image,
+            masked_image=masked,
             caption=None if self.captions is None else self.captions.get(item.id),
             places=places,
         )
@@ -165,7 +165,10 @@ class TryOffDataset(Dataset[Sample]):
                 return open_mask(generated_mask_path(self.mask_dir, item))
             except FileNotFoundError:
                 pass  # made for some items only, say
-        return self._garment_from_label_map(item)
+        garment = self._garment_from_label_map(item)
+        if garment.note is not None:
+            logger.warning("%s: %s", item.label_map, garment.note)
+        return garment.mask
 
     def _report_missing_captions(self) -> None:
         if self.without_caption:

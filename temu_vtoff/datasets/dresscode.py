@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from temu_vtoff.datasets.base import TryOffDataset
 from temu_vtoff.datasets.masks import open_label_map
 from temu_vtoff.datasets.sample import Item
-from temu_vtoff.segmentation.masks import garment_mask
+from temu_vtoff.segmentation.masks import GarmentMask, garment_mask
 
 
 class DressCodeDataset(TryOffDataset):
@@ -34,5 +32,5 @@ class DressCodeDataset(TryOffDataset):
             label_map = label_maps / f"{person.split('_')[0]}_4.png"
             yield category, category, images / person, picture, label_map
 
-    def _garment_from_label_map(self, item: Item) -> np.ndarray:
+    def _garment_from_label_map(self, item: Item) -> GarmentMask:
         return garment_mask(open_label_map(item.label_map, "label_maps/<id>_4.png"), item.category)

@@ -48,9 +48,9 @@ def segment_items(
                 if path.exists():
                     continue
                 try:
-                    mask = garment_mask(label_map, sample.item.category)
+                    garment = garment_mask(label_map, sample.item.category)
                 except GarmentNotFoundError as error:
                     failures[sample.item] = f"{sample.item.person}: {error}"
                     continue
-                writer.write(mask_picture(mask), path)
+                writer.write(mask_picture(garment.mask), path)
     return failures

@@ -19,7 +19,7 @@ from temu_vtoff.files import writable_folder
 from temu_vtoff.hub.errors import HubUnreachableError
 from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
 from temu_vtoff.pictures import list_pictures, open_picture, save_picture, unique_stems
-from temu_vtoff.segmentation.masks import LABELS, choose_labels, clean_mask, fine_mask, label_ids, mask_picture
+from temu_vtoff.segmentation.masks import LABELS, GarmentMask, garment_mask, label_ids, mask_picture, masked_image
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
 MASK_ENDINGS = ("_binary_mask.png", "_fine_mask.png")
@@ -49,7 +49,7 @@ class _Job:
         Raises:
             ValueError: A run with others did.
         """
-        mask_file, fine_file = self._files()
+        mask_file, masked_file = self._files()
         try:
             with Image.open(mask_file) as picture:
                 found = picture.info.get("Settings", "unknown settings")
@@ -60,14 +60,14 @@ class _Job:
                 f"{mask_file} is there already, made with {found}, not {self.settings}: choose another out_dir, or "
                 "overwrite."
             )
-        return fine_file.is_file()
+        return masked_file.is_file()
 
     def write(self, photo: Image.Image, mask: np.ndarray) -> None:
-        mask_file, fine_file = self._files()
+        mask_file, masked_file = self._files()
         mask_file.parent.mkdir(parents=True, exist_ok=True)
         settings = PngInfo()
         settings.add_text("Settings", self.settings)
-        save_picture(fine_mask(photo, mask), fine_file, compress_level=1)
+        save_picture(masked_image(photo, mask), masked_file, compress_level=1)
         save_picture(mask_picture(mask), mask_file, pnginfo=settings)
 
     def _files(self) -> list[Path]:
@@ -119,10 +119,10 @@ def batch_segment_clothing(
     except HubUnreachableError as error:
         raise HubUnreachableError(f"{error} For drawn people the model {BUILTIN} will do.") from error
 
-    def write(job: _Job, photo: Image.Image, label_map: np.ndarray) -> tuple[int, ...]:
-        labels = choose_labels(label_map, category, clothes)
-        job.write(photo, clean_mask(np.isin(label_map, labels)))
-        return labels
+    def write(job: _Job, photo: Image.Image, label_map: np.ndarray) -> GarmentMask:
+        garment = garment_mask(label_map, category, clothes)
+        job.write(photo, garment.mask)
+        return garment
 
     def outcomes() -> Iterator[tuple[_Job, Future]]:
         for batch in batches:
@@ -142,13 +142,13 @@ def batch_segment_clothing(
         for job, outcome in _delayed(outcomes(), batch_size):  # a batch is written while the next is segmented
             bar.update()
             try:
-                labels = outcome.result()
+                garment = outcome.result()
             except (ValueError, FileNotFoundError) as error:
                 report.failed[job.photo] = str(error)
                 continue
             report.written.append(job.photo)
-            if labels != wanted_labels:
-                report.substituted[job.photo] = _names(labels)
+            if garment.note is not None:
+                report.substituted[job.photo] = ", ".join(garment.labels)
     return report
 
 

@@ -3,14 +3,11 @@
 Label maps are (H, W) arrays of the ids of `LABELS`, as SegFormer clothes predicts them and DressCode stores them.
 """
 
-import logging
-import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-
-logger = logging.getLogger(__name__)
 
 # The 18 classes of the ATR set, in the order of their ids.
 LABELS = (
@@ -59,29 +56,40 @@ class GarmentNotFoundError(ValueError):
         super().__init__(f"There is no {wanted} in the picture; {seen}.")
 
 
-def garment_mask(label_map: np.ndarray, category: str, clothes: Sequence[str] | None = None) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class GarmentMask:
+    """A garment's mask and what it was made of.
+
+    Attributes:
+        mask: (H, W), bool.
+        labels: Names of the labels that make it up.
+        note: One sentence where a neighbour's labels were used because the garment is absent, otherwise None.
+    """
+
+    mask: np.ndarray
+    labels: tuple[str, ...]
+    note: str | None = None
+
+
+def garment_mask(label_map: np.ndarray, category: str, clothes: Sequence[str] | None = None) -> GarmentMask:
     """The mask of one garment, without specks and small holes.
 
-    When the garment is absent its neighbour serves, with a warning: a dress as upper body; top, skirt, pants as dress.
+    Where the garment is absent its neighbour is used: a dress as upper body; top, skirt or pants as dress.
 
     Args:
         label_map: (H, W), integer ids of `LABELS`.
         category: One of `CATEGORIES`.
         clothes: Names from `LABELS` that make up the garment, in place of the category's.
 
-    Returns:
-        (H, W), bool.
-
     Raises:
         GarmentNotFoundError: Neither the garment nor a neighbour is there.
         ValueError: Unknown category or name, or a label map with other ids.
     """
     labels, wanted = choose_labels(label_map, category, clothes), label_ids(category, clothes)
+    note = None
     if labels != wanted:
-        message = f"No {_names(wanted)} in the picture: {_names(labels)} serves as the {category} garment."
-        logger.info(message)
-        warnings.warn(message, stacklevel=2)
-    return clean_mask(np.isin(label_map, labels))
+        note = f"No {_names(wanted)} in the picture: {_names(labels)} serves as the {category} garment."
+    return GarmentMask(clean_mask(np.isin(label_map, labels)), tuple(LABELS[i] for i in labels), note)
 
 
 def choose_labels(label_map: np.ndarray, category: str, clothes: Sequence[str] | None = None) -> tuple[int, ...]:
@@ -135,7 +143,7 @@ def clean_mask(mask: np.ndarray) -> np.ndarray:
     Returns:
         (H, W), bool; a new array.
     """
-    from scipy import ndimage
+    from scipy import ndimage  # scripts import this module for their --help
 
     area = np.count_nonzero(mask)
     if area == 0:
@@ -161,7 +169,7 @@ def mask_picture(mask: np.ndarray) -> Image.Image:
     return Image.fromarray(mask.astype(np.uint8) * 255)
 
 
-def fine_mask(image: Image.Image, mask: np.ndarray | Image.Image) -> Image.Image:
+def masked_image(image: Image.Image, mask: np.ndarray | Image.Image) -> Image.Image:
     """The picture with the garment greyed out.
 
     The paper's text says that the garment is kept; the release's code and example files grey it out, as here.

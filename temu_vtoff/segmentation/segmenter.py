@@ -22,11 +22,11 @@ from temu_vtoff.segmentation.masks import (
     GarmentNotFoundError,
     choose_labels,
     clean_mask,
-    fine_mask,
     garment_mask,
     garments_present,
     label_ids,
     mask_picture,
+    masked_image,
 )
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ __all__ = [
     "GarmentNotFoundError",
     "choose_labels",
     "clean_mask",
-    "fine_mask",
     "garment_mask",
     "garments_present",
     "label_ids",
     "mask_picture",
+    "masked_image",
 ]
 
 _PIXELS_AT_ONCE = 2**18  # of a label map: with 18 float32 scores each, 19 MB
