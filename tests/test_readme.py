@@ -1,4 +1,4 @@
-"""The README says what is true: its commands and its Python run as printed, its flags, links and messages exist."""
+"""The README and the documents beside it are true: commands and Python run as printed, flags, links, messages exist."""
 
 import re
 import shlex
@@ -16,8 +16,10 @@ from temu_vtoff.metrics.published import COLUMNS, PUBLISHED
 from tests.fresh_checkout import ROOT, link_checkout, run_python
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 # Not run here: they install, need the published weights or other machines, never end, or are what runs these tests.
-ELSEWHERE = ("app.py", "make ", "pip ", "python -m venv", "source ", "accelerate ", "hf ", "davidelobba/TEMU-VTOFF")
+ELSEWHERE = ("app.py", "make ", "pip ", "python -m venv", "source ", "git ", "cd ", "hf ", "davidelobba/TEMU-VTOFF")
 PAGE = "127.0.0.1:7860"  # where the README says that the web page is
 PATIENCE = 240  # seconds, until the page is there
 
@@ -31,9 +33,9 @@ def commands() -> list[str]:
     return [line.split("  #")[0].strip() for line in lines if line.strip()]
 
 
-def rows(head: str) -> list[list[str]]:
-    """The cells of the table whose first line begins so, without its head."""
-    table = README[README.index(f"\n| {head} |") + 1 :].split("\n\n")[0]
+def rows(text: str, head: str) -> list[list[str]]:
+    """The cells of the text's table whose first line begins so, without its head."""
+    table = text[text.index(f"\n| {head} |") + 1 :].split("\n\n")[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
 
 
@@ -73,6 +75,10 @@ def _answers(address: str) -> bool:
         return httpx.get(f"http://{address}", timeout=PATIENCE).is_success
     except httpx.TransportError:
         return False
+
+
+def test_it_is_short_enough_to_be_read():
+    assert len(README.splitlines()) <= 200
 
 
 def test_commands_run_as_printed_and_in_order(checkout):
@@ -117,7 +123,7 @@ def test_flags_named_in_the_text_exist():
         ("-m", module) for module in ("builtin_training.measure", "drawn_people", "benchmarks.bench_generation")
     ]
     everything = "".join(help_text(*target) for target in targets)
-    text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    text = re.sub(r"```.*?```", "", README + TROUBLESHOOTING, flags=re.DOTALL)
     flags = set(re.findall(r"(--[a-z_]+)", text))
     assert "--preset" in flags
     for flag in flags - {"--help"}:
@@ -128,7 +134,7 @@ def test_messages_of_troubleshooting_are_told_by_the_code():
     parts = ("temu_vtoff", "precompute_utils", "web_page")
     files = [*ROOT.glob("*.py"), *(path for part in parts for path in (ROOT / part).rglob("*.py"))]
     code = "\n".join(path.read_text(encoding="utf-8") for path in files)
-    messages = [message for says, _ in rows("it says") for message in re.findall(r"`([^`]+)`", says)]
+    messages = [message for says, _ in rows(TROUBLESHOOTING, "message") for message in re.findall(r"`([^`]+)`", says)]
     assert len(messages) >= 8
     for message in messages:
         assert message in code, message
@@ -136,7 +142,7 @@ def test_messages_of_troubleshooting_are_told_by_the_code():
 
 @pytest.mark.parametrize(("head", "dataset"), [("Dress Code, all", "dresscode"), ("VITON-HD", "vitonhd")])
 def test_published_numbers_are_those_of_the_code(head, dataset):
-    told = {name: tuple(None if cell == "-" else float(cell) for cell in cells) for name, *cells in rows(head)}
+    told = {name: tuple(None if cell == "-" else float(cell) for cell in cells) for name, *cells in rows(RESULTS, head)}
     assert told == PUBLISHED[dataset] and all(len(values) == len(COLUMNS) for values in told.values())
 
 
@@ -153,6 +159,7 @@ def test_make_targets_exist():
         "README.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
+        "temu_vtoff/builtin/README.md",
         *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")),
     ],
 )
