@@ -209,7 +209,7 @@ class DatasetTryOff:
         encoded = all(self.has_features(item) for batch in batches for item in batch) and self.text.has_empty_prompt()
         unneeded = dict.fromkeys(TEXT_PARTS) if encoded else {}
         if self.means.compile and self.share.is_first:
-            command_line.say(command_line.WARM_UP)
+            command_line.say("Compiling for speed: the first pictures take up to some minutes longer.")
         pipe = self.models.load_pipeline(self.device, self.dtype, self.args.offload, self.means, **unneeded)
         pipe.set_progress_bar_config(disable=True)
         return pipe

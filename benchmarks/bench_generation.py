@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import command_line
 from drawn_people import draw_person
+from temu_vtoff.hardware import ATTENTION_BACKENDS
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +47,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--num_inference_steps", type=command_line.positive, help="of all, instead of 28 and the presets' own")
     add("--repeats", type=command_line.positive, default=3, help="of each denoising, after one to warm up")
     add("--compile", action=argparse.BooleanOptionalAction, default=True, help="compile the transformers' blocks")
-    add("--attention_backend", choices=command_line.ATTENTION_BACKENDS, help="kernel; the fastest at hand when absent")
+    add("--attention_backend", choices=ATTENTION_BACKENDS, help="kernel; the fastest at hand when absent")
     command_line.add_device_flags(parser)
     return parser.parse_args(argv)
 

@@ -1,14 +1,29 @@
-"""What the scripts share: flags, errors as one sentence, and what is shown while they run."""
+"""The frame of every script: help, errors as one sentence, and what is shown while it runs."""
 
 import argparse
 import errno
+import logging
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
-WARM_UP = "Compiling for speed: the first pictures take up to some minutes longer (--no-compile spares it)."
+from temu_vtoff.errors import ArgumentError
+
+# The library's argument -> the flag, where the names differ.
+FLAGS = {
+    "base": "pretrained_model_name_or_path",
+    "tryoff": "pretrained_model_name_or_path_sd3_tryoff",
+    "segmenter": "segmentation_model",
+    "captioner": "caption_model",
+    "precision": "mixed_precision",
+}
+OUT_OF_MEMORY = (
+    "out of memory: try --offload model (or sequential), --quantize_text_encoder 8, --vae_tiling, a smaller "
+    "--width and --height, fewer pictures at once, or --mixed_precision bf16."
+)
 Item = TypeVar("Item")
 
 
@@ -46,6 +61,10 @@ def run(main: Callable[[argparse.Namespace], int | None], args: argparse.Namespa
         main: Takes the parsed arguments; returns an exit status, or None for success.
         args: Its `debug` attribute, when true, lets the traceback through.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # file names that the terminal can't show
+    show_log()
     try:
         status = main(args)
     except KeyboardInterrupt:
@@ -63,24 +82,25 @@ def run(main: Callable[[argparse.Namespace], int | None], args: argparse.Namespa
 
 
 def explain(error: BaseException) -> str | None:
-    """One sentence for an error that a user can mend, or None for one of ours."""
-    if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
-        return (
-            "out of memory: try --offload model (or sequential), --quantize_text_encoder 8, --vae_tiling, a smaller "
-            "--width and --height, fewer pictures at once, or --mixed_precision bf16."
-        )
-    if "DataLoader worker" in str(error):  # raised wherever the script happens to be when one dies
-        return (
-            "a process that reads pictures was killed, for want of memory most likely: start again with fewer "
-            "--num_workers (0 reads without such processes); what is finished stays."
-        )
+    """One sentence for an error that a user can mend, with flags where arguments are meant; None for one of ours."""
+    if isinstance(error, ArgumentError):
+        return " ".join(error.phrase(flag).split())
+    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+        return OUT_OF_MEMORY
     if isinstance(error, PermissionError):
         return f"{error.filename} can't be written or read: permission denied."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk or your share of it is full: {error.filename or 'nothing more can be written'}."
-    if isinstance(error, (ValueError, FileNotFoundError, NotADirectoryError, FileExistsError)):
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"the file name is too long: {error.filename}."
+    if isinstance(error, (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError)):
         return " ".join(str(error).split())
     return None
+
+
+def flag(argument: str) -> str:
+    """The flag that sets one of the library's arguments."""
+    return f"--{FLAGS.get(argument, argument)}"
 
 
 def positive(text: str) -> int:
@@ -92,15 +112,31 @@ def positive(text: str) -> int:
 
 
 def quiet_libraries(*names: str) -> None:
-    """Leaves the screen to the script: no warnings and loading bars of the libraries named, which are imported.
+    """Leaves the screen to the script: no log lines and loading bars of the libraries named, which are imported.
 
     Args:
         names: Of "diffusers" and "transformers"; both when left out.
     """
     for name in names or ("diffusers", "transformers"):
-        logging = import_module(f"{name}.utils.logging")
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+        library_log = import_module(f"{name}.utils.logging")
+        library_log.set_verbosity_error()
+        library_log.disable_progress_bar()
+
+
+class _Screen(logging.Handler):
+    """Shows log records as lines for the person."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"warning: {record.getMessage()}" if record.levelno >= logging.WARNING else record.getMessage())
+
+
+def show_log() -> None:
+    """Shows what the library logs from WARNING on as lines, and hides Python's warnings, which are for developers."""
+    warnings.simplefilter("ignore")
+    log = logging.getLogger("temu_vtoff")
+    if not any(isinstance(handler, _Screen) for handler in log.handlers):
+        log.addHandler(_Screen())
+        log.propagate = False
 
 
 def say(message: str) -> None:
@@ -115,3 +151,8 @@ def progress(items: Sequence[Item], what: str) -> Iterable[Item]:
     from tqdm import tqdm
 
     return tqdm(items, desc=what, file=sys.stderr, disable=None)  # None: on a terminal only
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

@@ -1,89 +1,98 @@
-"""Flags that several scripts share: sampling, models, device, speed."""
+"""Flags that several scripts share, by subject; the defaults are those of `temu_vtoff.stages.Options`."""
 
 import argparse
+from dataclasses import fields
 
-from command_line.common import positive
+from command_line.common import FLAGS, positive
+from temu_vtoff.hardware import ATTENTION_BACKENDS, OFFLOADS, PRECISIONS, QUANTIZED_BITS
+from temu_vtoff.hub.sources import IMAGE_ENCODERS, PUBLISHED_CAPTIONER, PUBLISHED_SEGMENTER
+from temu_vtoff.pictures.fitting import RESIZE_MODES
+from temu_vtoff.stages.options import Options
+from temu_vtoff.tryoff.presets import PRESETS
 
-MIXED_PRECISION = ("no", "fp16", "bf16")
-ATTENTION_BACKENDS = ("flash3", "flash2", "cudnn", "native", "onednn")
+
+def options(args: argparse.Namespace) -> Options:
+    """The library's options as the flags have them; those that a script doesn't offer keep their defaults."""
+    flags = {field.name: FLAGS.get(field.name, field.name) for field in fields(Options)}
+    return Options(**{name: getattr(args, dest) for name, dest in flags.items() if hasattr(args, dest)})
 
 
 def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
-    """Size and sampling: what `TryOffPipeline` takes."""
-    from temu_vtoff.pictures import RESIZE_MODES
-
+    """Size and sampling."""
     add = parser.add_argument_group("sampling").add_argument
-    add("--width", type=int, help="pixels, a multiple of 16; when absent the model's own: published 768, built-in 192")
-    add("--height", type=int, help="likewise: published 1024, built-in 256")
-    add("--resize_mode", default="pad", choices=RESIZE_MODES, help="for photos of another aspect ratio")
-    add("--guidance_scale", type=float, default=2.0, help="1 or less turns guidance off")
-    add("--num_inference_steps", type=positive, help="when absent the preset's own: exact 28")
+    add("--width", type=int, help="pixels, a multiple of 16; default: the model's own, published 768, built-in 192")
+    add("--height", type=int, help="pixels, a multiple of 16; default: the model's own, published 1024, built-in 256")
+    add(
+        "--resize_mode",
+        default=Options.resize_mode,
+        choices=RESIZE_MODES,
+        help="how photos of another aspect ratio are fitted",
+    )
+    add("--guidance_scale", type=float, default=Options.guidance_scale, help="1 or less turns guidance off")
+    add("--num_inference_steps", type=positive, help="default: the preset's own, 28 for exact")
 
 
 def add_model_flags(parser: argparse.ArgumentParser, stages: bool = True, image_encoders: bool = True) -> None:
-    """Which models to use: what `temu_vtoff.stages.options.ModelChoice.from_flags` takes.
+    """Which models to use.
 
     Args:
         stages: Whether the script segments and captions too.
         image_encoders: Whether it looks at photos by the pipeline's image encoders.
     """
-    from temu_vtoff.hub.sources import PUBLISHED_CAPTIONER, PUBLISHED_SEGMENTER
-
     group = parser.add_argument_group(
         "models", 'hub ids, folders or "builtin"; naming one of the two published sources fills in the other'
     )
     add = group.add_argument
-    add("--pretrained_model_name_or_path", metavar="BASE", help="base model, or a whole pipeline; builtin when absent")
+    add("--pretrained_model_name_or_path", metavar="BASE", help="base model, or a whole pipeline (default: builtin)")
     add(
         "--pretrained_model_name_or_path_sd3_tryoff",
         metavar="TRYOFF",
-        help="generator and feature extractor; builtin when absent",
+        help="generator and feature extractor (default: builtin)",
     )
     if stages:
-        beside = "when absent, the built-in one beside the built-in try-off model, else"
+        beside = "default: builtin beside the built-in try-off model, else"
         add("--segmentation_model", help=f"SegFormer; {beside} {PUBLISHED_SEGMENTER}")
         add("--caption_model", help=f"Qwen2.5-VL; {beside} {PUBLISHED_CAPTIONER}")
     if image_encoders:
-        own = "when absent, the pipeline's own, else"
-        add("--image_encoder_large", help=f"CLIP-L vision encoder; {own} openai/clip-vit-large-patch14")
-        add("--image_encoder_bigG", help=f"bigG vision encoder; {own} laion/CLIP-ViT-bigG-14-laion2B-39B-b160k")
+        for name, where in IMAGE_ENCODERS.items():
+            add(f"--{name}", help=f"vision encoder; default: the pipeline's own, else {where}")
     add("--revision", help="revision of BASE")
     add("--variant", help="variant of BASE's weights, e.g. fp16")
 
 
 def add_device_flags(parser: argparse.ArgumentParser, offload: bool = True) -> None:
-    """Where and in which precision models run: what `temu_vtoff.hardware.devices` takes.
+    """Where and in which precision models run.
 
     Args:
         offload: Whether the script loads the whole pipeline, which may be too much for a GPU.
     """
-    group = parser.add_argument_group("device")
-    add = group.add_argument
-    add("--device", help="cpu, cuda, cuda:1 or mps; the best there is when absent")
-    add("--mixed_precision", choices=MIXED_PRECISION, help="when absent, bf16 where it is native and faster, else no")
+    add = parser.add_argument_group("device").add_argument
+    add("--device", help="cpu, cuda, cuda:1 or mps; default: the best available")
+    add("--mixed_precision", choices=PRECISIONS, help="default: bf16 where the device gains by it, else no (float32)")
     if offload:
         add(
             "--offload",
-            default="auto",
-            choices=("auto", "none", "model", "sequential"),
+            default=Options.offload,
+            choices=OFFLOADS,
             help="keep models in host memory until they are used: less GPU memory, more time; auto: as memory needs",
         )
 
 
 def add_speed_flags(parser: argparse.ArgumentParser) -> None:
-    """Speed and memory: what `Means.from_flags` takes. docs/performance.md has the figures."""
-    from temu_vtoff.tryoff.presets import PRESETS
-
+    """Speed and memory; docs/performance.md has the figures."""
     add = parser.add_argument_group("speed and memory").add_argument
-    add(
-        "--preset", default="exact", choices=PRESETS, help="how much quality may be given for speed: none, little, more"
-    )
+    add("--preset", default=Options.preset, choices=PRESETS, help="speed/quality trade-off")
     add(
         "--compile",
         action=argparse.BooleanOptionalAction,
-        help="compile the transformers' blocks; when absent, for many photos only",
+        help="compile the transformers' blocks; default: only for many pictures",
     )
-    add("--attention_backend", choices=ATTENTION_BACKENDS, help="kernel; the fastest at hand when absent")
-    add("--quantize_text_encoder", type=int, choices=(8, 4), help="bits of T5's weights: less memory")
-    add("--quantize_transformers", type=int, choices=(8, 4), help="bits of both transformers' weights; 4 on a GPU only")
+    add("--attention_backend", choices=ATTENTION_BACKENDS, help="attention kernel; default: the fastest available")
+    add("--quantize_text_encoder", type=int, choices=QUANTIZED_BITS, help="bits of T5's weights: less memory")
+    add(
+        "--quantize_transformers",
+        type=int,
+        choices=QUANTIZED_BITS,
+        help="bits of both transformers' weights; 4 on a GPU only",
+    )
     add("--vae_tiling", action="store_true", help="encode and decode in tiles: less memory, faint seams")

@@ -3,6 +3,7 @@
 import argparse
 
 import command_line
+from temu_vtoff.hardware import PRECISIONS
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +115,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--gradient_checkpointing", action="store_true", help="less memory for more time")
     add(
         "--mixed_precision",
-        choices=command_line.MIXED_PRECISION,
+        choices=PRECISIONS,
         help="when absent, as accelerate is configured, else bf16 where the device computes it itself",
     )
     add("--seed", type=int, default=0, help="decides data order, noise, times and dropped conditions")

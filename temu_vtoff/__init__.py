@@ -8,17 +8,51 @@ from typing import TYPE_CHECKING
 from temu_vtoff.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from temu_vtoff.captioning.qwen import Captioner
+    from temu_vtoff.errors import ArgumentError
     from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
     from temu_vtoff.models.generator import TryOffTransformer
+    from temu_vtoff.segmentation.clothing import segment_clothing
+    from temu_vtoff.segmentation.folders import batch_segment_clothing
+    from temu_vtoff.segmentation.segmenter import ClothSegmenter
+    from temu_vtoff.stages.garment import Garment, Product
+    from temu_vtoff.stages.options import Options
+    from temu_vtoff.stages.tryoff import TryOff
     from temu_vtoff.tryoff.pipeline import TryOffPipeline
+    from temu_vtoff.tryoff.presets import Preset
 
-__version__ = "0.1.0"
-__all__ = ["FeatureExtractor", "ReferenceFeatures", "TryOffPipeline", "TryOffTransformer"]
+__version__ = "0.2.0"
 
 _HOMES = {
+    "ArgumentError": "errors",
+    "Captioner": "captioning.qwen",
+    "ClothSegmenter": "segmentation.segmenter",
     "FeatureExtractor": "models.feature_extractor",
+    "Garment": "stages.garment",
+    "Options": "stages.options",
+    "Preset": "tryoff.presets",
+    "Product": "stages.garment",
     "ReferenceFeatures": "models.feature_extractor",
+    "TryOff": "stages.tryoff",
     "TryOffPipeline": "tryoff.pipeline",
     "TryOffTransformer": "models.generator",
+    "batch_segment_clothing": "segmentation.folders",
+    "segment_clothing": "segmentation.clothing",
 }
+__all__ = [
+    "ArgumentError",
+    "Captioner",
+    "ClothSegmenter",
+    "FeatureExtractor",
+    "Garment",
+    "Options",
+    "Preset",
+    "Product",
+    "ReferenceFeatures",
+    "TryOff",
+    "TryOffPipeline",
+    "TryOffTransformer",
+    "batch_segment_clothing",
+    "segment_clothing",
+]
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

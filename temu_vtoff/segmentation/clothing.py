@@ -1,0 +1,71 @@
+"""One photo's garment in one call: the function that notebooks import."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import Image
+
+from temu_vtoff.builtin import BUILTIN
+from temu_vtoff.hardware.devices import choose_device
+from temu_vtoff.hub.errors import HubUnreachableError
+from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
+from temu_vtoff.pictures import open_picture
+from temu_vtoff.segmentation.masks import garment_mask, label_ids, mask_picture, masked_image
+from temu_vtoff.segmentation.segmenter import ClothSegmenter
+
+_loading = threading.Lock()
+logger = logging.getLogger(__name__)
+
+
+def segment_clothing(
+    img: Image.Image | str | Path,
+    category: str = "upper_body",
+    clothes: Sequence[str] | None = None,
+    model: str | Path = PUBLISHED_SEGMENTER,
+    device: str | None = None,
+) -> tuple[Image.Image, Image.Image]:
+    """The garment's mask, and the photo with the garment greyed out.
+
+    Args:
+        img: A photo in any mode, or its path; EXIF rotation is applied first.
+        category: "upper_body", "lower_body" or "dresses".
+        clothes: Names of labels ("Upper-clothes", "Dress", …) that make up the garment, in place of the category's.
+        model: SegFormer by hub id or folder, or "builtin"; it stays loaded. When the hub can't be reached, the
+            built-in one serves as long as the process runs, and a warning is logged each time.
+        device: "cpu", "cuda", …; left unset, the best there is.
+
+    Returns:
+        Of the upright photo's size: L with 0 and 255 (the garment), and RGB with the garment at grey 128.
+
+    Raises:
+        GarmentNotFoundError: The garment is not in the photo.
+        ValueError: Unknown category, label or device; no picture; a model that can't be loaded.
+        FileNotFoundError: No such photo.
+    """
+    label_ids(category, clothes)  # a mistake shows before the model is loaded
+    photo = open_picture(img)
+    with _loading:  # two threads that ask at once load it once
+        segmenter, trouble = _load(str(model), device)
+    if trouble is not None:
+        logger.warning(trouble)
+    garment = garment_mask(segmenter.label_maps([photo])[0], category, clothes)
+    if garment.note is not None:
+        logger.warning(garment.note)
+    return mask_picture(garment.mask), masked_image(photo, garment.mask)
+
+
+@lru_cache(maxsize=2)
+def _load(model: str, device: str | None) -> tuple[ClothSegmenter, str | None]:
+    """The model; or, without the hub, the built-in one and a warning. Both are kept: to ask again takes 20 seconds."""
+    chosen = choose_device(device)
+    try:
+        return ClothSegmenter.from_pretrained(model, chosen), None
+    except HubUnreachableError as error:
+        instead = ClothSegmenter.from_pretrained(BUILTIN, chosen)
+        return instead, (
+            f"{error} THE BUILT-IN SEGMENTER IS USED INSTEAD. It knows drawn people only; for photographs use the "
+            f"model {PUBLISHED_SEGMENTER}."
+        )

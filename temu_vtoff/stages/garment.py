@@ -1,0 +1,91 @@
+"""What goes through the stages: one garment of one photo, and the product pictures made of it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from temu_vtoff.pictures import panel
+from temu_vtoff.segmentation.masks import masked_image
+
+
+class Garment:
+    """One garment of one photo, filled in by one stage after the other.
+
+    Attributes:
+        photo: Path of the photo, or the picture itself.
+        category: One of `temu_vtoff.segmentation.masks.CATEGORIES`; "all" only where no garment was found.
+        name: Unique among the garments of a call; what files made of it may be called.
+        labels: Names of the segmenter's labels that make up the mask.
+        note: One sentence where the mask is not what was asked for, for example of a neighbour's labels.
+        caption: One line on the garment's shape; None until there is one.
+        error: Why the garment can't be served; the stages pass it over.
+    """
+
+    def __init__(
+        self,
+        photo: str | Path | Image.Image,
+        category: str,
+        *,
+        name: str = "photo",
+        mask: Image.Image | None = None,
+        labels: tuple[str, ...] = (),
+        note: str | None = None,
+        caption: str | None = None,
+        error: Exception | None = None,
+    ) -> None:
+        self.photo, self.category, self.name = photo, category, name
+        self.labels, self.note, self.caption, self.error = labels, note, caption, error
+        self.mask = mask
+
+    def __repr__(self) -> str:
+        state = f"error={str(self.error)!r}" if self.error is not None else f"caption={self.caption!r}"
+        return f"Garment({self.name!r}, {self.category}, {state})"
+
+    @property
+    def mask(self) -> Image.Image | None:
+        """L, 255 on the garment: of the size that the model works at, or of the photo's shape."""
+        if self._mask is None:
+            return None
+        with Image.open(io.BytesIO(self._mask)) as picture:
+            return picture.convert("L")
+
+    @mask.setter
+    def mask(self, mask: Image.Image | None) -> None:
+        self._mask: bytes | None = None  # compressed: thousands of garments wait for the next stage
+        if mask is not None:
+            data = io.BytesIO()
+            mask.save(data, "PNG", compress_level=1)
+            self._mask = data.getvalue()
+
+
+@dataclass(frozen=True)
+class Product:
+    """The product pictures of one garment.
+
+    Attributes:
+        garment: What they were made of; its `error` says why there are none.
+        images: RGB, one for each seed; empty when the garment could not be served.
+        photo: The photo as the model saw it, upright and fitted; None when it can't be read.
+        mask: L, the mask as the model saw it.
+        seconds: Time of the try-off stage.
+    """
+
+    garment: Garment
+    images: list[Image.Image] = field(default_factory=list)
+    photo: Image.Image | None = None
+    mask: Image.Image | None = None
+    seconds: float = 0.0
+
+    @property
+    def error(self) -> Exception | None:
+        """Why there are no images."""
+        return self.garment.error
+
+    def panel(self) -> Image.Image:
+        """Photo, mask, masked image and products side by side, above the caption."""
+        pictures = [self.photo, self.mask, masked_image(self.photo, self.mask), *self.images]
+        return panel(pictures, self.garment.caption or "")

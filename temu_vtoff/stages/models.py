@@ -1,0 +1,98 @@
+"""The models of the three stages, loaded as the options have it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from temu_vtoff.captioning.qwen import Captioner
+from temu_vtoff.hardware.acceleration import is_compiling_worth_it, speed_up
+from temu_vtoff.hardware.devices import choose_device, choose_dtype, place
+from temu_vtoff.hub.sources import TRYOFF
+from temu_vtoff.segmentation.segmenter import ClothSegmenter
+from temu_vtoff.stages.options import Options
+from temu_vtoff.tryoff.pipeline import TryOffPipeline
+from temu_vtoff.tryoff.presets import choose_preset
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadedPipeline:
+    """A pipeline on its device, and what was taken where the options leave the choice open.
+
+    Attributes:
+        pipe: Ready to be called.
+        taken: Device, dtype, offload mode, whether blocks are compiled, for `run.json`.
+    """
+
+    pipe: TryOffPipeline
+    taken: dict[str, Any]
+
+
+def load_segmenter(options: Options) -> ClothSegmenter:
+    """
+    Raises:
+        CheckpointError: It can't be had.
+    """
+    return ClothSegmenter.from_pretrained(options.sources.segmenter, choose_device(options.device))
+
+
+def load_captioner(options: Options) -> Captioner:
+    """
+    Raises:
+        CheckpointError: It can't be had.
+    """
+    return Captioner.from_pretrained(options.sources.captioner, choose_device(options.device))
+
+
+def load_pipeline(options: Options, pictures: int = 1, **components: Any) -> LoadedPipeline:
+    """The try-off pipeline on its device, made fast.
+
+    Args:
+        pictures: How many are left to be made; compiling pays for many only.
+        components: As for `TryOffPipeline.from_pretrained`, for example None for what is not needed.
+
+    Raises:
+        CheckpointError: A source can't be had.
+        ArgumentError: What is asked for can't be had on this machine.
+    """
+    device = choose_device(options.device)
+    dtype = choose_dtype(options.precision, device)
+    bits = dict.fromkeys(TRYOFF, options.quantize_transformers) | {"text_encoder_3": options.quantize_text_encoder}
+    sources = options.sources
+    pipe = TryOffPipeline.from_pretrained(
+        sources.base,
+        sources.tryoff,
+        torch_dtype=dtype,
+        revision=options.revision,
+        variant=options.variant,
+        quantize={name: number for name, number in bits.items() if number is not None},
+        **options.image_encoders | components,
+    )
+    offload = place(pipe, device, options.offload)
+    if options.vae_tiling:
+        pipe.vae.enable_tiling()
+    # diffusers' hooks of sequential offloading can't be part of a compiled block.
+    compiled = offload != "sequential" and (
+        is_compiling_worth_it(pictures) if options.compile is None else options.compile
+    )
+    if compiled:
+        logger.warning("Compiling for speed: the first pictures take up to some minutes longer.")
+    speed_up(pipe, compiled, options.attention_backend, choose_preset(options.preset).fp8)
+    pipe.set_progress_bar_config(disable=True)
+    taken = {
+        "device": _name(device),
+        "dtype": str(dtype).removeprefix("torch."),
+        "offload": offload,
+        "compiled": compiled,
+        "attention_backend": options.attention_backend,
+    }
+    return LoadedPipeline(pipe, taken)
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

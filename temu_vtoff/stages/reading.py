@@ -1,0 +1,66 @@
+"""Photos and masks as the models get them: opened upright and fitted to the size of the pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.pictures import fit_picture, open_mask, open_picture
+from temu_vtoff.stages.garment import Garment
+from temu_vtoff.stages.options import Options
+
+Photo = str | Path | Image.Image
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The size of the pictures, and how photos of another aspect ratio come to it."""
+
+    width: int
+    height: int
+    resize_mode: str
+
+    @classmethod
+    def of(cls, options: Options) -> Frame:
+        """
+        Raises:
+            ArgumentError: A size that the model can't make.
+            CheckpointError: A source can't be had.
+        """
+        return cls(*options.size(), options.resize_mode)
+
+    def photo(self, source: Photo) -> Image.Image:
+        """The photo, upright RGB, at the size of the pictures.
+
+        Raises:
+            FileNotFoundError: No such file.
+            ValueError: It can't be read.
+        """
+        return fit_picture(open_picture(source), self.width, self.height, self.resize_mode)
+
+    def mask(self, mask: Photo, photo: Photo) -> Image.Image:
+        """A mask of the photo's shape, L, fitted as the photo is.
+
+        Raises:
+            FileNotFoundError: No such file.
+            ValueError: It can't be read, has another shape than the photo, or is empty.
+        """
+        mask = open_mask(mask, open_picture(photo))
+        return fit_picture(mask, self.width, self.height, self.resize_mode, fill=0, resample=Image.Resampling.NEAREST)
+
+    def pair(self, garment: Garment) -> tuple[Image.Image, Image.Image]:
+        """Photo and mask of a garment; a mask that has the size of the pictures already stays as it is.
+
+        Raises:
+            ArgumentError: The garment has no mask.
+            ValueError: One of the two can't be read, or the mask has another shape than the photo.
+        """
+        mask = garment.mask
+        if mask is None:
+            raise ArgumentError(f"The garment {garment.name} has no {{mask}}: segment it first.", "mask")
+        if mask.size != (self.width, self.height):
+            mask = self.mask(mask, garment.photo)
+        return self.photo(garment.photo), mask

@@ -1,0 +1,312 @@
+"""Segment, caption, generate: the three stages over any number of photos.
+
+    toolkit = TryOff(Options(tryoff="builtin"))
+    for product in toolkit(["photo.jpg"], category="all"):
+        product.images[0].save(f"{product.garment.name}.png")
+
+Each stage loads its model at the first garment that needs it, serves all garments and lets the model go. A garment that
+can't be served carries its error from then on and never ends the others.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+
+from temu_vtoff.captioning.qwen import Captioner
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.hardware.devices import free_memory
+from temu_vtoff.pictures import unique_stems
+from temu_vtoff.segmentation.masks import CATEGORIES, garment_mask, garments_present, mask_picture, masked_image
+from temu_vtoff.segmentation.segmenter import ClothSegmenter
+from temu_vtoff.stages.batches import attempt, read_each, serve_each
+from temu_vtoff.stages.garment import Garment, Product
+from temu_vtoff.stages.models import load_captioner, load_pipeline, load_segmenter
+from temu_vtoff.stages.options import Options
+from temu_vtoff.stages.reading import Frame, Photo
+from temu_vtoff.tryoff.pipeline import TryOffPipeline
+
+ALL = "all"  # the category that stands for every garment found
+SEEDS = range(-(2**63), 2**64)  # what torch takes
+Item = TypeVar("Item")
+
+
+class TryOff:
+    """The three stages. Several threads may use one object: they take turns at its models.
+
+    Args:
+        options: What the stages are made of; the built-in model when left out.
+        keep_loaded: Keep each stage's model for the next call instead of letting it go.
+        progress: Wraps the batches of a stage, progress(batches, stage); a progress bar, say.
+
+    Attributes:
+        seconds: Time that each stage took so far, by its name.
+        taken: What was chosen where the options leave it open: device, dtype and so on; filled when the pipeline is
+            loaded.
+    """
+
+    def __init__(
+        self,
+        options: Options | None = None,
+        *,
+        keep_loaded: bool = False,
+        progress: Callable[[Sequence[Any], str], Iterable[Any]] | None = None,
+    ) -> None:
+        self.options = Options() if options is None else options
+        self.keep_loaded, self.progress = keep_loaded, progress
+        self.seconds: dict[str, float] = {}
+        self.taken: dict[str, Any] = {}
+        self._models: dict[str, Any] = {}
+        self._lock = threading.RLock()
+
+    def __call__(self, photos: Photo | Sequence[Photo], category: str = "upper_body", **how: Any) -> Iterator[Product]:
+        """All three stages.
+
+        Args:
+            photos: As for `segment`.
+            category: As for `segment`.
+            how: As for `generate`.
+        """
+        garments = self.segment(photos, category)
+        self.caption(garments)
+        yield from self.generate(garments, **how)
+
+    # --- the stages ---------------------------------------------------------------------------------------------
+
+    def segment(
+        self, photos: Photo | Sequence[Photo], category: str = "upper_body", *, mask: Photo | None = None
+    ) -> list[Garment]:
+        """Finds the garments.
+
+        Args:
+            photos: Paths or pictures, one or several.
+            category: One of `CATEGORIES`, or "all" for every garment found.
+            mask: A mask of the only photo, white on the garment, instead of segmenting.
+
+        Returns:
+            Garments in the order of the photos, each with its mask and the labels that it is made of, or with an error.
+
+        Raises:
+            ArgumentError: An unknown category, or a mask for several photos or categories.
+            CheckpointError: The segmenter can't be had.
+        """
+        photos = [photos] if isinstance(photos, (str, Path, Image.Image)) else list(photos)
+        choices = (*CATEGORIES, ALL)
+        if category not in choices:
+            raise ArgumentError(f"{{category}} is {category!r}; choose one of {', '.join(choices)}.", "category")
+        if mask is not None and (len(photos) > 1 or category == ALL):
+            raise ArgumentError("{mask} is for a single photo and a single {category}.", "mask", "category")
+        frame = Frame.of(self.options)
+        named = [Garment(photo, category, name=name) for photo, name in zip(photos, _names(photos), strict=True)]
+        garments: list[Garment] = []
+        with self._stage("segment", named) as batches:
+            for batch in batches:
+                if mask is None:
+                    garments += self._segment(batch, frame)
+                    continue
+                for garment in batch:
+                    garment.mask = attempt(garment, lambda g: frame.mask(mask, g.photo))
+                garments += batch
+        return garments
+
+    def caption(self, garments: Sequence[Garment]) -> None:
+        """Writes the captions that are missing.
+
+        Raises:
+            CheckpointError: The captioner can't be had.
+        """
+        frame = Frame.of(self.options)
+        missing = [garment for garment in garments if garment.error is None and garment.caption is None]
+        with self._stage("caption", missing) as batches:
+            for batch in batches:
+                serve_each(read_each(batch, lambda garment: frame.photo(garment.photo)), self._caption)
+
+    def generate(
+        self,
+        garments: Sequence[Garment],
+        *,
+        seed: int = 0,
+        num_images: int = 1,
+        callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
+        **changes: Any,
+    ) -> Iterator[Product]:
+        """Makes the product pictures.
+
+        Args:
+            garments: With masks; without a caption, the empty one serves.
+            seed: Random seed of each garment's first picture.
+            num_images: Pictures of each garment, with the seeds `seed`, `seed` + 1, and so on.
+            callback_on_step_end: As of `TryOffPipeline.__call__`.
+            changes: Fields of `Options` that concern sampling, for this call: `preset`, `num_inference_steps`,
+                `guidance_scale`, `width`, `height`, `resize_mode`, `batch_size`.
+
+        Yields:
+            One product for each garment, in order; without images where the garment has an error.
+
+        Raises:
+            ArgumentError: A value out of range.
+            CheckpointError: The try-off model can't be had.
+        """
+        if num_images < 1:
+            raise ArgumentError(f"{{num_images}} is {num_images}; give at least 1.", "num_images")
+        if seed not in SEEDS or seed + num_images - 1 not in SEEDS:
+            raise ArgumentError(f"{{seed}} is {seed}; give a whole number of at most 64 bits.", "seed")
+        options = replace(self.options, **changes)
+        frame = Frame.of(options)
+        pictures = num_images * sum(garment.error is None for garment in garments)
+        sampling = {
+            "width": frame.width,
+            "height": frame.height,
+            "num_inference_steps": options.num_inference_steps,
+            "guidance_scale": options.guidance_scale,
+            "preset": options.preset,
+            "callback_on_step_end": callback_on_step_end,
+        }
+        with self._stage("try off", garments, options.batch_size) as batches:
+            for batch in batches:
+                products: dict[Garment, Product] = {}
+
+                def make(read: list[tuple[Garment, Any]], products: dict[Garment, Product] = products) -> None:
+                    pipe = self.pipeline(pictures)
+                    for product in self._generate(pipe, read, range(seed, seed + num_images), sampling):
+                        products[product.garment] = product
+
+                serve_each(read_each(batch, frame.pair), make)
+                yield from (products.get(garment, Product(garment)) for garment in batch)
+
+    # --- the models ---------------------------------------------------------------------------------------------
+
+    def segmenter(self) -> ClothSegmenter:
+        """The segmenter, loaded on first use."""
+        return self._model("segmenter", lambda: load_segmenter(self.options))
+
+    def captioner(self) -> Captioner:
+        """The captioner, loaded on first use."""
+        return self._model("captioner", lambda: load_captioner(self.options))
+
+    def pipeline(self, pictures: int = 1) -> TryOffPipeline:
+        """The try-off pipeline, loaded on first use.
+
+        Args:
+            pictures: How many are left to be made; decides whether compiling pays.
+        """
+
+        def load() -> TryOffPipeline:
+            loaded = load_pipeline(self.options, pictures)
+            self.taken |= loaded.taken
+            steps = {"disable": True} if self.progress is None else {"disable": None, "desc": "denoise", "leave": False}
+            loaded.pipe.set_progress_bar_config(**steps)  # None: on a terminal only
+            return loaded.pipe
+
+        return self._model("pipeline", load)
+
+    def release(self) -> None:
+        """Lets all models go."""
+        with self._lock:
+            self._models.clear()
+            free_memory()
+
+    def _model(self, name: str, load: Callable[[], Any]) -> Any:
+        with self._lock:
+            if name not in self._models:
+                self._models[name] = load()
+            return self._models[name]
+
+    @contextmanager
+    def _stage(
+        self, name: str, garments: Sequence[Garment], batch_size: int | None = None
+    ) -> Iterator[Iterable[list[Garment]]]:
+        """The garments in batches, under the progress bar; the stage's time is kept and its model let go."""
+        size = self.options.batch_size if batch_size is None else batch_size
+        batches = [list(garments[start : start + size]) for start in range(0, len(garments), size)]
+        started = time.perf_counter()
+        try:
+            yield batches if self.progress is None else self.progress(batches, name)
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0) + time.perf_counter() - started, 2)
+            if not self.keep_loaded:
+                self.release()
+
+    # --- one batch ----------------------------------------------------------------------------------------------
+
+    def _segment(self, batch: list[Garment], frame: Frame) -> list[Garment]:
+        """For each photo its garments, or itself with an error."""
+        read = read_each(batch, lambda garment: frame.photo(garment.photo))
+        found = {garment: [garment] for garment in batch}
+        if read:
+            with self._lock:
+                label_maps = self.segmenter().label_maps([photo for _, photo in read])
+            for (garment, _), label_map in zip(read, label_maps, strict=True):
+                found[garment] = attempt(garment, lambda g, labels=label_map: _garments_of(g, labels)) or [garment]
+        return [garment for garments in found.values() for garment in garments]
+
+    def _caption(self, read: list[tuple[Garment, Image.Image]]) -> None:
+        with self._lock:
+            captions = self.captioner()([photo for _, photo in read], [garment.category for garment, _ in read])
+        for (garment, _), caption in zip(read, captions, strict=True):
+            garment.caption = caption
+
+    def _generate(
+        self,
+        pipe: TryOffPipeline,
+        read: list[tuple[Garment, tuple[Image.Image, Image.Image]]],
+        seeds: range,
+        sampling: dict[str, Any],
+    ) -> Iterator[Product]:
+        """The products of a batch that could be read, with one picture of each garment for each seed."""
+        photos, masks = ([pair[part] for _, pair in read] for part in (0, 1))
+        started = time.perf_counter()
+        with self._lock:
+            images = pipe(
+                photos,
+                mask=masks,
+                masked_image=[masked_image(photo, mask) for photo, mask in zip(photos, masks, strict=True)],
+                prompt=[garment.caption or "" for garment, _ in read],
+                num_images_per_prompt=len(seeds),
+                generator=[torch.Generator().manual_seed(seed) for _ in read for seed in seeds],
+                **sampling,
+            ).images
+        seconds = round((time.perf_counter() - started) / len(read), 3)
+        for number, (garment, (photo, mask)) in enumerate(read):
+            own = images[number * len(seeds) : (number + 1) * len(seeds)]
+            yield Product(garment, own, photo, mask, seconds)
+
+
+def _garments_of(photo: Garment, label_map: np.ndarray) -> list[Garment]:
+    """The garments wanted of a photo.
+
+    Raises:
+        GarmentNotFoundError: There is none; it says what is there instead.
+    """
+    every = photo.category == ALL
+    wanted = (garments_present(label_map) or CATEGORIES[:1]) if every else [photo.category]
+    garments = []
+    for category in wanted:
+        found = garment_mask(label_map, category)
+        garments.append(
+            Garment(
+                photo.photo,
+                category,
+                name=f"{photo.name}_{category}" if every else photo.name,
+                mask=mask_picture(found.mask),
+                labels=found.labels,
+                note=found.note,
+            )
+        )
+    return garments
+
+
+def _names(photos: Sequence[Photo]) -> list[str]:
+    """A name for each photo: its file's stem, or a number."""
+    return unique_stems(
+        [Path(f"photo_{n}") if isinstance(photo, Image.Image) else Path(photo) for n, photo in enumerate(photos, 1)]
+    )
