@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, ResultWarning
 
 # The library's argument -> the flag, where the names differ.
 FLAGS = {
@@ -131,8 +131,10 @@ class _Screen(logging.Handler):
 
 
 def show_log() -> None:
-    """Shows what the library logs from WARNING on as lines, and hides Python's warnings, which are for developers."""
+    """Shows the library's warnings, logged or raised, as lines; those of others are for developers and stay hidden."""
     warnings.simplefilter("ignore")
+    warnings.simplefilter("always", ResultWarning)
+    warnings.showwarning = lambda message, *_: say(f"warning: {message}")
     log = logging.getLogger("temu_vtoff")
     if not any(isinstance(handler, _Screen) for handler in log.handlers):
         log.addHandler(_Screen())

@@ -32,3 +32,7 @@ class ArgumentError(ValueError):
 
     def __str__(self) -> str:
         return self.phrase()
+
+
+class ResultWarning(UserWarning):
+    """A result is not quite what was asked for: another label, another model. For calls that return plain pictures."""

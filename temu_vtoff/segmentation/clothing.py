@@ -1,7 +1,7 @@
 """One photo's garment in one call: the function that notebooks import."""
 
-import logging
 import threading
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from temu_vtoff.builtin import BUILTIN
+from temu_vtoff.errors import ResultWarning
 from temu_vtoff.hardware.devices import choose_device
 from temu_vtoff.hub.errors import HubUnreachableError
 from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
@@ -17,7 +18,6 @@ from temu_vtoff.segmentation.masks import garment_mask, label_ids, mask_picture,
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
 _loading = threading.Lock()
-logger = logging.getLogger(__name__)
 
 
 def segment_clothing(
@@ -34,7 +34,7 @@ def segment_clothing(
         category: "upper_body", "lower_body" or "dresses".
         clothes: Names of labels ("Upper-clothes", "Dress", …) that make up the garment, in place of the category's.
         model: SegFormer by hub id or folder, or "builtin"; it stays loaded. When the hub can't be reached, the
-            built-in one serves as long as the process runs, and a warning is logged each time.
+            built-in one serves as long as the process runs, with a warning each time.
         device: "cpu", "cuda", …; left unset, the best there is.
 
     Returns:
@@ -50,10 +50,10 @@ def segment_clothing(
     with _loading:  # two threads that ask at once load it once
         segmenter, trouble = _load(str(model), device)
     if trouble is not None:
-        logger.warning(trouble)
+        warnings.warn(trouble, ResultWarning, stacklevel=2)
     garment = garment_mask(segmenter.label_maps([photo])[0], category, clothes)
     if garment.note is not None:
-        logger.warning(garment.note)
+        warnings.warn(garment.note, ResultWarning, stacklevel=2)
     return mask_picture(garment.mask), masked_image(photo, garment.mask)
 
 

@@ -15,14 +15,23 @@ from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
 from temu_vtoff.builtin import BUILTIN
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import writable_folder
+from temu_vtoff.hardware.devices import choose_device
 from temu_vtoff.hub.errors import HubUnreachableError
 from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
 from temu_vtoff.pictures import list_pictures, open_picture, save_picture, unique_stems
-from temu_vtoff.segmentation.masks import LABELS, GarmentMask, garment_mask, label_ids, mask_picture, masked_image
+from temu_vtoff.segmentation.masks import (
+    LABELS,
+    MASK_ENDINGS,
+    GarmentMask,
+    garment_mask,
+    label_ids,
+    mask_picture,
+    masked_image,
+)
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
-MASK_ENDINGS = ("_binary_mask.png", "_fine_mask.png")
 Item = TypeVar("Item")
 
 
@@ -57,8 +66,8 @@ class _Job:
             return False
         if found != self.settings:
             raise ValueError(
-                f"{mask_file} is there already, made with {found}, not {self.settings}: choose another out_dir, or "
-                "overwrite."
+                f"{mask_file} is there already, made with {found}, not {self.settings}: choose another "
+                "output folder, or overwrite them."
             )
         return masked_file.is_file()
 
@@ -102,10 +111,12 @@ def batch_segment_clothing(
         ValueError: Nothing to do, wrong arguments, masks made with other settings in the way, a folder that can't be
             written, or a model that can't be loaded. Single photos' troubles are in the report.
     """
-    from temu_vtoff.hardware.devices import choose_device
-
     if batch_size < 1 or num_workers < 1:
-        raise ValueError(f"batch_size is {batch_size}, num_workers {num_workers}; give at least 1.")
+        raise ArgumentError(
+            f"{{batch_size}} is {batch_size}, {{num_workers}} {num_workers}; give at least 1.",
+            "batch_size",
+            "num_workers",
+        )
     wanted_labels = label_ids(category, clothes)
     jobs = _list_jobs(Path(img_dir), writable_folder(out_dir), f"{model} for {_names(wanted_labels)}")
     todo = {job for job in jobs if overwrite or not job.finished}

@@ -36,6 +36,7 @@ CATEGORIES = tuple(CATEGORY_LABELS)
 # What SegFormer calls the garment when it is cut so that two names would do: a long top, a two-piece dress.
 _NEIGHBOURS = {"upper_body": (7,), "dresses": (4, 5, 6)}
 
+MASK_ENDINGS = ("_binary_mask.png", "_fine_mask.png")  # of the files of a photo's mask and masked image
 GREY = 128  # of the greyed-out garment: 0 in [-1, 1]
 LEAST_SHARE = 0.01  # of the person's pixels: less is a slip of the segmenter, not a garment
 LEAST_SHARE_UNASKED = 0.03  # the same when nobody said that the garment is there
