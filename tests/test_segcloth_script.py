@@ -19,6 +19,7 @@ import SegCloth
 from SegCloth import GarmentNotFoundError, batch_segment_clothing, segment_clothing
 from temu_vtoff import builtin
 from temu_vtoff.hub.errors import CheckpointError, HubUnreachableError
+from temu_vtoff.segmentation import clothing
 from temu_vtoff.segmentation.segmenter import LABELS, ClothSegmenter
 from tests import script_calls
 from tests.script_calls import ROOT, heavy_imports
@@ -88,7 +89,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_importing_is_light():
-    assert heavy_imports("from SegCloth import segment_clothing") == set()
+    assert heavy_imports("import SegCloth") == set()
 
 
 def test_masks_of_a_photo(model, photo, clothes, tmp_path):
@@ -155,7 +156,7 @@ def test_wrong_arguments_show_before_the_model_is_loaded(photo, tmp_path):
 def test_the_model_is_loaded_once_and_kept(model, photo, clothes, monkeypatch):
     loaded, load = [], ClothSegmenter.from_pretrained
     monkeypatch.setattr(ClothSegmenter, "from_pretrained", lambda *args: loaded.append(args) or load(*args))
-    SegCloth._load.cache_clear()
+    clothing._load.cache_clear()
     with ThreadPoolExecutor(4) as pool:
         masks = list(pool.map(lambda _: segment_clothing(photo, clothes=clothes, model=model)[0], range(8)))
     assert len(loaded) == 1
@@ -315,11 +316,11 @@ def test_command_says_what_the_built_in_model_knows(model, photo, clothes, tmp_p
     monkeypatch.setattr(builtin, "resolve", lambda name, part: model if name == builtin.BUILTIN else name)
     photo.save(tmp_path / "photo.jpg")
     arguments = ("--image_path", tmp_path / "photo.jpg", "--out_dir", tmp_path, "--clothes", *clothes, "--model")
-    SegCloth._load.cache_clear()
+    clothing._load.cache_clear()
     assert "drawn people only" in call(*arguments, "builtin")[2]
     status, _, err = call(*arguments, "nobody/nothing")
     assert status == 0 and "BUILT-IN SEGMENTER IS USED INSTEAD" in err
-    SegCloth._load.cache_clear()
+    clothing._load.cache_clear()
 
 
 def test_command_tells_of_substitutes_and_absent_garments(dress_model, folder, tmp_path, call):
