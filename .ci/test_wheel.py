@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "temu-vtoff-toolkit"
-NOT_SOURCE = (".git", ".venv", "outputs", "runs", "work", "build", "*.egg-info")
+NOT_SOURCE = {".git", ".venv", "outputs", "runs", "work", "build", "temu_vtoff_toolkit.egg-info"}
 LEFT_OUT = ("gradio", "torchmetrics", "cleanfid", "DISTS_pytorch", "tensorboard", "pytest", "command_line", "train")
 
 
@@ -44,42 +44,54 @@ def requirements(name: str) -> dict[str, Distribution]:
     return found
 
 
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory) -> Path:
-    """The folder of the fresh environment, inside the repository of another project."""
-    project = tmp_path_factory.mktemp("project")
-    git(project, "init", "-q")
-    git(project, "commit", "-q", "--allow-empty", "-m", "another project")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    wheels, source = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("source") / "copy"
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*NOT_SOURCE))  # a build leaves files behind
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, source], check=True)
-    folder = project / "env"
+def pip(*arguments: str | Path) -> None:
+    subprocess.run([sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments], check=True)
+
+
+def make_environment(folder: Path) -> Path:
+    """A virtual environment with the project's requirements, without the project."""
     venv.create(folder, symlinks=True)
     packages = folder / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
     for needed in requirements(PROJECT).values():
         for name in {file.parts[0] for file in needed.files} - {"..", "__pycache__"}:
             if not (packages / name).exists():
                 (packages / name).symlink_to(needed.locate_file(name))
-    (wheel,) = wheels.glob("*.whl")
-    subprocess.run([*pip, "--python", folder, "install", "--no-deps", "--no-index", wheel], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory) -> Path:
+    """A copy of the checkout, because builds leave files behind."""
+    copy = tmp_path_factory.mktemp("source") / "copy"
+    shutil.copytree(ROOT, copy, ignore=lambda folder, _: NOT_SOURCE if folder == str(ROOT) else ())
+    return copy
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory, source) -> Path:
+    """An environment with the wheel, inside the repository of another project."""
+    project, wheels = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("wheels")
+    git(project, "init", "-q")
+    git(project, "commit", "-q", "--allow-empty", "-m", "another project")
+    folder = make_environment(project / "env")
+    pip("wheel", "--no-deps", "--wheel-dir", wheels, source)
+    pip("--python", folder, "install", "--no-deps", "--no-index", *wheels.glob("*.whl"))
     return folder
 
 
 @pytest.fixture
 def run(environment, tmp_path):
     """Runs Python lines in the fresh environment and an empty folder; what they print."""
+    return lambda code: answer(environment, tmp_path, "-c", code)
 
-    def run_lines(code: str) -> str:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        command = [environment / "bin" / "python", "-c", code]
-        answer = subprocess.run(
-            command, cwd=tmp_path, env=clean | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True
-        )
-        assert answer.returncode == 0, answer.stderr[-3000:]
-        return answer.stdout.strip()
 
-    return run_lines
+def answer(environment: Path, folder: Path, *words: str | Path) -> str:
+    """What `python WORDS` prints in an environment and a folder."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    command = [environment / "bin" / "python", *words]
+    ended = subprocess.run(command, cwd=folder, env=clean | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return ended.stdout.strip()
 
 
 def test_the_library_is_there_and_nothing_else_of_the_repository(run, environment):
@@ -111,3 +123,10 @@ def test_a_picture_of_an_example_photo(run, tmp_path):
 def test_a_run_record_names_the_version_and_not_the_commit_of_another_project(run):
     made_by = "from temu_vtoff.runs.record import made_by; m = made_by(); print(m['commit'], m['version'])"
     assert run(made_by) == f"None {run('import temu_vtoff; print(temu_vtoff.__version__)')}"
+
+
+def test_scripts_below_the_root_find_what_they_need_in_an_editable_install(tmp_path, source):
+    environment = make_environment(tmp_path / "env")
+    pip("--python", environment, "install", "--no-deps", "-e", source)
+    for script in (source / "precompute_utils").glob("[!_]*.py"):
+        assert "--dataset_root" in answer(environment, tmp_path, script, "--help")

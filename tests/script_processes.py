@@ -1,4 +1,4 @@
-"""Scripts as processes of their own that start in no time, because their server has imported torch already.
+"""Scripts as processes of their own that start quickly, because their server has imported torch already.
 
 They can be killed like any other, and started together as `accelerate launch` starts them.
 """
@@ -6,7 +6,10 @@ They can be killed like any other, and started together as `accelerate launch` s
 import importlib
 import multiprocessing
 import os
+import runpy
 import socket
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
@@ -40,6 +43,33 @@ def run(script: str, argv: Sequence[object], processes: int = 1) -> int:
     return max(process.exitcode for process in started)
 
 
+def run_python(words: Sequence[str], folder: Path, seconds: float = 600) -> str:
+    """Runs `python WORDS` in a folder, words as in a shell: a script, or -m and a module, or -c and code.
+
+    Returns:
+        What it printed.
+
+    Raises:
+        AssertionError: Its exit status isn't 0; with the end of its error output.
+    """
+    with tempfile.TemporaryDirectory() as kept:
+        printed, errors = Path(kept) / "stdout", Path(kept) / "stderr"
+        process = start_python(words, folder, printed, errors)
+        process.join(seconds)
+        alive = process.is_alive()
+        process.kill()
+        process.join()
+        assert not alive and process.exitcode == 0, f"{words}: {errors.read_text(encoding='utf-8')[-2000:]}"
+        return printed.read_text(encoding="utf-8")
+
+
+def start_python(words: Sequence[str], folder: Path, printed: Path, errors: Path) -> BaseProcess:
+    """Starts `python WORDS` in a folder; what it prints goes to two files."""
+    process = _context.Process(target=_as_python, args=(list(words), folder, printed, errors))
+    process.start()
+    return process
+
+
 def kill_after(process: BaseProcess, seconds: float) -> bool:
     """SIGKILL after some time; whether the process was still running then."""
     process.join(timeout=seconds)
@@ -63,14 +93,37 @@ def contents(folder: Path, *patterns: str) -> dict[str, bytes]:
 
 def _run(script: str, argv: list[str], environment: dict[str, str]) -> None:
     os.environ.update(environment)
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    import torch
-
-    torch.set_num_threads(1)
+    _settle()
     import command_line
 
     module = importlib.import_module(script)
     command_line.run(module.main, module.parse_args(argv))
+
+
+def _as_python(words: list[str], folder: Path, printed: Path, errors: Path) -> None:
+    for stream, path in ((sys.stdout, printed), (sys.stderr, errors)):
+        path.touch()
+        os.dup2(os.open(path, os.O_WRONLY), stream.fileno())
+    os.chdir(folder)
+    _settle()
+    kind, *rest = words
+    if kind == "-c":
+        sys.argv, sys.path[0] = ["-c", *rest[1:]], ""
+        exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
+    elif kind == "-m":
+        sys.argv, sys.path[0] = rest, str(folder)
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv, sys.path[0] = words, str(Path(kind).resolve().parent)
+        runpy.run_path(kind, run_name="__main__")
+
+
+def _settle() -> None:
+    """What the environment of a process of its own would say."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _free_port() -> int:

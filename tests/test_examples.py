@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
-from tests.fresh_checkout import ROOT, link_checkout, run_python
+from tests.fresh_checkout import ROOT, link_checkout
+from tests.script_processes import run_python
 
 SCRIPTS = sorted(path.name for path in (ROOT / "examples").glob("*.py") if path.stem != "make_examples")
 

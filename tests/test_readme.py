@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from temu_vtoff.metrics.published import COLUMNS, PUBLISHED
-from tests.fresh_checkout import ROOT, link_checkout, run_python
+from tests.fresh_checkout import ROOT, link_checkout
+from tests.script_processes import run_python, start_python
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
@@ -52,22 +53,22 @@ def checkout(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def page(checkout):
+def page(checkout, tmp_path):
     """A running app.py: its address without the scheme."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    command = [sys.executable, "app.py", "--port", address.split(":")[1]]
-    process = subprocess.Popen(command, cwd=checkout, stderr=subprocess.DEVNULL)
+    words = ["app.py", "--port", address.split(":")[1]]
+    process = start_python(words, checkout, tmp_path / "stdout", tmp_path / "stderr")
     try:
         end = time.monotonic() + PATIENCE
         while not _answers(address):
-            assert process.poll() is None and time.monotonic() < end
+            assert process.is_alive() and time.monotonic() < end
             time.sleep(0.5)
         yield address
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.join(PATIENCE)
 
 
 def _answers(address: str) -> bool:
