@@ -1,5 +1,6 @@
 """Files and folders written so that neither a kill nor a full disk leaves half of one behind."""
 
+import codecs
 import os
 import uuid
 from collections.abc import Iterator
@@ -7,6 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _TEMPORARY = ".temu-"  # what the names of files being written begin with
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 @contextmanager
@@ -36,8 +44,33 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes a UTF-8 text file whole or not at all."""
-    write_bytes(path, text.encode("utf-8"))
+    """Writes a UTF-8 text file whole or not at all.
+
+    Lone surrogates, which stand for the bytes of file names that are no UTF-8, are written as escapes.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def read_text(path: str | Path) -> str:
+    """A text file by whatever program: UTF-8, UTF-16 or UTF-32 with or without byte order mark, or Windows-1252.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not a text file, or one that can't be read.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f"{path} can't be read: {error.strerror}.") from error
+    try:
+        text = data.decode(_encoding(data))
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    if any(ord(sign) < 32 and sign not in "\t\n\r\f" for sign in text):
+        raise ValueError(f"{path} is damaged, or no text file.")
+    return text
 
 
 def remove_leftovers(folder: str | Path) -> None:
@@ -60,6 +93,21 @@ def writable_folder(path: str | Path) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ValueError(f"the output folder {folder} is not writable.")
     return folder
+
+
+def _encoding(data: bytes) -> str:
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return encoding
+    if data and data[::2].count(0) > len(data) // 4:
+        return "utf-16-be"
+    if data and data[1::2].count(0) > len(data) // 4:
+        return "utf-16-le"
+    try:
+        data.decode("utf-8")
+        return "utf-8"
+    except UnicodeDecodeError:
+        return "cp1252"
 
 
 def _flush(path: Path) -> None:

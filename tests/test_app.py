@@ -27,7 +27,7 @@ from web_page.guard import REFUSED, Gate, Hosts
 from web_page.handlers import Handlers, Limits
 from web_page.layout import build_page
 from web_page.models import Models, Settings
-from web_page.photos import from_editor, open_upload, to_editor, unfit_mask
+from web_page.photos import from_editor, open_upload, to_editor
 from web_page.results import cut_out
 from web_page.visits import Run, Step, Visits
 
@@ -94,15 +94,6 @@ def test_editor_gives_back_the_mask_it_was_given():
 def test_an_empty_mask_is_told(value):
     with pytest.raises(ValueError, match="mask is empty"):
         from_editor(value)
-
-
-@pytest.mark.parametrize("size", [(90, 120), (120, 90), (37, 211)])
-def test_unfit_mask_undoes_padding(size):
-    mask = Image.new("L", size)
-    mask.paste(255, (size[0] // 3, 0, size[0], size[1] // 2))
-    padded = fit_picture(mask, 192, 256, fill=0, resample=Image.Resampling.NEAREST)
-    same = np.asarray(unfit_mask(padded, size)) == np.asarray(mask)
-    assert same.mean() > 0.98
 
 
 def test_cut_out_is_transparent_outside_and_holds_white_cloth():

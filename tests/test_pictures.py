@@ -1,21 +1,32 @@
 """Opening any picture, fitting it, naming and writing results."""
 
+import io
+import logging
+import os
+import struct
+import zlib
+from pathlib import Path
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
+from temu_vtoff.files import read_text, write_text
 from temu_vtoff.pictures import (
     find_pictures,
     fit_picture,
+    folders,
     is_whole_picture,
     list_pictures,
-    open_mask,
     open_picture,
     panel,
     save_picture,
     unique_stems,
 )
+from temu_vtoff.pictures.formats import is_readable
 
+CASES = Path(__file__).parent / "cases"
+EXAMPLE = Path(__file__).parent.parent / "examples"
 LEFT_RED = Image.new("RGB", (60, 40), "white")
 LEFT_RED.paste((255, 0, 0), (0, 0, 20, 40))
 
@@ -62,6 +73,155 @@ def test_unreadable_pictures_are_named(tmp_path):
         open_picture(tmp_path / "cut.png")
 
 
+def test_odd_exif_tags_leave_the_orientation():
+    with Image.open(CASES / "exif_type" / "photo.jpg") as stored:  # its Make is a number: Pillow can't write that
+        assert stored.size == (384, 512)
+        assert open_picture(stored).size == (512, 384)
+    assert open_picture(CASES / "exif_type" / "photo.jpg").size == (512, 384)
+
+
+def test_small_mutations_of_exif_never_fail(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x0131] = 6, "maker", "program"
+    LEFT_RED.save(tmp_path / "turned.jpg", exif=exif)
+    data = (tmp_path / "turned.jpg").read_bytes()
+    start = data.index(b"Exif")
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        changed = bytearray(data)
+        for place in rng.integers(start + 6, start + len(exif.tobytes()), 3):
+            changed[place] = rng.integers(256)
+        (tmp_path / "changed.jpg").write_bytes(changed)
+        assert sorted(open_picture(tmp_path / "changed.jpg").size) == [40, 60]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "avif", "gif", "bmp", "tif", "jp2", "ico", "ppm", "tga"])
+def test_a_damaged_file_of_any_format_is_one_sentence_with_its_name(tmp_path, suffix):
+    path, rng = tmp_path / f"picture.{suffix}", np.random.default_rng(0)
+    Image.open(EXAMPLE / "example1.jpg").resize((48, 64)).save(path)
+    data, failed = path.read_bytes(), 0
+    for kind in ["empty"] + ["cut"] * 10 + ["changed"] * 20:
+        changed = bytearray() if kind == "empty" else bytearray(data)
+        if kind == "cut":
+            del changed[rng.integers(len(data)) :]
+        elif kind == "changed":
+            changed[rng.integers(min(100, len(data)))] = rng.integers(256)
+        path.write_bytes(changed)
+        try:
+            assert open_picture(path).mode == "RGB"
+        except ValueError as error:
+            failed += 1
+            assert str(path) in str(error) and "\n" not in str(error)
+    assert failed
+
+
+def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    LEFT_RED.save(tmp_path / "bomb.png")
+    with pytest.raises(ValueError, match=r"bomb\.png can't be read as a picture: .*decompression bomb"):
+        open_picture(tmp_path / "bomb.png")
+
+
+def test_damaged_pictures_that_callers_opened_are_named(tmp_path):
+    LEFT_RED.save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:-40])
+    with Image.open(tmp_path / "cut.png") as stored, pytest.raises(ValueError, match=r"cut\.png can't be read"):
+        open_picture(stored)
+    with pytest.raises(ValueError, match="the picture can't be read as a picture: it has 0x3 pixels"):
+        open_picture(Image.new("RGB", (0, 3)))
+
+
+def test_a_strip_is_no_photo(tmp_path):
+    Image.new("RGB", (1, 3000)).save(tmp_path / "strip.png")
+    with pytest.raises(ValueError, match=r"strip\.png is 1x3000 pixels: one side may be at most 100 times the other"):
+        open_picture(tmp_path / "strip.png")
+    with pytest.raises(ValueError, match="a picture of 1x90 pixels is too narrow for 30x40"):
+        fit_picture(Image.new("RGB", (1, 90)), 30, 40)
+
+
+def delta_e(a: tuple, b: tuple) -> float:
+    import torch
+
+    from temu_vtoff.metrics.color_error import rgb_to_lab
+
+    lab = [rgb_to_lab(torch.tensor(color, dtype=torch.float32).reshape(1, 3, 1, 1) / 255) for color in (a, b)]
+    return (lab[0] - lab[1]).norm().item()
+
+
+def test_embedded_profiles_are_converted():
+    with Image.open(CASES / "photo_display_p3.jpg") as stored:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(stored.info["icc_profile"]))
+        right = ImageCms.profileToProfile(stored, profile, ImageCms.createProfile("sRGB"))
+        plain = stored.convert("RGB")
+    opened = open_picture(CASES / "photo_display_p3.jpg")
+    mean = [tuple(np.asarray(picture).mean((0, 1))) for picture in (opened, right, plain)]
+    assert delta_e(mean[0], mean[1]) < 0.1 < 2 < delta_e(mean[2], mean[1])
+    assert open_picture(opened) == opened  # converted once
+
+
+def test_srgb_and_broken_profiles_change_nothing(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    for number, profile in enumerate(
+        (ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"no profile", b"")
+    ):
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png", icc_profile=profile)
+        assert np.array_equal(open_picture(tmp_path / f"{number}.png"), pixels)
+
+
+def write_png(path, size, depth, colour_type, rows, clear):
+    """A PNG by hand, because Pillow writes no low depths with a transparent colour, and no 16-bit colours."""
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", *size, depth, colour_type, 0, 0, 0),
+        b"tRNS": clear,
+        b"IDAT": zlib.compress(b"".join(b"\0" + row for row in rows)),
+        b"IEND": b"",
+    }
+    packed = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks.items()
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
+
+
+def test_a_transparent_colour_is_white(tmp_path):
+    expected = np.asarray(open_picture(CASES / "trns" / "rgba.png"))
+    assert np.array_equal(open_picture(CASES / "trns" / "rgb_trns.png"), expected)
+    with Image.open(CASES / "trns" / "l_trns.png") as stored:
+        grey, clear = np.asarray(stored), stored.info["transparency"]
+    assert (grey == clear).any() and clear < 255
+    assert np.array_equal(open_picture(CASES / "trns" / "l_trns.png").convert("L"), np.where(grey == clear, 255, grey))
+    for name, arguments, first in (
+        ("grey of 4 bits", (4, 0, [bytes([0x3F])], struct.pack(">H", 3)), (255, 255, 255)),
+        ("grey of 1 bit", (1, 0, [bytes([0b01000000])], struct.pack(">H", 0)), (255, 255, 255)),
+        ("grey of 16 bits", (16, 0, [struct.pack(">HH", 9, 65535)], struct.pack(">H", 9)), (255, 255, 255)),
+        (
+            "colours of 16 bits",
+            (16, 2, [struct.pack(">6H", *[999] * 3, *[65535] * 3)], struct.pack(">3H", *[999] * 3)),
+            (255,) * 3,
+        ),
+    ):
+        write_png(tmp_path / "clear.png", (2, 1), *arguments)
+        assert open_picture(tmp_path / "clear.png").getpixel((0, 0)) == first, name
+        assert open_picture(tmp_path / "clear.png").getpixel((1, 0)) == (255, 255, 255), name
+
+
+@pytest.mark.parametrize(
+    ("greys", "levels"),
+    [
+        (np.array([[0, 0.5, 1]], np.float32), [0, 128, 255]),
+        (np.array([[0, 100, 255]], np.float32), [0, 100, 255]),
+        (np.array([[-1, 0, 1]], np.float32), [0, 128, 255]),
+        (np.array([[0, np.nan, 1]], np.float32), [0, 0, 255]),
+        (np.array([[0, 2**30, 2**31 - 1]], np.int32), [0, 128, 255]),
+        (np.array([[0, 32896, 65535]], np.int32), [0, 128, 255]),
+        (np.array([[0, 32896, 65535]], np.uint16), [0, 128, 255]),
+    ],
+)
+def test_deep_greys_are_scaled_by_their_range(greys, levels):
+    opened = open_picture(Image.fromarray(greys))
+    assert [opened.getpixel((x, 0)) for x in range(3)] == [(level,) * 3 for level in levels]
+
+
 def test_fitting_pads_crops_or_stretches():
     padded, cropped, stretched = (fit_picture(LEFT_RED, 30, 40, mode) for mode in ("pad", "crop", "stretch"))
     assert {p.size for p in (padded, cropped, stretched)} == {(30, 40)}
@@ -70,18 +230,6 @@ def test_fitting_pads_crops_or_stretches():
     assert np.asarray(stretched)[20, 7, 1] < 30 and np.asarray(stretched)[20, 13, 1] > 200
     with pytest.raises(ValueError, match="resize mode is 'zoom'"):
         fit_picture(LEFT_RED, 30, 40, "zoom")
-
-
-def test_a_mask_must_fit_its_photo():
-    photo = Image.new("RGB", (60, 80))
-    mask = Image.new("RGB", (30, 40))
-    with pytest.raises(ValueError, match="black all over"):
-        open_mask(mask, photo)
-    mask.paste((255, 255, 255), (0, 0, 10, 10))
-    opened = open_mask(mask, photo)
-    assert opened.size == (60, 80) and opened.mode == "L" and opened.getbbox() == (0, 0, 20, 20)
-    with pytest.raises(ValueError, match="mask is 30x40, the photo 80x60"):
-        open_mask(mask, Image.new("RGB", (80, 60)))
 
 
 def test_folders_are_listed_and_names_kept_apart(tmp_path):
@@ -98,6 +246,80 @@ def test_folders_are_listed_and_names_kept_apart(tmp_path):
     assert unique_stems(paths) == ["a_png", "b", "a_jpg", "a_jpg_2"]
     paths.append(tmp_path / "a_jpg_2.png")
     assert len(set(unique_stems(paths))) == len(paths)
+
+
+def test_links_to_folders_are_followed_and_loops_noticed(tmp_path):
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    LEFT_RED.save(tmp_path / "photos" / "more" / "a.png")
+    (tmp_path / "elsewhere").mkdir()
+    LEFT_RED.save(tmp_path / "elsewhere" / "b.png")
+    (tmp_path / "photos" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photos" / "more" / "up").symlink_to(tmp_path / "photos")
+    (tmp_path / "photos" / "itself").symlink_to("itself")
+    (tmp_path / "photos" / "gone.png").symlink_to("nowhere.png")
+    found = list_pictures(tmp_path / "photos", recursive=True)
+    assert [path.relative_to(tmp_path / "photos").as_posix() for path in found] == ["link/b.png", "more/a.png"]
+    with pytest.raises(ValueError, match=r"the folder .*nowhere can't be read"):
+        list_pictures(tmp_path / "nowhere")
+
+
+def test_every_format_is_listed_or_left_out_by_name(tmp_path, monkeypatch, caplog):
+    for name in ("a.jfif", "b.gif", "c.avif", "d.HEIC", "e.TIFF"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(folders, "is_readable", lambda suffix: suffix != ".HEIC")
+    with caplog.at_level(logging.WARNING):
+        assert [path.name for path in list_pictures(tmp_path)] == ["a.jfif", "b.gif", "c.avif", "e.TIFF"]
+    assert "1 pictures are left out" in caplog.text and "d.HEIC" in caplog.text
+    assert is_readable(".jfif") and is_readable(".GIF") and not is_readable(".txt")
+
+
+def test_results_of_an_earlier_run_are_no_photos(tmp_path):
+    for name in ("a.jpg", "a_output.png", "a_output_2.png", "a_binary_mask.png", "a_fine_mask.png", "a_panel.png"):
+        LEFT_RED.save(tmp_path / name)
+    LEFT_RED.save(tmp_path / "b_dresses_output.png")
+    assert [path.name for path in find_pictures([tmp_path])] == ["a.jpg"]
+    assert len(list_pictures(tmp_path)) == 7
+    assert find_pictures([tmp_path / "a_output.png"]) == [tmp_path / "a_output.png"]  # named on purpose
+
+
+def test_names_that_some_file_systems_take_for_one_are_kept_apart():
+    composed, decomposed = "caf\u00e9.jpg", "cafe\u0301.jpg"
+    stems = unique_stems([Path(name) for name in ("Photo.jpg", "photo.jpg", composed, decomposed, "other.jpg")])
+    assert stems == ["Photo_jpg", "photo_jpg_2", "caf\u00e9_jpg", "cafe\u0301_jpg_2", "other"]
+
+
+def test_long_and_undecodable_names_work(tmp_path):
+    long, longer = ("ü" * 123 + ending for ending in ("a", "b"))  # 247 bytes, and alike in the first 200
+    stems = unique_stems([Path(f"{long}.jpg"), Path(f"{longer}.jpg")])
+    assert len(set(stems)) == 2
+    for stem in stems:
+        save_picture(LEFT_RED, tmp_path / f"{stem}_upper_body_binary_mask.png")
+    assert unique_stems([Path("a" * 200 + ".jpg")]) == ["a" * 200]
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.png"))
+    save_picture(LEFT_RED, path)
+    assert find_pictures([tmp_path])[-1] in (path, *tmp_path.iterdir()) and open_picture(path).size == LEFT_RED.size
+    write_text(tmp_path / "names.json", f'"{path.stem}"')
+    assert (tmp_path / "names.json").read_text() == '"\\udcff\\udcfe"'
+
+
+def test_text_files_of_any_encoding_are_read(tmp_path):
+    text = "größe.jpg\tdress 1.jpg\n" * 3
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"):
+        (tmp_path / "text.txt").write_bytes(text.encode(encoding))
+        assert read_text(tmp_path / "text.txt") == text, encoding
+    (tmp_path / "text.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    with pytest.raises(ValueError, match=r"text\.txt is damaged, or no text file"):
+        read_text(tmp_path / "text.txt")
+
+
+def test_a_full_disk_leaves_no_temporary_file(tmp_path, monkeypatch):
+    def full(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_picture(LEFT_RED, tmp_path / "done.png")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):

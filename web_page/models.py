@@ -11,12 +11,11 @@ from PIL import Image
 from temu_vtoff.builtin import NOTICE
 from temu_vtoff.captioning.qwen import Captioner
 from temu_vtoff.hub.sources import WorkingSize
-from temu_vtoff.pictures import fit_picture
+from temu_vtoff.pictures import fit_picture, unfit_mask
 from temu_vtoff.segmentation.masks import garment_mask, garments_present, mask_picture
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.stages.model_choice import Means, ModelChoice
 from temu_vtoff.tryoff.presets import choose_preset
-from web_page.photos import unfit_mask
 
 if TYPE_CHECKING:
     import argparse

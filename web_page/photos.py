@@ -31,16 +31,13 @@ def open_upload(path: str | Path, megapixels: float) -> Image.Image:
 
 
 def open_uploaded_mask(path: str | Path, photo: Image.Image, megapixels: float) -> Image.Image:
-    """As `temu_vtoff.pictures.opening.open_mask`, under the limits of `open_upload`."""
-    return open_mask(open_upload(path, megapixels), photo)
-
-
-def unfit_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The mask of a photo that was padded to the mask's size, as the photo's own: without the border, at `size`."""
-    inner = ImageOps.contain(Image.new("L", size), mask.size).size
-    left, top = (round((outer - inside) * 0.5) for outer, inside in zip(mask.size, inner, strict=True))
-    box = (left, top, left + inner[0], top + inner[1])
-    return mask.resize(size, Image.Resampling.NEAREST, box=box)
+    """As `temu_vtoff.pictures.open_mask`, under the limits of `open_upload`."""
+    path = Path(path)
+    _check_head(path, megapixels)
+    try:
+        return open_mask(path, photo)
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(str(error).replace(str(path), path.name)) from error
 
 
 def on_screen(picture: Image.Image) -> Image.Image:

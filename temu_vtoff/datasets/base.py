@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,13 +18,15 @@ from torch.utils.data import Dataset
 from temu_vtoff.datasets import MASK_TYPES, ORDERS, PHASES
 from temu_vtoff.datasets.captions import read_captions
 from temu_vtoff.datasets.correspondences import correspondence_path, open_correspondence
-from temu_vtoff.datasets.masks import generated_mask_path, open_mask, shape_mask
+from temu_vtoff.datasets.masks import generated_mask_path, shape_mask
 from temu_vtoff.datasets.sample import Item, Sample
-from temu_vtoff.pictures import RESIZE_MODES, fit_picture, open_picture
+from temu_vtoff.files import read_text
+from temu_vtoff.pictures import RESIZE_MODES, fit_picture, open_mask, open_picture
 from temu_vtoff.segmentation.masks import CATEGORIES, GarmentMask, masked_image
 
 logger = logging.getLogger(__name__)
 
+_SPACED = re.compile(r"\s*(\S.*?\.\w{3,4})\s+(\S.*?\.\w{3,4})(?:\s|$)")  # "a b.jpg c d.jpg"
 LOADABLE = ("person", "garment", "mask", "masked_image")
 
 
@@ -87,7 +91,7 @@ class TryOffDataset(Dataset[Sample]):
 
         chosen = self.categories if category == "all" else (category,)
         listed = (fields for one in chosen for fields in self._read_items(one))
-        self.items = [Item(index, *fields) for index, fields in enumerate(listed)]
+        self.items = self._named([Item(index, *fields) for index, fields in enumerate(listed)])
         if twice := _repeated(item.key for item in self.items):
             raise ValueError(f"The pairs files of {self.root} name {twice[0]} twice.")
         self.captions = read_captions(captions) if isinstance(captions, (str, Path)) else captions
@@ -162,13 +166,27 @@ class TryOffDataset(Dataset[Sample]):
         """
         if self.mask_dir is not None:
             try:
-                return open_mask(generated_mask_path(self.mask_dir, item))
+                return np.asarray(open_mask(generated_mask_path(self.mask_dir, item))) > 0
             except FileNotFoundError:
                 pass  # made for some items only, say
         garment = self._garment_from_label_map(item)
         if garment.note is not None:
             logger.warning("%s: %s", item.label_map, garment.note)
         return garment.mask
+
+    def _named(self, items: list[Item]) -> list[Item]:
+        """The items, by their garments' whole stems in a category where the published ids don't tell them apart."""
+        garments: dict[tuple[str, str], set[str]] = {}
+        for item in items:
+            garments.setdefault((item.category, item.id), set()).add(item.garment_stem)
+        shared = {category: sorted(names) for (category, _), names in garments.items() if len(names) > 1}
+        for category, names in shared.items():
+            some = " and ".join(names[:2])
+            logger.warning(
+                "%s garments of %s, such as %s, have one name up to the first _: whole file names are their ids",
+                *(category, self.root, some),
+            )
+        return [replace(item, whole_stem=item.category in shared) for item in items]
 
     def _report_missing_captions(self) -> None:
         if self.without_caption:
@@ -206,19 +224,31 @@ class TryOffDataset(Dataset[Sample]):
     def _read_pairs(self, path: Path) -> list[tuple[str, str]]:
         """The lines of a pairs file, "person garment"."""
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = read_text(path).splitlines()
         except FileNotFoundError:
             raise FileNotFoundError(f"There is no pairs file {path}; expected {self.layout}.") from None
         pairs = []
         for number, line in enumerate(lines, 1):
-            names = line.split()
-            if len(names) < 2 and names:
+            if not line.strip():
+                continue
+            names = _two_names(line)
+            if names is None:
                 raise ValueError(f'{path}, line {number}: "{line}" is no pair; expected "person garment".')
-            if names:
-                pairs.append((names[0], names[1]))
+            pairs.append(names)
         if not pairs:
             raise ValueError(f"The pairs file {path} is empty.")
         return pairs
+
+
+def _two_names(line: str) -> tuple[str, str] | None:
+    """The first two names of a line, between tabs; or between spaces, which names with a suffix may hold too."""
+    if "\t" in line.strip():
+        names = [name.strip() for name in line.split("\t") if name.strip()]
+    elif found := _SPACED.match(line):
+        names = list(found.groups())
+    else:
+        names = line.split()
+    return (names[0], names[1]) if len(names) > 1 else None
 
 
 def _choose(what: str, value: str, choices: Collection[str]) -> None:

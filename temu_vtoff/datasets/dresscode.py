@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from temu_vtoff.datasets.base import TryOffDataset
 from temu_vtoff.datasets.masks import open_label_map
 from temu_vtoff.datasets.sample import Item
-from temu_vtoff.segmentation.masks import GarmentMask, garment_mask
+from temu_vtoff.segmentation.masks import LABELS, GarmentMask, garment_mask
 
 
 class DressCodeDataset(TryOffDataset):
@@ -29,8 +29,8 @@ class DressCodeDataset(TryOffDataset):
         for person, garment in self._read_pairs(pairs):
             cleaned_name = f"{garment.rsplit('.', 1)[0]}_cleaned.jpg"
             picture = cleaned / cleaned_name if cleaned_name in cleaned_names else images / garment
-            label_map = label_maps / f"{person.split('_')[0]}_4.png"
+            label_map = label_maps / f"{person.rsplit('_', 1)[0]}_4.png"
             yield category, category, images / person, picture, label_map
 
     def _garment_from_label_map(self, item: Item) -> GarmentMask:
-        return garment_mask(open_label_map(item.label_map, "label_maps/<id>_4.png"), item.category)
+        return garment_mask(open_label_map(item.label_map, "label_maps/<id>_4.png", len(LABELS)), item.category)

@@ -3,53 +3,43 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from temu_vtoff.datasets import MASK_TYPES
 from temu_vtoff.datasets.sample import Item
-from temu_vtoff.pictures import open_picture
+from temu_vtoff.pictures import open_as_is, short_stem
 
 LOOSENESS = 1 / 32  # of the picture's height: how far a "mask" reaches beyond the garment
 
 
 def generated_mask_path(mask_dir: str | Path, item: Item) -> Path:
     """Where a segmenter's mask of an item lies: never inside the dataset, and named as SegCloth.py names it."""
-    return Path(mask_dir) / item.folder / f"{item.person.stem}_binary_mask.png"
+    return Path(mask_dir) / item.folder / f"{short_stem(item.person.stem)}_binary_mask.png"
 
 
-def open_mask(path: str | Path) -> np.ndarray:
-    """(H, W) bool from a mask picture of any mode, white on the garment.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: Unreadable.
-    """
-    return np.asarray(open_picture(path).convert("L")) >= 128
-
-
-def open_label_map(path: Path, shown_as: str) -> np.ndarray:
+def open_label_map(path: Path, shown_as: str, count: int) -> np.ndarray:
     """(H, W) uint8, the class of every pixel.
 
     Args:
         path: A greyscale or palette PNG.
         shown_as: The layout expected, for the message.
+        count: How many classes there are; ids go from 0 to `count` - 1.
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Not a picture, or one without class ids.
+        ValueError: Not a picture, a damaged one, or one that holds no class ids.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("L", "P", "1", "I", "I;16"):
-                raise ValueError(f"The label map {path} is an {image.mode} picture; expected greyscale or palette ids.")
-            return np.asarray(image).astype(np.uint8)
-    except FileNotFoundError:
+    if not path.is_file():
         raise FileNotFoundError(
             f"There is no label map {path}; expected {shown_as}, or a mask in mask_dir (SegCloth.py makes them)."
-        ) from None
-    except OSError as error:
-        raise ValueError(f"The label map {path} can't be read: {error}.") from error
+        )
+    label_map = open_as_is(path)
+    if label_map.mode not in ("L", "P", "1", "I", "I;16"):
+        raise ValueError(f"The label map {path} is an {label_map.mode} picture; expected greyscale or palette ids.")
+    ids = np.asarray(label_map)
+    if ids.max() >= count or ids.min() < 0:
+        raise ValueError(f"The label map {path} holds the id {ids.max()}; its ids must be 0 to {count - 1}.")
+    return ids.astype(np.uint8)
 
 
 def shape_mask(mask: np.ndarray, mask_type: str) -> np.ndarray:

@@ -14,6 +14,8 @@ import torch
 from PIL import Image, ImageOps
 from torchvision.transforms.functional import to_tensor
 
+from temu_vtoff.pictures import short_stem
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -26,6 +28,7 @@ class Item:
         person: The photo.
         garment: The product picture. Unpaired lists name another garment than the person wears.
         label_map: Which pixel of the photo is what.
+        whole_stem: The id is the garment's whole stem, because others have its name up to the first "_" too.
     """
 
     index: int
@@ -34,11 +37,12 @@ class Item:
     person: Path
     garment: Path
     label_map: Path
+    whole_stem: bool = False
 
     @property
     def id(self) -> str:
-        """The garment's: its file name up to the first "_", as in the published caption files."""
-        return self.garment.name.split("_")[0]
+        """The garment's: its file name up to the first "_", as in the published caption files; or its whole stem."""
+        return self.garment_stem if self.whole_stem else self.garment.name.split("_")[0]
 
     @property
     def garment_stem(self) -> str:
@@ -48,9 +52,9 @@ class Item:
     @property
     def stem(self) -> str:
         """Name of a picture made for this item: the garment's, after the person's where that is somebody else."""
-        if self.person.name.split("_")[0] == self.id:
-            return self.garment_stem
-        return f"{self.person.stem}_{self.garment_stem}"
+        if self.id == (self.person.stem if self.whole_stem else self.person.name.split("_")[0]):
+            return short_stem(self.garment_stem)
+        return short_stem(f"{self.person.stem}_{self.garment_stem}")
 
     @property
     def key(self) -> str:

@@ -1,8 +1,10 @@
 """Pictures as people have them: opening any file upright, fitting it to a size, writing, panels."""
 
 from temu_vtoff.pictures.fitting import RESIZE_MODES, fit_picture
-from temu_vtoff.pictures.folders import PICTURE_SUFFIXES, find_pictures, list_pictures, unique_stems
-from temu_vtoff.pictures.opening import open_mask, open_picture
+from temu_vtoff.pictures.folders import find_pictures, list_photos, list_pictures, short_stem, unique_stems
+from temu_vtoff.pictures.formats import PICTURE_SUFFIXES
+from temu_vtoff.pictures.masks import mask_doubt, open_mask, to_mask, unfit_mask
+from temu_vtoff.pictures.opening import open_as_is, open_picture
 from temu_vtoff.pictures.panels import panel
 from temu_vtoff.pictures.wholeness import is_whole_picture
 from temu_vtoff.pictures.writing import save_picture
@@ -13,10 +15,16 @@ __all__ = [
     "find_pictures",
     "fit_picture",
     "is_whole_picture",
+    "list_photos",
     "list_pictures",
+    "mask_doubt",
+    "open_as_is",
     "open_mask",
     "open_picture",
     "panel",
     "save_picture",
+    "short_stem",
+    "to_mask",
+    "unfit_mask",
     "unique_stems",
 ]

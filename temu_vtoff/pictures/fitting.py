@@ -21,11 +21,17 @@ def fit_picture(
             "stretch" changes the aspect ratio.
         fill: Colour of the border.
         resample: NEAREST for masks and label maps.
+
+    Raises:
+        ValueError: Another mode, or a picture so narrow that nothing of it is left at that size.
     """
     if mode == "stretch":
         return image.resize((width, height), resample)
     if mode == "crop":
         return ImageOps.fit(image, (width, height), resample)
     if mode == "pad":
+        scale = min(width / image.width, height / image.height)
+        if min(image.size) * scale < 0.5:
+            raise ValueError(f"a picture of {image.width}x{image.height} pixels is too narrow for {width}x{height}.")
         return ImageOps.pad(image, (width, height), resample, color=fill)
     raise ValueError(f"resize mode is {mode!r}; choose one of {', '.join(RESIZE_MODES)}.")

@@ -1,31 +1,57 @@
 """Which files of a folder are pictures, and names for what is made of them."""
 
+import hashlib
+import logging
+import os
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+from temu_vtoff.pictures.formats import PICTURE_SUFFIXES, is_readable
+
+LONGEST_STEM = 200  # bytes: file systems take 255, and endings such as "_lower_body_binary_mask.png" come after it
+_RESULT = re.compile(r"_(output(_\d+)?|binary_mask|fine_mask|panel)$")  # stems of what the scripts write beside photos
+
+logger = logging.getLogger(__name__)
 
 
 def list_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
-    """The picture files of a folder, by suffix (`PICTURE_SUFFIXES`), sorted by path, without hidden ones."""
-    found = Path(folder).rglob("*") if recursive else Path(folder).iterdir()
-    return sorted(
+    """The picture files of a folder, by suffix (`PICTURE_SUFFIXES`), sorted by path, without hidden ones.
+
+    Links to folders are followed, except those that lead back up. Pictures in a format that this Pillow can't read are
+    left out, and named in a warning of the log.
+
+    Raises:
+        ValueError: The folder can't be read.
+    """
+    found = sorted(
         path
-        for path in found
-        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        for path in _files(Path(folder), recursive, above=frozenset())
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
     )
+    readable = {suffix: is_readable(suffix) for suffix in {path.suffix for path in found}}
+    if left_out := [path for path in found if not readable[path.suffix]]:
+        names = ", ".join(str(path) for path in left_out[:5]) + (", …" if len(left_out) > 5 else "")
+        logger.warning("%d pictures are left out, because Pillow lacks their decoder: %s", len(left_out), names)
+    return [path for path in found if readable[path.suffix]]
+
+
+def list_photos(folder: str | Path, recursive: bool = False) -> list[Path]:
+    """As `list_pictures`, without the results of earlier runs (`<photo>_output.png`, `<photo>_binary_mask.png`, …)."""
+    return [path for path in list_pictures(folder, recursive) if not _RESULT.search(path.stem)]
 
 
 def find_pictures(paths: Sequence[str | Path]) -> list[Path]:
-    """The files named, and the pictures of the folders named.
+    """The files named, and the photos of the folders named.
 
     Raises:
-        ValueError: A folder without pictures.
+        ValueError: A folder without photos.
     """
     found: list[Path] = []
     for path in map(Path, paths):
-        inside = list_pictures(path) if path.is_dir() else [path]
+        inside = list_photos(path) if path.is_dir() else [path]
         if not inside:
             raise ValueError(f"there are no pictures in the folder {path}.")
         found += inside
@@ -33,13 +59,59 @@ def find_pictures(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def unique_stems(paths: Sequence[Path]) -> list[str]:
-    """A name for what is made of each picture: its stem, with the suffix and a number where others share it."""
-    shared = Counter(path.stem for path in paths)
-    stems: dict[str, None] = {}  # ordered
-    for path in paths:
-        stem = name = path.stem if shared[path.stem] == 1 else f"{path.stem}_{path.suffix[1:]}"
-        number = 2
-        while name in stems:
+    """A name for what is made of each picture: its stem, with the suffix and a number where others share it.
+
+    Names that differ only by case or by Unicode form count as shared: some file systems take them for one. Long ones
+    are cut (`short_stem`).
+    """
+    plain = [short_stem(path.stem) for path in paths]
+    shared = Counter(map(_form, plain))
+    taken: set[str] = set()
+    stems = []
+    for path, stem in zip(paths, plain, strict=True):
+        if shared[_form(stem)] > 1:
+            stem = f"{stem}_{path.suffix[1:]}"
+        name, number = stem, 2
+        while _form(name) in taken:
             name, number = f"{stem}_{number}", number + 1
-        stems[name] = None
-    return list(stems)
+        taken.add(_form(name))
+        stems.append(name)
+    return stems
+
+
+def short_stem(stem: str) -> str:
+    """The stem, or of one longer than `LONGEST_STEM` bytes its start and a hash of the whole."""
+    data = stem.encode("utf-8", "surrogatepass")
+    if len(data) <= LONGEST_STEM:
+        return stem
+    start = data[: LONGEST_STEM - 9].decode("utf-8", "ignore")
+    return f"{start}-{hashlib.sha256(data).hexdigest()[:8]}"
+
+
+def _form(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _files(folder: Path, recursive: bool, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    """The files of a folder; `above` holds device and inode of the folders that lead to it."""
+    try:
+        about = folder.stat()
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        if not above:
+            raise ValueError(f"the folder {folder} can't be read: {error.strerror}.") from error
+        logger.warning("the folder %s is left out: %s", folder, error.strerror)
+        return
+    here = (about.st_dev, about.st_ino)
+    if here in above:
+        logger.info("%s leads back to a folder above it", folder)
+        return
+    for entry in entries:
+        path = folder / entry.name
+        try:
+            if entry.is_file():
+                yield path
+            elif recursive and entry.is_dir():
+                yield from _files(path, recursive, above | {here})
+        except OSError:  # a link that leads to itself
+            continue

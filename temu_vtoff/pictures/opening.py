@@ -1,69 +1,119 @@
-"""Opening any picture file: upright, in RGB, 8 bits."""
+"""Opening any picture file: upright, in sRGB, 8 bits."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from temu_vtoff.pictures.colour import to_srgb
+from temu_vtoff.pictures.formats import register_plugin
+
+LONGEST = 100  # times the short side: beyond, nothing is left of the short side at a model's size
+_ORIENTATION = 0x0112  # the EXIF tag
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def open_picture(source: str | Path | Image.Image) -> Image.Image:
-    """The picture, upright (EXIF rotation applied) and in RGB.
+    """The picture, upright (EXIF orientation applied), in sRGB.
 
     Args:
-        source: A path, or a PIL picture of any mode. Transparent parts come out white; 16-bit and float greys are
-            scaled to 8 bits.
+        source: A path, or a PIL picture of any mode. Transparent parts come out white; 16-bit, 32-bit and float greys
+            are scaled to 8 bits; an embedded colour profile is converted.
+
+    Returns:
+        RGB, a new picture without metadata.
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Not a picture, a damaged one, or one too large for Pillow's decompression limit.
+        ValueError: Not a picture, a damaged one, one with too long a side (`LONGEST`), or one too large for Pillow's
+            decompression limit.
     """
-    if isinstance(source, Image.Image):
-        return _to_rgb(ImageOps.exif_transpose(source))
-    path = Path(source)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no picture at {path}.")
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} can't be read as a picture: {error}") from error
+    with reading(source) as (image, name):
+        picture = to_srgb(_upright(image))
+    if max(picture.size) > LONGEST * min(picture.size):
+        raise ValueError(
+            f"{name} is {picture.width}x{picture.height} pixels: one side may be at most {LONGEST} times the other."
+        )
+    return picture
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    if image.mode.startswith("I") or image.mode == "F":  # 16-bit and 32-bit greys: Pillow's convert would clip them
-        grey = np.asarray(image, dtype=np.float32)
-        if grey.max(initial=0) > 255:
-            grey = grey / 257
-        return Image.fromarray(grey.clip(0, 255).round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+def open_as_is(source: str | Path | Image.Image) -> Image.Image:
+    """The picture upright, but in its own mode, with its palette and transparency: for masks and label maps.
+
+    Arguments and errors as of `open_picture`.
+    """
+    with reading(source) as (image, _):
+        return _upright(image)
 
 
-def open_mask(source: str | Path | Image.Image, photo: Image.Image) -> Image.Image:
-    """A mask drawn for a photo, at the photo's size.
-
-    Args:
-        source: Of the upright photo's aspect ratio; light (128 and more) on the garment.
-        photo: Upright.
-
-    Returns:
-        L, 0 or 255.
+@contextmanager
+def reading(source: str | Path | Image.Image) -> Iterator[tuple[Image.Image, str]]:
+    """The picture, not yet decoded, and its name in messages; whatever fails in the block is one sentence.
 
     Raises:
-        ValueError: Another aspect ratio, or nothing light in it.
+        FileNotFoundError: No such file.
+        ValueError: Anything else that Pillow raises.
     """
-    mask = open_picture(source).convert("L")
-    if abs(mask.width * photo.height / (mask.height * photo.width) - 1) > 0.02:
-        raise ValueError(
-            f"the mask is {mask.width}x{mask.height}, the photo {photo.width}x{photo.height}: give one of its shape."
-        )
-    mask = mask.resize(photo.size, Image.Resampling.NEAREST).point(lambda level: 255 if level >= 128 else 0)
-    if mask.getbbox() is None:
-        raise ValueError("the mask is black all over: the garment must be white in it.")
-    return mask
+    if isinstance(source, Image.Image):
+        name = str(getattr(source, "filename", "")) or "the picture"
+    else:
+        name = str(source)
+        try:
+            missing = not Path(source).is_file()
+        except (OSError, ValueError):  # a name that no file can have
+            missing = True
+        if missing:
+            raise FileNotFoundError(f"There is no picture at {name}.")
+    try:
+        if isinstance(source, Image.Image):
+            yield source, name
+        else:
+            register_plugin(Path(source).suffix)
+            with Image.open(source) as image:
+                yield image, name
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{name} can't be read as a picture: its format is unknown, or its head damaged.") from error
+    except Exception as error:  # Pillow's readers raise all kinds on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{name} can't be read as a picture: {reason}") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """A turned copy, of whose metadata only the transparent colour and the colour profile are left."""
+    depth = _grey_depth(image)
+    image.load()
+    if 0 in image.size:
+        raise ValueError(f"it has {image.width}x{image.height} pixels.")
+    turn = _TURNS.get(_orientation(image))
+    upright = image.copy() if turn is None else image.transpose(turn)
+    upright.info = {key: image.info[key] for key in ("transparency", "icc_profile") if key in image.info}
+    clear = upright.info.get("transparency")
+    if isinstance(clear, int) and depth < 8:  # Pillow scales the levels of such a picture, not its transparent one
+        upright.info["transparency"] = clear * 255 // (2**depth - 1)
+    elif isinstance(clear, tuple) and max(clear) > 255:  # it reads 16-bit colours as 8 bits
+        upright.info["transparency"] = tuple(level >> 8 for level in clear)
+    return upright
+
+
+def _grey_depth(image: Image.Image) -> int:
+    """Bits of a grey PNG that is not decoded yet; 8 for everything else."""
+    raw_mode = getattr(getattr(image, "png", None), "im_rawmode", None)
+    return {"1": 1, "L;2": 2, "L;4": 4}.get(raw_mode, 8)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 where there is none or it can't be read. Nothing else of EXIF matters."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+        return value if isinstance(value, int) else 1
+    except Exception:  # damaged tags raise all kinds
+        return 1

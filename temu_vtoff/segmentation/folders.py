@@ -20,7 +20,7 @@ from temu_vtoff.files import writable_folder
 from temu_vtoff.hardware.devices import choose_device
 from temu_vtoff.hub.errors import HubUnreachableError
 from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
-from temu_vtoff.pictures import list_pictures, open_picture, save_picture, unique_stems
+from temu_vtoff.pictures import list_photos, open_picture, save_picture, unique_stems
 from temu_vtoff.segmentation.masks import (
     LABELS,
     MASK_ENDINGS,
@@ -167,9 +167,8 @@ def _list_jobs(img_dir: Path, out_dir: Path, settings: str) -> list[_Job]:
     if not img_dir.is_dir():
         raise FileNotFoundError(f"There is no folder {img_dir}.")
     folders: dict[Path, list[Path]] = {}
-    for photo in list_pictures(img_dir, recursive=True):
-        if not photo.name.endswith(MASK_ENDINGS):  # of an earlier run, when out_dir lies in img_dir
-            folders.setdefault(photo.parent, []).append(photo)
+    for photo in list_photos(img_dir, recursive=True):
+        folders.setdefault(photo.parent, []).append(photo)
     if not folders:
         raise ValueError(f"There are no pictures in the folder {img_dir}.")
     return [

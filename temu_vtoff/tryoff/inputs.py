@@ -11,7 +11,7 @@ import PIL.Image
 import torch
 from diffusers.image_processor import VaeImageProcessor
 
-from temu_vtoff.pictures import open_picture
+from temu_vtoff.pictures import open_picture, to_mask
 
 Pictures = PIL.Image.Image | Sequence[PIL.Image.Image] | torch.Tensor
 
@@ -31,7 +31,7 @@ def picture_tensor(image: Pictures, width: int, height: int) -> torch.Tensor:
 def mask_tensor(mask: Pictures, width: int, height: int) -> torch.Tensor:
     """(B, 1, H, W) float32 in [0, 1], resized to the nearest."""
     if not isinstance(mask, torch.Tensor):
-        mask = [item.convert("L") for item in ([mask] if isinstance(mask, PIL.Image.Image) else mask)]
+        mask = [to_mask(item) for item in ([mask] if isinstance(mask, PIL.Image.Image) else mask)]
     return _in_range(_MASKS.preprocess(mask, height, width), "mask", 1)
 
 

@@ -1,0 +1,73 @@
+"""Pictures of any mode as 8-bit sRGB: transparency, deep greys and embedded colour profiles."""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageCms
+
+_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}  # mode: what a profile calls it
+_SAME = 2  # levels: a profile that changes no colour by more is sRGB, and its pictures stay as they are
+
+
+def to_srgb(image: Image.Image) -> Image.Image:
+    """The picture in sRGB; transparent parts come out white.
+
+    Args:
+        image: Loaded; `info` may hold a "transparency" and an "icc_profile".
+
+    Returns:
+        RGB, a new picture without metadata.
+    """
+    profile = image.info.get("icc_profile")
+    image, alpha = split_alpha(image)
+    rgb = _by_profile(image, profile) if profile else image.convert("RGB")
+    if alpha is not None:
+        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
+    rgb.info = {}
+    return rgb
+
+
+def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """The picture's colours (RGB, L or CMYK), and its opacity (L), None where it has none."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return _deep_grey(image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return rgba.convert("RGB"), rgba.getchannel("A")
+    return image if image.mode in _SPACES else image.convert("L" if image.mode == "1" else "RGB"), None
+
+
+def _deep_grey(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """16-bit, 32-bit and float greys by their range, which Pillow's convert would clip."""
+    grey = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
+    low, high = grey.min(), grey.max()
+    if low < 0 or high > 65535:
+        grey = (grey - low) * (255 / max(high - low, 1e-12))
+    elif high > 255:
+        grey = grey / 257
+    elif high <= 1 and image.mode == "F":
+        grey = grey * 255
+    clear = image.info.get("transparency")
+    alpha = None if clear is None else Image.fromarray(np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8))
+    return Image.fromarray(grey.round().astype(np.uint8)), alpha
+
+
+def _by_profile(image: Image.Image, data: bytes) -> Image.Image:
+    """RGB by the profile embedded; one that is broken or of another kind of picture is ignored."""
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        if profile.profile.xcolor_space.strip() != _SPACES[image.mode]:
+            return image.convert("RGB")
+        to_srgb = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), image.mode, "RGB")
+        if image.mode == "RGB" and _changes_little(to_srgb):
+            return image
+        return ImageCms.applyTransform(image, to_srgb)
+    except Exception:  # lcms and Pillow raise all kinds on damaged profiles
+        return image.convert("RGB")
+
+
+def _changes_little(transform: ImageCms.ImageCmsTransform) -> bool:
+    levels = np.linspace(0, 255, 9).round().astype(np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
+    changed = np.asarray(ImageCms.applyTransform(Image.fromarray(colours), transform))
+    return int(np.abs(changed.astype(int) - colours).max()) <= _SAME

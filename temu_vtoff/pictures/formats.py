@@ -1,0 +1,33 @@
+"""Which picture formats this Pillow reads, by suffix."""
+
+from functools import cache
+from importlib import import_module
+
+from PIL import Image
+
+PICTURE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif"),
+)
+_HEIF = (".heic", ".heif", ".hif")
+
+
+def is_readable(suffix: str) -> bool:
+    """Whether Pillow, with the plugins that are installed, reads files of the suffix (".avif")."""
+    suffix = suffix.lower()
+    register_plugin(suffix)
+    Image.init()
+    return Image.registered_extensions().get(suffix) in Image.OPEN
+
+
+def register_plugin(suffix: str) -> None:
+    """Makes Pillow read HEIF pictures where pillow-heif is installed."""
+    if suffix.lower() in _HEIF:
+        _register_heif()
+
+
+@cache
+def _register_heif() -> None:
+    try:
+        import_module("pillow_heif").register_heif_opener()
+    except Exception:  # not installed, or built for another Pillow
+        return

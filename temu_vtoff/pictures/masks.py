@@ -1,0 +1,135 @@
+"""Masks as people make them: white on black, painted on a transparent layer, or a hole cut into the photo."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from temu_vtoff.pictures.colour import split_alpha
+from temu_vtoff.pictures.opening import open_as_is
+
+NEARLY_ALL = 0.95  # of the picture: a mask that covers more is a mistake
+PHOTO_SHARE = 0.1  # of the pixels: with more in between black, white and a paint it is a photo
+_COLOURFUL = 64  # difference of the channels from which a colour is paint rather than grey
+_DARK, _LIGHT = 64, 191
+_SAMPLE = 250_000  # pixels
+_TRACE = 0.005  # of the pixels: less is noise of the compression
+
+logger = logging.getLogger(__name__)
+
+
+def to_mask(source: str | Path | Image.Image) -> Image.Image:
+    """Which pixels a picture marks.
+
+    Args:
+        source: A path or a PIL picture of any mode. Light (128 and more) marks, in a picture of two grey levels the
+            lighter one, of black or white and one colour the colour. On a transparent layer the paint marks, in a
+            photo with a hole the hole.
+
+    Returns:
+        L, 0 or 255, upright. A mask of nearly everything is logged as a warning.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Unreadable, or a photo.
+    """
+    mask = _marked(source)
+    if (doubt := mask_doubt(mask, _name(source))) is not None:
+        logger.warning(doubt)
+    return mask
+
+
+def open_mask(source: str | Path | Image.Image, photo: Image.Image | None = None) -> Image.Image:
+    """A mask that somebody drew, checked, at its photo's size; one of nearly everything is logged as a warning.
+
+    Args:
+        source: As for `to_mask`.
+        photo: Upright, of the mask's aspect ratio; None keeps the mask's own size.
+
+    Returns:
+        L, 0 or 255.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Unreadable, a photo, of another aspect ratio, or a mask of nothing.
+    """
+    mask, name = to_mask(source), _name(source)
+    if photo is not None and abs(mask.width * photo.height / (mask.height * photo.width) - 1) > 0.02:
+        raise ValueError(
+            f"{name} is {mask.width}x{mask.height}, the photo {photo.width}x{photo.height}: give a mask of its shape."
+        )
+    if mask.getbbox() is None:
+        raise ValueError(f"{name} is black all over: the garment must be white in it.")
+    return mask if photo is None else mask.resize(photo.size, Image.Resampling.NEAREST)
+
+
+def mask_doubt(mask: Image.Image, name: str = "the mask") -> str | None:
+    """One sentence where a mask (L, 0 or 255) covers nearly everything, otherwise None."""
+    share = mask.histogram()[255] / (mask.width * mask.height)
+    if share <= NEARLY_ALL:
+        return None
+    return f"{name} covers {100 * share:.0f}% of the picture: only the garment should be white in it."
+
+
+def unfit_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The mask of a photo that was padded to the mask's size, as the photo's own: without the border, at `size`."""
+    inner = ImageOps.contain(Image.new("L", size), mask.size).size
+    left, top = (round((outer - inside) * 0.5) for outer, inside in zip(mask.size, inner, strict=True))
+    box = (left, top, left + inner[0], top + inner[1])
+    return mask.resize(size, Image.Resampling.NEAREST, box=box)
+
+
+def _name(source: str | Path | Image.Image) -> str:
+    file = getattr(source, "filename", "") if isinstance(source, Image.Image) else source
+    return f"the mask {file}" if str(file) else "the mask"
+
+
+def _marked(source: str | Path | Image.Image) -> Image.Image:
+    colours, alpha = split_alpha(open_as_is(source))
+    marked = None
+    if alpha is not None:
+        opacity = np.asarray(alpha)
+        painted = opacity >= max(1, opacity.max() / 2)  # strokes may be half transparent
+        marked = None if painted.all() else _marked_on_layer(np.asarray(colours.convert("RGB")), painted)
+    if marked is None:
+        marked = _marked_by_light(colours, _name(source))
+    return Image.fromarray(marked.astype(np.uint8) * 255)
+
+
+def _marked_on_layer(pixels: np.ndarray, painted: np.ndarray) -> np.ndarray:
+    """(H, W) bool of an RGB picture that is transparent where `painted` is false."""
+    inside = pixels[painted]  # (n, 3)
+    if len(inside):
+        dark, light = (inside < 16).all(1).mean(), (inside > 239).all(1).mean()
+        if min(dark, light) > _TRACE and dark + light > 0.99:  # black and white, and transparent around it
+            return painted & (pixels[..., 1] > 128)
+    frame = np.concatenate([painted[0], painted[-1], painted[:, 0], painted[:, -1]])
+    return ~painted if frame.mean() > 0.5 else painted  # opaque to its edges it is a photo with a hole
+
+
+def _marked_by_light(colours: Image.Image, name: str) -> np.ndarray:
+    """(H, W) bool of an opaque picture."""
+    grey = np.asarray(colours.convert("L"))
+    step = max(1, round((grey.size / _SAMPLE) ** 0.5))
+    pixels = np.asarray(colours.convert("RGB"))[::step, ::step]  # enough to tell what it is
+    most, least = pixels.max(2), pixels.min(2)
+    colourful = most - least >= _COLOURFUL
+    dark, light = most < _DARK, least > _LIGHT
+    paint, colour = np.zeros_like(dark), None
+    if colourful.any():
+        bins = (pixels >> 5).astype(np.uint32) @ np.array([64, 8, 1], np.uint32)
+        common = np.bincount(bins[colourful]).argmax()
+        colour = np.median(pixels[colourful & (bins == common)], axis=0)
+        paint = colourful & _near(pixels, colour)
+    elif (lower := grey.min()) < (upper := grey.max()) and ((grey == lower) | (grey == upper)).all():
+        return grey == upper
+    if (~(dark | light | paint)).mean() > PHOTO_SHARE:
+        raise ValueError(f"{name} is a photo: a mask is black, and white on the garment.")
+    if paint.mean() > _TRACE and min(dark.mean(), light.mean()) < _TRACE:
+        return _near(np.asarray(colours.convert("RGB")), colour)
+    return grey >= 128
+
+
+def _near(pixels: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    return (np.abs(pixels.astype(np.int16) - colour.astype(np.int16)) < _COLOURFUL).all(-1)
