@@ -1,157 +1,186 @@
-"""The flags of train.py, by what they are about."""
+"""The flags of train.py. Their defaults, and everything else that a training can be told, stand in
+`temu_vtoff.training.settings`; settings that are rarely changed are flags too, but the help only lists their names."""
+
+from __future__ import annotations
 
 import argparse
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any
 
-import command_line
-from temu_vtoff.hardware import PRECISIONS
+from command_line.common import positive, say
+from command_line.config import add_config_flag, parse_with_config, refuse
+from temu_vtoff.training.settings import PUBLISHED_ALIGN_SIZE, TrainingSettings
+
+if TYPE_CHECKING:
+    from temu_vtoff.training import Outcome
+
+BUILTIN_FLAGS = (  # of the built-in model's training alone
+    "optimizer",
+    "patch_size",
+    "qk_norm",
+    "random_flip",
+    "regress_weight",
+    "correspondence_weight",
+    "correspondence_block",
+    "correspondence_dir",
+)
+RARE = "Rarely changed, as flags or keys of a config file (docs/training.md explains them): "
+Flag = Callable[..., None]
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """All of them, with their defaults."""
-    add = parser.add_argument_group("what is trained").add_argument
-    add("--stage", choices=("extractor", "generator", "joint"), required=True, help="see above")
-    add(
-        "--pretrained_model_name_or_path",
-        default="stabilityai/stable-diffusion-3-medium-diffusers",
-        help="hub id or folder with the frozen parts, and with the transformers to start from (SD3 has one for both)",
+def add_flags(parser: argparse.ArgumentParser, settings: type[TrainingSettings] = TrainingSettings) -> None:
+    """All flags of a training, with the defaults and choices of its settings."""
+    add_config_flag(parser)
+    add_model_flags(adder(parser.add_argument_group("what is trained"), settings))
+    add_data_flags(adder(parser.add_argument_group("data"), settings))
+    add_loss_flags(adder(parser.add_argument_group("flow matching and guidance"), settings))
+    add_optimization_flags(adder(parser.add_argument_group("optimization"), settings))
+    add_output_flags(adder(parser.add_argument_group("output"), settings))
+    hidden, shown = (
+        {a.dest for a in parser._actions if (a.help is argparse.SUPPRESS) == rare} for rare in (True, False)
     )
-    add("--pretrained_model_name_or_path_sd3_tryoff", help="start from these transformers instead (hub id or folder)")
-    add("--pretrained_extractor_name_or_path", help="of stage generator: where the trained extractor is")
-    add("--image_encoder_large", help="hub id or folder; needed when the base doesn't hold it")
-    add("--image_encoder_bigG", help="likewise")
+    parser.epilog = textwrap.fill(RARE + ", ".join(sorted(hidden - shown)) + ".", width=79, break_on_hyphens=False)
+
+
+def adder(group: argparse._ArgumentGroup, settings: type[TrainingSettings]) -> Flag:
+    """`add_argument` of a group, with the default and the choices of the setting that the flag is named after.
+
+    The flag it adds takes `rare=True` to be left out of the help, and old names after its own.
+    """
+    defaults = {field.name: field.default for field in fields(settings)}
+    choices = settings.choices()
+
+    def add(name: str, *old_names: str, help: str, rare: bool = False, **options: Any) -> None:
+        default = defaults[name]
+        if name in choices:
+            options["choices"] = [choice for choice in choices[name] if choice is not None]
+        if default is MISSING:
+            options["required"] = True
+        elif options.get("action") != "store_true":
+            options["default"] = default
+        group.add_argument(f"--{name}", dest=name, help=argparse.SUPPRESS if rare else help, **options)
+        for old in old_names:
+            options.pop("required", None)
+            group.add_argument(f"--{old}", dest=name, help=argparse.SUPPRESS, **options)
+
+    return add
+
+
+def add_model_flags(add: Flag) -> None:
+    """What is trained, and from which weights."""
+    add("stage", help="extractor (stage 1), generator (stage 2) or joint (both at once)")
+    add("pretrained_model_name_or_path", help="base model: hub id, folder or builtin; also where the weights start")
+    add("pretrained_model_name_or_path_sd3_tryoff", help="hub id or folder of transformers to start from instead")
+    add("pretrained_extractor_name_or_path", help="folder of the trained extractor, for stage generator")
+    add("image_encoder_large", help="CLIP-L vision encoder; default: the base's own, else the published one")
+    add("image_encoder_bigG", help="CLIP-bigG vision encoder; default: the base's own, else the published one")
     add(
-        "--correct_clip_input",
+        "correct_clip_input",
         action="store_true",
-        help="feed the image encoders correctly scaled pictures, unlike the published model",
+        help="give the image encoders correctly scaled pictures, unlike the published model",
     )
-    add("--from_scratch", action="store_true", help="start from fresh weights, of the shape below")
-    add("--num_layers", type=int, default=6, help="blocks of each transformer")
-    add("--num_attention_heads", type=int, default=3, help="heads of 64 channels: 3 make a width of 192")
+    add("from_scratch", action="store_true", help="start from fresh weights")
+    add("num_layers", type=int, rare=True, help="blocks of each fresh transformer")
+    add("num_attention_heads", type=int, rare=True, help="heads of 64 channels of each fresh transformer")
+    add("lora_rank", type=int, help="train low-rank adapters of the generator only, of this rank")
+    add("align_weight", type=float, help="weight of the alignment loss; 0 is off")
+    add("align_model", help="vision transformer to align with: hub id or folder")
+    add("align_size", type=int, help=f"side of its input in pixels (published: {PUBLISHED_ALIGN_SIZE})")
+    add("align_block", type=int, help="block of the generator that is aligned, counted from 1")
+
+
+def add_data_flags(add: Flag) -> None:
+    """Which items, and how they are read."""
+    add("dataset_name", help="layout of the data set")
+    add("dataset_root", help="folder of the data set")
+    add("category", help="upper_body, lower_body, dresses or all")
+    add("caption_file", nargs="+", help="JSON files of captions; an item without caption has the empty one")
+    add("mask_dir", help="masks made by SegCloth.py; an item without one has its label map's")
+    add("width", type=int, help="width in pixels; default: the model's own")
+    add("height", type=int, help="height in pixels; default: the model's own")
+    add("cache_dir", help="encode the data once into this folder instead of at every step")
+    add("encode_batch_size", type=positive, rare=True, help="pictures at once while the cache is filled")
+    add("dataloader_num_workers", type=int, help="processes that read the data")
+
+
+def add_loss_flags(add: Flag) -> None:
+    """Times, weighting and dropped conditions."""
+    add("timestep_sampling", "weighting_scheme", help="distribution of the times")
+    add("logit_mean", type=float, rare=True, help="mean of logit_normal times")
+    add("logit_std", type=float, rare=True, help="deviation of logit_normal times")
     add(
-        "--patch_size",
-        type=command_line.positive,
-        help="side of a token's patch in the latents; 2 from scratch; trained weights can go on with smaller ones",
-    )
-    add("--qk_norm", choices=("rms_norm",), help="normalise queries and keys of the generator")
-    add("--lora_rank", type=int, help="train low-rank adapters of the generator only")
-    add("--align_weight", type=float, default=0.0, help="weight of the alignment with a vision transformer; 0 is off")
-    add("--align_model", default="facebook/dinov2-base", help="that vision transformer: hub id or folder")
-    add("--align_size", type=int, help="side of its input in pixels; its own by default (published: 448)")
-    add("--align_block", type=int, default=8, help="block of the generator that is aligned, counted from 1")
-    add(
-        "--regress_weight",
+        "shift",
         type=float,
-        default=0.0,
-        help="weight of a regression of the garment from the extractor's tokens, which teaches an extractor without "
-        "trained weights to see outlines; stage joint only; 0 is off",
+        help="shift of times towards noise, also of the exported scheduler",
     )
-    add(
-        "--correspondence_weight",
-        type=float,
-        default=0.0,
-        help="weight of a lesson for the generator's attention: where in the photo the garment's places are; 0 is off",
-    )
-    add("--correspondence_block", type=int, nargs="+", default=(4, 5), help="blocks that are taught, counted from 1")
-
-    add = parser.add_argument_group("data").add_argument
-    add("--dataset_name", choices=("dresscode", "vitonhd"), default="dresscode", help="layout of the data set")
-    add("--dataset_root", required=True, help="its folder")
-    add("--category", default="all", help="upper_body, lower_body, dresses or all")
-    add("--caption_file", nargs="+", default=(), help="JSON of captions; without one every caption is empty")
-    add(
-        "--mask_dir", help="masks made by SegCloth.py, such as inference has; those of the label maps where it has none"
-    )
-    add(
-        "--correspondence_dir",
-        help="those places: DATA/truth/correspondences of python -m drawn_people --correspondences",
-    )
-    add("--random_flip", action="store_true", help="learn from mirrored pictures as well: every item then counts twice")
-    add("--width", type=int, help="of the pictures, in pixels; the model's own by default")
-    add("--height", type=int, help="likewise")
-    add("--cache_dir", help="encode all pictures once into this folder, instead of at every step")
-    add("--encode_batch_size", type=int, default=16, help="pictures at once while filling the cache")
-    add("--dataloader_num_workers", type=int, default=0, help="processes that read pictures")
-
-    add = parser.add_argument_group("flow matching and guidance").add_argument
-    add(
-        "--weighting_scheme",
-        choices=("logit_normal", "uniform", "mode"),
-        default="logit_normal",
-        help="how times are drawn",
-    )
-    add("--logit_mean", type=float, default=0.0, help="of logit_normal")
-    add("--logit_std", type=float, default=1.0, help="of logit_normal")
-    add("--shift", type=float, help="of times towards noise, in training and in the exported scheduler; the base's own")
-    add("--loss_weighting", choices=("none", "sigma_sqrt", "cosmap"), default="none", help="of the loss over time")
-    add("--condition_dropout", type=float, default=0.1, help="share of items without caption and image embedding")
-    add("--caption_dropout", type=float, default=0.25, help="further share without caption")
-    add("--image_embedding_dropout", type=float, default=0.0, help="further share without image embedding")
-
-    add = parser.add_argument_group("optimization").add_argument
-    add("--max_train_steps", type=int, default=5000, help="optimizer steps")
-    add("--train_batch_size", type=int, default=16, help="items a step, process and accumulation")
-    add("--gradient_accumulation_steps", type=int, default=1, help="batches summed for one optimizer step")
-    add(
-        "--optimizer",
-        choices=("adamw", "muon"),
-        default="adamw",
-        help="muon: the blocks' matrices by orthogonalized steps, the rest by AdamW; more is learned in a step",
-    )
-    add("--learning_rate", type=float, default=1e-4, help="after warm-up; 2e-3 made the built-in model, 1e-5 suits SD3")
-    add(
-        "--lr_scheduler",
-        choices=("cosine", "linear", "constant", "trapezoid"),
-        default="cosine",
-        help="of the rate; trapezoid: constant for three quarters, until then a run can be lengthened, then linear",
-    )
-    add("--lr_warmup_steps", type=int, default=100, help="steps until the full rate")
-    add("--adam_beta1", type=float, default=0.9, help="AdamW")
-    add("--adam_beta2", type=float, default=0.98, help="AdamW")
-    add("--adam_weight_decay", type=float, default=0.01, help="AdamW")
-    add("--adam_epsilon", type=float, default=1e-8, help="AdamW")
-    add("--use_8bit_adam", action="store_true", help="moments in 8 bits (needs bitsandbytes)")
-    add("--max_grad_norm", type=float, default=1.0, help="gradients are clipped to this norm")
-    add("--ema_decay", type=float, default=0.998, help="of the averaged weights, which are what is exported; 0 is off")
-    add("--gradient_checkpointing", action="store_true", help="less memory for more time")
-    add(
-        "--mixed_precision",
-        choices=PRECISIONS,
-        help="when absent, as accelerate is configured, else bf16 where the device computes it itself",
-    )
-    add("--seed", type=int, default=0, help="decides data order, noise, times and dropped conditions")
-
-    add = parser.add_argument_group("output").add_argument
-    add("--output_dir", required=True, help="folder of the run")
-    add("--checkpointing_steps", type=int, default=500, help="steps between checkpoints")
-    add("--checkpoints_total_limit", type=int, default=2, help="checkpoints kept, the best one apart")
-    add("--resume_from_checkpoint", help='"latest", or the name of a checkpoint')
-    add("--validation_steps", type=int, default=500, help="steps between validations; 0 is never")
-    add("--num_validation_items", type=command_line.positive, default=64, help="test items for the validation loss")
-    add("--num_validation_images", type=int, default=8, help="how many of them become pictures and are scored; 0: none")
-    add("--guidance_scale", type=float, default=2.0, help="of validation pictures")
-    add("--num_inference_steps", type=int, default=28, help="of validation pictures")
-    add("--logging_steps", type=int, default=10, help="steps between rows of metrics.jsonl")
-    add("--report_to", choices=("tensorboard", "wandb", "none"), default="tensorboard", help="where curves go")
-    add("--save_dtype", choices=("no", "fp16", "bf16"), default="no", help="precision of the exported weights")
+    add("loss_weighting", rare=True, help="weighting of the loss over time")
+    add("condition_dropout", type=float, help="share of items without caption and image embedding")
+    add("caption_dropout", type=float, help="share of the others without caption")
+    add("image_embedding_dropout", type=float, rare=True, help="share of the others without image embedding")
 
 
-def refuse_contradictions(args: argparse.Namespace) -> None:
+def add_optimization_flags(add: Flag) -> None:
+    """Length, optimizer and precision."""
+    add("max_train_steps", type=positive, help="optimizer steps")
+    add("train_batch_size", type=positive, help="items per step, process and accumulated batch")
+    add("gradient_accumulation_steps", type=positive, help="batches per optimizer step")
+    add("learning_rate", type=float, help="peak learning rate")
+    add("lr_scheduler", help="learning rate after the warm-up")
+    add("lr_warmup_steps", type=int, help="steps of linear warm-up")
+    add("adam_beta1", type=float, rare=True, help="AdamW's decay of the gradient's mean")
+    add("adam_beta2", type=float, rare=True, help="AdamW's decay of the gradient's variance")
+    add("adam_weight_decay", type=float, rare=True, help="weight decay")
+    add("adam_epsilon", type=float, rare=True, help="AdamW's epsilon")
+    add("use_8bit_adam", action="store_true", help="keep AdamW's moments in 8 bits (needs bitsandbytes)")
+    add("max_grad_norm", type=float, rare=True, help="gradients are clipped to this norm")
+    add("ema_decay", type=float, help="decay of the averaged weights, which are exported; 0 is off")
+    add("gradient_checkpointing", action="store_true", help="compute activations twice: less memory, more time")
+    add("mixed_precision", help="default: as accelerate is configured, else bf16 where the device has it")
+    add("seed", type=int, help="random seed")
+
+
+def add_output_flags(add: Flag) -> None:
+    """Checkpoints, validation and logs."""
+    add("output_dir", help="folder of the run")
+    add("checkpointing_steps", type=positive, help="steps between checkpoints")
+    add("checkpoints_total_limit", type=int, rare=True, help="checkpoints kept beside the best one")
+    add("resume_from_checkpoint", help='name of a checkpoint, or "latest"')
+    add("validation_steps", type=int, help="steps between validations; 0 is off")
+    add("num_validation_items", type=positive, rare=True, help="test items for the validation loss")
+    add("num_validation_images", type=int, help="test items that become pictures and are scored")
+    add("guidance_scale", type=float, rare=True, help="guidance of the validation pictures")
+    add("num_inference_steps", type=positive, rare=True, help="sampling steps of the validation pictures")
+    add("logging_steps", type=positive, rare=True, help="steps between rows of metrics.jsonl")
+    add("report_to", help="where curves are written")
+    add("save_dtype", rare=True, help="precision of the exported weights")
+
+
+def parse(
+    parser: argparse.ArgumentParser, argv: list[str] | None = None, without: tuple[str, ...] = ()
+) -> argparse.Namespace:
+    """Parses the flags and config files of a training.
+
+    Args:
+        without: Flags that another script has.
     """
-    Raises:
-        ValueError: Flags that can't go together.
-    """
-    if args.from_scratch and args.lora_rank is not None:
-        raise ValueError("--lora_rank adapts trained weights: it can't go with --from_scratch.")
-    if args.regress_weight and args.stage != "joint":
-        raise ValueError(f"--regress_weight teaches both transformers at once: it can't go with --stage {args.stage}.")
-    if args.correspondence_weight and args.stage == "extractor":
-        raise ValueError(
-            "--correspondence_weight teaches the generator's attention: it can't go with --stage extractor."
+    given = sys.argv[1:] if argv is None else argv
+    for word in given:
+        if word.split("=")[0].removeprefix("--") in without or (without and word == "trapezoid"):
+            refuse(
+                f"{word.split('=')[0]} belongs to the training of the built-in model: "
+                "`python -m builtin_training.train_transformers` has it, and every flag of train.py."
+            )
+    return parse_with_config(parser, argv)
+
+
+def report(outcome: Outcome, folder: str, is_main: bool) -> int:
+    """Says how a training ended, in one of its processes; returns the exit status."""
+    if is_main:
+        say(
+            f"{outcome.steps} steps; loss {outcome.first_loss:.3f} -> {outcome.last_loss:.3f}; weights and pictures "
+            f"are in {folder}"
         )
-    if args.correspondence_weight and args.correspondence_dir is None:
-        raise ValueError(
-            "--correspondence_weight needs --correspondence_dir: the folder that python -m drawn_people "
-            "--correspondences wrote, truth/correspondences."
-        )
-    if args.patch_size is not None and args.lora_rank is not None:
-        raise ValueError("--lora_rank keeps the weights that another --patch_size would have learn anew.")
+    return 130 if outcome.stopped else 0

@@ -4,7 +4,7 @@ import torch
 
 from temu_vtoff import FeatureExtractor, TryOffTransformer
 from temu_vtoff.training.encoding import EncodedBatch
-from temu_vtoff.training.step_sampler import step_generator
+from temu_vtoff.training.step_sampler import item_generators, step_generator
 
 C, H, W, T, P = 4, 8, 6, 5, 16  # latent channels, latent size, text tokens, pooled width
 SHAPE = {"sample_size": 8, "patch_size": 2, "num_layers": 2, "attention_head_dim": 8, "num_attention_heads": 2}
@@ -44,7 +44,12 @@ def gradients(module: torch.nn.Module) -> set[bool]:
     return {grad is not None and bool(grad.abs().sum() > 0) for _, grad in named}
 
 
-def same_places(count: int = 2, rows: int = H, columns: int = W) -> torch.Tensor:
-    """Every place of the product picture is at the same place of the photo."""
+def rngs(seed: int = 0, count: int = 2) -> list[torch.Generator]:
+    """A random generator for each item of `make_batch`."""
+    return item_generators(seed, 0, count)
+
+
+def same_coords(count: int = 2, rows: int = H, columns: int = W) -> torch.Tensor:
+    """Every place of the product picture is seen at the same place of the photo."""
     y, x = torch.meshgrid((torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns, indexing="ij")
     return torch.stack([x, y], dim=-1).expand(count, -1, -1, -1).clone()

@@ -17,7 +17,6 @@ from torch.utils.data import Dataset
 
 from temu_vtoff.datasets import MASK_TYPES, ORDERS, PHASES
 from temu_vtoff.datasets.captions import read_captions
-from temu_vtoff.datasets.correspondences import correspondence_path, open_correspondence
 from temu_vtoff.datasets.masks import generated_mask_path, shape_mask
 from temu_vtoff.datasets.sample import Item, Sample
 from temu_vtoff.files import read_text
@@ -42,7 +41,6 @@ class TryOffDataset(Dataset[Sample]):
         captions: A caption file, or captions by item id. Items without one are listed in `without_caption`.
         mask_dir: Generated masks (`masks.generated_mask_path`); one that is there goes before the label map.
         mask_type: See `masks.shape_mask`.
-        correspondence_dir: Correspondences (`correspondences.correspondence_path`); a sample then holds its item's.
         width: Pictures are fitted to width x height; both None keeps their own sizes.
         height: Likewise.
         resize_mode: "pad", "crop" or "stretch".
@@ -67,7 +65,6 @@ class TryOffDataset(Dataset[Sample]):
         captions: str | Path | Mapping[str, str] | None = None,
         mask_dir: str | Path | None = None,
         mask_type: str = "fine",
-        correspondence_dir: str | Path | None = None,
         width: int | None = None,
         height: int | None = None,
         resize_mode: str = "pad",
@@ -85,7 +82,6 @@ class TryOffDataset(Dataset[Sample]):
         if not self.root.is_dir():
             raise FileNotFoundError(f"There is no folder {self.root}; expected {self.layout}.")
         self.load, self.mask_dir, self.mask_type = frozenset(load), mask_dir, mask_type
-        self.correspondence_dir = correspondence_dir
         self.size = None if width is None else (width, height)
         self.resize_mode = resize_mode
 
@@ -118,15 +114,11 @@ class TryOffDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         """
         Raises:
-            FileNotFoundError: A picture, label map or file of correspondences is missing.
+            FileNotFoundError: A picture or label map is missing.
             ValueError: One is unreadable, or shows no such garment.
         """
         item = self.items[index]
-        person = garment = mask = masked = places = None
-        if self.correspondence_dir is not None:
-            places = open_correspondence(correspondence_path(self.correspondence_dir, item))
-            if self.size is not None:
-                self._require_proportions(places)
+        person = garment = mask = masked = None
         if self.load & {"person", "masked_image"}:
             person = open_picture(item.person)
         if self.load & {"mask", "masked_image"}:
@@ -144,7 +136,6 @@ class TryOffDataset(Dataset[Sample]):
             mask=mask if "mask" in self.load else None,
             masked_image=masked,
             caption=None if self.captions is None else self.captions.get(item.id),
-            places=places,
         )
 
     def require_unique_ids(self) -> None:
@@ -193,16 +184,6 @@ class TryOffDataset(Dataset[Sample]):
             ids = [item.id for item in self.without_caption]
             some = ", ".join([*ids[:5], "…"] if len(ids) > 5 else ids)
             logger.warning("%d of %d items have no caption: %s", len(ids), len(self), some)
-
-    def _require_proportions(self, places: np.ndarray) -> None:
-        """Fitting pads or crops pictures of other proportions, and then their places would be others."""
-        rows, columns = places.shape[:2]
-        width, height = self.size
-        if abs(width * rows - height * columns) > 0.05 * height * columns:
-            raise ValueError(
-                f"The correspondences are of pictures whose sides are {columns}:{rows}, unlike {width}x{height}: "
-                "choose a width and height of these proportions."
-            )
 
     def _fit(self, picture: Image.Image) -> Image.Image:
         return picture if self.size is None else fit_picture(picture, *self.size, self.resize_mode)

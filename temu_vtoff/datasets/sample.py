@@ -6,12 +6,11 @@ Letters: B items, H W picture size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torchvision.transforms.functional import to_tensor
 
 from temu_vtoff.pictures import short_stem
@@ -73,7 +72,6 @@ class Sample:
         mask: L, 255 on the garment in the photo and 0 elsewhere.
         masked_image: RGB, the photo with the garment grey (128).
         caption: May be empty; None when none is known.
-        places: Where the product picture's places are in the photo, as `correspondences.open_correspondence` has them.
     """
 
     item: Item
@@ -82,16 +80,6 @@ class Sample:
     mask: Image.Image | None = None
     masked_image: Image.Image | None = None
     caption: str | None = None
-    places: np.ndarray | None = None
-
-    def mirrored(self) -> Sample:
-        """The same with left and right exchanged in every picture."""
-        pictures = {name: getattr(self, name) for name in ("person", "garment", "mask", "masked_image")}
-        changed = {name: ImageOps.mirror(picture) for name, picture in pictures.items() if picture is not None}
-        if self.places is not None:
-            places = changed["places"] = self.places[:, ::-1].copy()
-            places[..., 0] = 1 - places[..., 0]
-        return replace(self, **changed)
 
 
 @dataclass(frozen=True)
@@ -104,7 +92,6 @@ class SampleBatch:
     garment: torch.Tensor | None  # (B, 3, H, W)
     mask: torch.Tensor | None  # (B, 1, H, W), 1 = garment
     masked_image: torch.Tensor | None  # (B, 3, H, W), exactly 0.5 on the garment
-    places: torch.Tensor | None = None  # (B, r, c, 2): x and y in the photo, NaN where it doesn't show that place
 
 
 def stack_samples(samples: Sequence[Sample]) -> SampleBatch:
@@ -125,9 +112,6 @@ def stack_samples(samples: Sequence[Sample]) -> SampleBatch:
     mask, masked_image = stack("mask"), stack("masked_image")
     if masked_image is not None and mask is not None:
         masked_image = torch.where(mask > 0.5, 0.5, masked_image)  # grey 128 of 255 is a little more
-    places = [sample.places for sample in samples]
-    if places[0] is not None and len({array.shape for array in places}) > 1:
-        raise ValueError("Correspondences of several sizes can't be stacked: draw all people in one size.")
     return SampleBatch(
         items=[sample.item for sample in samples],
         captions=[sample.caption for sample in samples],
@@ -135,5 +119,4 @@ def stack_samples(samples: Sequence[Sample]) -> SampleBatch:
         garment=stack("garment"),
         mask=mask,
         masked_image=masked_image,
-        places=None if places[0] is None else torch.from_numpy(np.stack(places)),
     )

@@ -11,23 +11,22 @@ import torch
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 from torch import nn
 from torch.nn import functional as F
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, CLIPVisionModel
 
 from temu_vtoff.hub.errors import explain_loading
 
-PUBLISHED_VIT = "facebook/dinov2-base"
-PUBLISHED_BLOCK = 8  # counted from 1; of 24
 PUBLISHED_HIDDEN = 2048  # channels of the projector
 _GROUPS = 32
 
 
-class PatchTokens(nn.Module):
+class VisionFeatures(nn.Module):
     """Any vision transformer, frozen, as a source of patch tokens; the grid follows from its configuration.
 
     Args:
         vit: A transformers vision model whose last hidden state is (B, prefix + G, V).
-        image_mean: Per channel, what its input is normalised with; pictures are in [0, 1].
-        image_std: Likewise.
-        size: Side of its input in pixels; its own when absent.
+        image_mean: Mean of its input, per channel; pictures are in [0, 1].
+        image_std: Deviation of its input, per channel.
+        size: Side of its input in pixels; the configuration's when left out.
     """
 
     def __init__(
@@ -48,23 +47,21 @@ class PatchTokens(nn.Module):
         self.register_buffer("std", torch.tensor(image_std).view(1, -1, 1, 1), persistent=False)
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, size: int | None = None, **place: str) -> PatchTokens:
+    def from_pretrained(cls, name_or_path: str | Path, size: int | None = None, **place: str) -> VisionFeatures:
         """Loads by hub id or folder.
 
         Args:
             name_or_path: A ViT of transformers; a CLIP model gives its vision half.
-            size: Side of the input in pixels, a multiple of the patch; the model's own when absent.
+            size: Side of the input in pixels, a multiple of the patch; the model's own when left out.
             place: `subfolder` or `revision`.
 
         Raises:
-            CheckpointError: It can't be had.
+            CheckpointError: It can't be loaded.
         """
-        from transformers import AutoConfig, AutoImageProcessor, AutoModel, CLIPVisionModel
-
-        with explain_loading(name_or_path, "the alignment's ViT", "--align_model"):
+        with explain_loading(name_or_path, "the alignment's ViT", "align_model"):
             config = AutoConfig.from_pretrained(name_or_path, **place)
             kind = CLIPVisionModel if config.model_type.startswith("clip") else AutoModel
-            # In float32 even when saved in half: autocast mixes no float16 with bfloat16.
+            # In float32 even when saved in half precision: autocast can't mix float16 with bfloat16.
             vit = kind.from_pretrained(name_or_path, dtype=torch.float32, **place)
         try:
             processor = AutoImageProcessor.from_pretrained(name_or_path, **place)
@@ -86,11 +83,11 @@ class Aligner(nn.Module):
     """Projects the image tokens of one of the generator's blocks to the ViT's grid and compares them with its tokens.
 
     Args:
-        generator: Its block's output is read by a hook, so nothing of its forward changes.
-        block: Counted from 1.
+        generator: A hook reads the output of one of its blocks; its forward pass stays as it is.
+        block: Number of that block, counted from 1.
         side: Patches along each side of the ViT's picture.
         width: V.
-        hidden_channels: Of the projector; published 2048.
+        hidden_channels: Width of the projector; published 2048.
     """
 
     def __init__(
@@ -121,6 +118,12 @@ class Aligner(nn.Module):
     def _keep(self, block: nn.Module, inputs: tuple, output: tuple[torch.Tensor, torch.Tensor]) -> None:
         self._tokens = output[1]  # (text, image)
 
+    @classmethod
+    def for_vision_features(cls, generator: SD3Transformer2DModel, vit: VisionFeatures, block: int) -> Aligner:
+        """The aligner between a generator and a ViT; a small generator gets a projector of twice its width."""
+        hidden_channels = min(PUBLISHED_HIDDEN, 2 * generator.inner_dim)
+        return cls(generator, block, side=vit.side, width=vit.width, hidden_channels=hidden_channels)
+
     def forward(self, tokens: torch.Tensor, latent_size: tuple[int, int]) -> torch.Tensor:
         """Image tokens (B, N, D) of latents h x w -> (B, G, V)."""
         rows, columns = (side // self.patch_size for side in latent_size)
@@ -137,7 +140,7 @@ def numbered_block(generator: SD3Transformer2DModel, number: int) -> nn.Module:
     """A block of the generator by its number, counted from 1 as papers do.
 
     Raises:
-        ValueError: It has fewer.
+        ValueError: There is no such block.
     """
     blocks = generator.transformer_blocks
     if not 1 <= number <= len(blocks):

@@ -1,32 +1,22 @@
-"""Conditions withheld at random, so that one network learns both branches of classifier-free guidance.
+"""Which conditions are dropped at random, so that one network learns both branches of classifier-free guidance.
 
-A withheld condition is exactly what the pipeline's negative branch has: the empty prompt, and zeros for the pooled
+A dropped condition is exactly what the pipeline's negative branch has: the empty prompt, and zeros for the pooled
 image embedding. The spatial input stays.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 
+from temu_vtoff.training.settings import ConditionDropout
 
-@dataclass(frozen=True)
-class ConditionDropout:
-    """Probabilities, per item: everything withheld, and on top of that the caption or the image embedding alone.
 
-    Dropping captions often keeps the text from deciding what the picture should: shape first of all.
+def draw_dropped(rates: ConditionDropout, rngs: Sequence[torch.Generator]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which items lose their caption, and which their image embedding: two boolean tensors of shape (B,).
+
+    Args:
+        rngs: One random generator per item.
     """
-
-    everything: float = 0.1
-    caption: float = 0.0
-    image_embedding: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not 0 <= value <= 1:
-                raise ValueError(f"The probability of dropping {name} is {value}; give one from 0 to 1.")
-
-    def draw(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which items lose their caption, and which their image embedding: two boolean tensors of shape (count,)."""
-        everything, caption, image = torch.rand(3, count, generator=generator, device=generator.device)
-        neither = everything < self.everything
-        return neither | (caption < self.caption), neither | (image < self.image_embedding)
+    draws = torch.stack([torch.rand(3, generator=rng) for rng in rngs])  # (B, 3)
+    everything, caption, image = (draws < draws.new_tensor([rates.everything, rates.caption, rates.image_embedding])).T
+    return everything | caption, everything | image

@@ -6,15 +6,17 @@ Letters: B items, C latent channels (16), h w latent size, T text tokens, G patc
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import SampleBatch
-    from temu_vtoff.training.aligner import PatchTokens
+    from temu_vtoff.training.aligner import VisionFeatures
     from temu_vtoff.tryoff.pipeline import TryOffPipeline
+
+Batch = TypeVar("Batch", bound="EncodedBatch")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class EncodedBatch:
 
     person_mean: torch.Tensor  # (B, C, h, w)
     person_std: torch.Tensor  # (B, C, h, w)
-    masked_mean: torch.Tensor  # (B, C, h, w), of the photo with the garment greyed out
+    masked_mean: torch.Tensor  # (B, C, h, w), of the photo with the garment grey
     masked_std: torch.Tensor  # (B, C, h, w)
     mask: torch.Tensor  # (B, 1, h, w), 1 = garment
     garment_latents: torch.Tensor  # (B, C, h, w)
@@ -35,19 +37,19 @@ class EncodedBatch:
     prompt_embeds: torch.Tensor  # (B, T, joint_attention_dim)
     pooled_prompt_embeds: torch.Tensor  # (B, P')
     garment_tokens: torch.Tensor | None = None  # (B, G, width of the ViT), only when aligning
-    places: torch.Tensor | None = None  # (B, r, c, 2), as `SampleBatch` has them, only when attention is taught them
 
     def __len__(self) -> int:
         return len(self.mask)
 
-    def to(self, device: torch.device | str) -> EncodedBatch:
+    def to(self: Batch, device: torch.device | str) -> Batch:
         """The batch on a device."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        return EncodedBatch(**{k: v.to(device, non_blocking=True) for k, v in tensors.items() if v is not None})
+        moved = {name: x.to(device, non_blocking=True) for name, x in tensors.items() if x is not None}
+        return replace(self, **moved)
 
-    def withhold(
-        self, no_caption: torch.Tensor, no_image: torch.Tensor, empty: tuple[torch.Tensor, torch.Tensor]
-    ) -> EncodedBatch:
+    def drop_conditions(
+        self: Batch, no_caption: torch.Tensor, no_image: torch.Tensor, empty: tuple[torch.Tensor, torch.Tensor]
+    ) -> Batch:
         """The batch with the conditions of some items replaced by those of guidance's negative branch.
 
         Args:
@@ -81,8 +83,8 @@ def encode_pictures(pipeline: TryOffPipeline, pictures: SampleBatch) -> dict[str
     }
 
 
-def encode_garments(vit: PatchTokens, pictures: SampleBatch) -> dict[str, torch.Tensor]:
-    """The field of `EncodedBatch` that the generator is aligned with: what a ViT makes of the product pictures."""
+def encode_garments(vit: VisionFeatures, pictures: SampleBatch) -> dict[str, torch.Tensor]:
+    """The field of `EncodedBatch` that the generator is aligned with: a ViT's tokens of the product pictures."""
     return {"garment_tokens": vit(pictures.garment.to(vit.mean.device)).float()}
 
 

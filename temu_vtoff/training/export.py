@@ -6,22 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
 from diffusers.models.modeling_utils import ModelMixin
+from peft.utils import get_peft_model_state_dict
 
 from temu_vtoff.training.run_folder import write_folder
 
 
 @dataclass(frozen=True)
 class Exporter:
-    """Called with a folder, writes the present weights of a run's models into it.
+    """Writes the present weights of a run's models into the folder that it is called with.
 
     What is not trained is written once, so that the folder is complete from the first time on.
 
     Args:
         models: By the names of their folders; those without trainable weights are not written again.
-        scheduler: Goes beside them: sampling must use the shift of the training.
-        dtype: Of the weights on disk.
+        scheduler: Written beside them, because sampling must use the shift of the training.
+        dtype: Dtype of the weights on disk.
     """
 
     models: dict[str, ModelMixin]
@@ -29,7 +30,7 @@ class Exporter:
     dtype: torch.dtype = torch.float32
 
     def __call__(self, folder: Path) -> None:
-        """Every folder within is replaced whole or not at all."""
+        """Each of the folders is replaced whole or not at all."""
         write_folder(folder / "scheduler", self.scheduler.save_pretrained)
         for name, model in self.models.items():
             if getattr(model, "_hf_peft_config_loaded", False):
@@ -39,7 +40,7 @@ class Exporter:
 
 
 def export_model(model: ModelMixin, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-    """Writes a model's present weights in a dtype. Only weights are copied, not what training attached to the model."""
+    """Writes a model's present weights in a dtype, without what training attached to the model."""
     with torch.device("meta"):
         copy = type(model).from_config(model.config)
     copy.load_state_dict({k: v.detach().to("cpu", dtype) for k, v in model.state_dict().items()}, assign=True)
@@ -48,8 +49,5 @@ def export_model(model: ModelMixin, folder: Path, dtype: torch.dtype = torch.flo
 
 def export_lora(generator: ModelMixin, folder: Path) -> None:
     """Writes the generator's low-rank adapters as `TryOffPipeline.load_lora_weights` takes them."""
-    from diffusers import StableDiffusion3Pipeline
-    from peft.utils import get_peft_model_state_dict
-
     layers = {k: v.detach().cpu() for k, v in get_peft_model_state_dict(generator).items()}
     write_folder(folder, lambda target: StableDiffusion3Pipeline.save_lora_weights(target, layers))

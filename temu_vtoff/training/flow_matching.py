@@ -1,31 +1,43 @@
-"""Rectified flow, as SD3 trains it (arXiv 2403.03206, section 3): x_t = (1 - t) x_0 + t e, velocity e - x_0."""
+"""Rectified flow, as SD3 trains it (arXiv 2403.03206, section 3): x_t = (1 - t) x_0 + t e, velocity e - x_0.
+
+Letters: B items, C latent channels, h w latent size.
+"""
+
+from collections.abc import Sequence
 
 import torch
 from diffusers.training_utils import compute_density_for_timestep_sampling, compute_loss_weighting_for_sd3
 
-TIME_SCHEMES = ("logit_normal", "uniform", "mode")
-LOSS_WEIGHTINGS = ("none", "sigma_sqrt", "cosmap")
-MODE_SCALE = 1.29  # SD3's value for its "mode" scheme
+from temu_vtoff.training.settings import FlowSettings
+
+MODE_SCALE = 1.29  # SD3's value for its "mode" sampling
 
 
-def sample_times(
-    count: int,
-    generator: torch.Generator,
-    scheme: str = "logit_normal",
-    logit_mean: float = 0.0,
-    logit_std: float = 1.0,
-    shift: float = 1.0,
-) -> torch.Tensor:
-    """Times in (0, 1), float32 of shape (count,), on the generator's device; 1 is pure noise.
+def sample_times(rngs: Sequence[torch.Generator], flow: FlowSettings) -> torch.Tensor:
+    """One time in (0, 1) per item, float32 (B,), on the CPU; 1 is pure noise.
 
     Args:
-        scheme: One of `TIME_SCHEMES`; "logit_normal" takes `logit_mean` and `logit_std`.
-        shift: Moves times towards noise, t -> shift t / (1 + (shift - 1) t), as the sampler's `shift` does.
+        rngs: One random generator per item, on the CPU so that every device draws the same.
     """
-    times = compute_density_for_timestep_sampling(
-        scheme, count, logit_mean, logit_std, MODE_SCALE, device=generator.device, generator=generator
+    times = torch.cat(
+        [
+            compute_density_for_timestep_sampling(
+                flow.sampling,
+                batch_size=1,
+                logit_mean=flow.logit_mean,
+                logit_std=flow.logit_std,
+                mode_scale=MODE_SCALE,
+                generator=rng,
+            )
+            for rng in rngs
+        ]
     )
-    return shift * times / (1 + (shift - 1) * times)
+    return flow.shift * times / (1 + (flow.shift - 1) * times)
+
+
+def draw_noise(like: torch.Tensor, rngs: Sequence[torch.Generator]) -> torch.Tensor:
+    """Standard normal noise (B, C, h, w) for latents of that shape, each item's from its own random generator."""
+    return torch.stack([torch.randn(like.shape[1:], generator=rng) for rng in rngs]).to(like.device)
 
 
 def interpolate(latents: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
@@ -37,7 +49,7 @@ def interpolate(latents: torch.Tensor, noise: torch.Tensor, times: torch.Tensor)
 def flow_matching_loss(
     velocity: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, times: torch.Tensor, weighting: str = "none"
 ) -> torch.Tensor:
-    """Weighted mean square error of the velocity, one number per item: (B,), float32.
+    """Weighted mean squared error of the velocity, one number per item: (B,), float32.
 
     Args:
         velocity: What the model predicted, (B, C, h, w).

@@ -1,32 +1,33 @@
-"""Where the transformers' weights start: from nothing, from SD3, or from an earlier run; whole or with LoRA."""
+"""Where the transformers' weights start: fresh, from SD3, or from an earlier run; trained whole or with LoRA."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
+from peft import LoraConfig
 
 from temu_vtoff.builtin import resolve
 from temu_vtoff.hub.errors import CheckpointError, explain_loading
 from temu_vtoff.hub.sources import IMAGE_ENCODERS
 from temu_vtoff.models.feature_extractor import FeatureExtractor
 from temu_vtoff.models.generator import TryOffTransformer
+from temu_vtoff.training.settings import TransformerShape
 from temu_vtoff.tryoff.loading import load_components
 
 LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"]
 
 
 def load_frozen(base: str, encoders: dict[str, str | None], torch_dtype: torch.dtype = torch.float32) -> dict[str, Any]:
-    """`TryOffPipeline`'s components but the transformers, which are None.
+    """`TryOffPipeline`'s components without the transformers, which are None.
 
     Args:
         base: Hub id, folder or "builtin".
-        encoders: Image encoders by name; None is the base's own, or the published one when it holds none.
-        torch_dtype: Of all models; nothing is trained of them.
+        encoders: Image encoders by name; None takes the base's own, or the published one if the base has none.
+        torch_dtype: Dtype of all these models, none of which is trained.
     """
     folder = Path(resolve(base, "tryoff"))
     named = {name: where if where is not None else IMAGE_ENCODERS[name] for name, where in encoders.items()}
@@ -40,14 +41,14 @@ def load_frozen(base: str, encoders: dict[str, str | None], torch_dtype: torch.d
 def load_transformers(
     extractor_class: type[FeatureExtractor], base: str, tryoff: str | None = None, extractor_source: str | None = None
 ) -> tuple[FeatureExtractor, TryOffTransformer]:
-    """Both transformers with trained weights: SD3's, or where named an earlier run's or the published ones.
+    """Both transformers with trained weights: SD3's, those of an earlier run, or the published ones.
 
     Args:
         extractor_class: `FeatureExtractor`, or `PersonDenoiser` for stage 1.
-        base: SD3, or a whole model: a folder that holds `transformer_vton/` too, or "builtin". Stage 1 takes SD3's
-            part of it, since an extractor that was exported lacks what only denoising needs.
-        tryoff: Holds `transformer/` and `transformer_vton/`; goes before the base.
-        extractor_source: Holds `transformer_vton/`; goes before both.
+        base: SD3, or a whole model: a folder that also holds `transformer_vton/`, or "builtin". Stage 1 uses SD3's part
+            of it, since an exported extractor lacks what only denoising needs.
+        tryoff: Holds `transformer/` and `transformer_vton/`; takes precedence over the base.
+        extractor_source: Holds `transformer_vton/`; takes precedence over both.
     """
     source = resolve(base if tryoff is None else tryoff, "tryoff")
     generator = TryOffTransformer.from_pretrained(source, subfolder="transformer")
@@ -59,26 +60,13 @@ def load_transformers(
     return extractor_class.from_pretrained(source, subfolder="transformer_vton"), generator
 
 
-@dataclass(frozen=True)
-class TransformerShape:
-    """What both transformers share when they are made from nothing; the defaults are the built-in model's."""
-
-    sample_size: int = 32
-    patch_size: int = 2
-    num_layers: int = 6
-    num_attention_heads: int = 3
-    attention_head_dim: int = 64
-    pos_embed_max_size: int = 24
-    qk_norm: str | None = None
-
-
 def new_transformers(
     shape: TransformerShape, components: dict[str, Any], extractor_class: type[FeatureExtractor]
 ) -> tuple[FeatureExtractor, TryOffTransformer]:
     """Both transformers with fresh weights; widths of latents and embeddings are those of the frozen components.
 
-    The weights are as PyTorch draws them. DiT's initialisation, with gates at zero, started slower: at the built-in
-    model's shape the validation loss at t = 0.3 stood at 1.06 after 200 steps of learning rate 2e-3, against 0.81.
+    The weights are initialised by PyTorch. DiT's initialisation, with gates at zero, learned more slowly: at the
+    built-in model's shape the validation loss at t = 0.3 was 1.06 after 200 steps at learning rate 2e-3, against 0.81.
 
     Args:
         components: `vae`, `text_encoder`, `text_encoder_2`, `text_encoder_3`, `image_encoder_large`,
@@ -118,9 +106,9 @@ def extractor_from_sd3(
         place: `revision` or `variant`.
 
     Raises:
-        CheckpointError: It can't be had, or is no SD3.
+        CheckpointError: It can't be loaded, or is not SD3.
     """
-    with explain_loading(name_or_path, "SD3's transformer", "--pretrained_model_name_or_path"):
+    with explain_loading(name_or_path, "SD3's transformer", "pretrained_model_name_or_path"):
         sd3 = SD3Transformer2DModel.from_pretrained(name_or_path, subfolder="transformer", **place)
     names = ("sample_size", "patch_size", "num_layers", "attention_head_dim", "num_attention_heads")
     config = {name: sd3.config[name] for name in (*names, "pooled_projection_dim", "pos_embed_max_size")}
@@ -139,7 +127,7 @@ def extractor_from_sd3(
 
 
 def widen_patch_embedding(weight: torch.Tensor, in_channels: int) -> torch.Tensor:
-    """(D, C, p, p) -> (D, in_channels, p, p), zeros for the channels that are new."""
+    """(D, C, p, p) -> (D, in_channels, p, p), zeros for the new channels."""
     wide = weight.new_zeros(weight.shape[0], in_channels, *weight.shape[2:])
     wide[:, : weight.shape[1]] = weight
     return wide
@@ -149,10 +137,8 @@ def add_lora(generator: TryOffTransformer, rank: int, alpha: int | None = None) 
     """Freezes the generator and adds trainable low-rank adapters to its attentions (peft).
 
     Args:
-        alpha: The adapters' scale is alpha / rank; as `rank` when absent.
+        alpha: The adapters' scale is alpha / rank; left out, alpha is the rank.
     """
-    from peft import LoraConfig
-
     generator.requires_grad_(False)
     generator.add_adapter(
         LoraConfig(

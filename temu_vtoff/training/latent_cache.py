@@ -1,10 +1,9 @@
-"""What the frozen models make of a data set, computed once and read from disk ever after.
+"""What the frozen models make of a data set, computed once and read from disk from then on.
 
-A cache is a folder of one array per field of `EncodedBatch`, one row per item, memory-mapped. It has three parts, made
-one after the other: what the pipeline's models make of an item's pictures; the tokens that a ViT makes of its garment,
-which only an aligned training needs; and correspondences, for a training that teaches them. A build that was
-interrupted goes on where it stopped. Captions are few distinct strings, each embedded once; they alone are embedded
-anew when a run brings others.
+A cache is a folder of one array per field of `EncodedBatch`, one row per item, memory-mapped. Its parts are made one
+after the other: what the pipeline's models make of an item's pictures, and the tokens that a ViT makes of its garment,
+which only an aligned training needs; other trainings can add parts of their own. A build that was interrupted resumes.
+Captions are few distinct strings, each embedded once; when a run brings other captions, only those are embedded again.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,20 +23,58 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import Dataset
 
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.files import replacing, write_text
 from temu_vtoff.training.encoding import EncodedBatch, encode_garments, encode_pictures
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import SampleBatch
-    from temu_vtoff.training.aligner import PatchTokens
-    from temu_vtoff.training.pairs import Pairs
+    from temu_vtoff.training.aligner import VisionFeatures
+    from temu_vtoff.training.pairs import PairDataset
     from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 logger = logging.getLogger(__name__)
 
+PICTURES, GARMENT_TOKENS = "pictures", "garment tokens"  # parts
 _STATE, _CAPTIONS = "cache.json", "captions.safetensors"
-_PICTURES, _GARMENT_TOKENS, _PLACES = "pictures", "garment tokens", "correspondences"  # the parts
 _SEEING = ("vae", "image_encoder_large", "image_encoder_bigG")
 _READING = ("text_encoder", "text_encoder_2", "text_encoder_3")
+_SAMPLED = 8  # weights of each parameter that go into a fingerprint
+_WRITE_EVERY = 512  # items
+
+
+@dataclass
+class _Part:
+    """How far one part of a cache is."""
+
+    key: str  # fingerprint of what it was made from
+    done: int = 0  # items
+    fields: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _State:
+    """What a cache holds: parts by name, item and caption of each row, and the distinct captions."""
+
+    parts: dict[str, _Part] = field(default_factory=dict)
+    items: list[str] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
+    distinct: list[str] = field(default_factory=list)
+    captions_key: str | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> _State:
+        path = folder / _STATE
+        if not path.is_file():
+            return cls()
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**state | {"parts": {name: _Part(**part) for name, part in state["parts"].items()}})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise _damaged(path, error) from error
+
+    def write(self, folder: Path) -> None:
+        write_text(folder / _STATE, json.dumps(asdict(self)))
 
 
 class LatentCache(Dataset):
@@ -44,33 +82,38 @@ class LatentCache(Dataset):
 
     Args:
         folder: Made by `build_cache`.
-        with_garment_tokens: Gives what `add_garment_tokens` added, too.
-        with_places: Gives what `add_places` added, too.
+        parts: Names of the parts that are wanted.
+        batch_class: Has the fields of these parts.
 
     Raises:
-        FileNotFoundError: A part that is wanted is missing or unfinished.
+        FileNotFoundError: A part is missing or unfinished.
+        ArgumentError: A file of the cache is damaged.
     """
 
-    def __init__(self, folder: str | Path, with_garment_tokens: bool = False, with_places: bool = False) -> None:
+    def __init__(
+        self, folder: str | Path, parts: Sequence[str] = (PICTURES,), batch_class: type[EncodedBatch] = EncodedBatch
+    ) -> None:
         folder = Path(folder)
-        state = _read_state(folder)
-        self.captions: list[str] = state.get("captions", [])  # known once the pictures are finished
-        self.fields = {}
-        for part in [_PICTURES] + [_GARMENT_TOKENS] * with_garment_tokens + [_PLACES] * with_places:
-            if not self.captions or state["parts"].get(part, {"done": 0})["done"] < len(self.captions):
+        state = _State.read(folder)
+        self.captions, self.batch_class = state.captions, batch_class  # captions are known once the pictures are done
+        self.fields: dict[str, np.ndarray] = {}
+        for part in parts:
+            if not self.captions or part not in state.parts or state.parts[part].done < len(self.captions):
                 raise FileNotFoundError(f"{folder} holds no finished cache of encoded {part}.")
-            for name in state["parts"][part]["fields"]:
-                self.fields[name] = np.load(folder / f"{name}.npy", mmap_mode="r")
-        row_of = {text: row for row, text in enumerate(state["distinct"])}
+            self.fields |= {name: _open_array(folder / f"{name}.npy", "r") for name in state.parts[part].fields}
+        row_of = {text: row for row, text in enumerate(state.distinct)}
         self.caption_rows = torch.tensor([row_of[text] for text in self.captions])
-        embeddings = load_file(folder / _CAPTIONS)
-        self.prompt_embeds, self.pooled = embeddings["prompt_embeds"], embeddings["pooled_prompt_embeds"]
+        try:
+            embeddings = load_file(folder / _CAPTIONS)
+            self.prompt_embeds, self.pooled = embeddings["prompt_embeds"], embeddings["pooled_prompt_embeds"]
+        except Exception as error:  # safetensors has its own types
+            raise _damaged(folder / _CAPTIONS, error) from error
 
     def __len__(self) -> int:
         return len(self.captions)
 
     def encode(self, batch: EncodedBatch) -> EncodedBatch:
-        """The batch as it is: everything was encoded when the cache was built."""
+        """The batch itself; `LiveEncoding`, which this stands in for, encodes here."""
         return batch
 
     @property
@@ -79,23 +122,23 @@ class LatentCache(Dataset):
         return self.prompt_embeds[:1].float(), self.pooled[:1].float()
 
     def __getitem__(self, items: Sequence[int]) -> EncodedBatch:
-        pixels = {name: torch.from_numpy(rows[list(items)]).float() for name, rows in self.fields.items()}
+        arrays = {name: torch.from_numpy(rows[list(items)]).float() for name, rows in self.fields.items()}
         rows = self.caption_rows[list(items)]
-        return EncodedBatch(
-            **pixels, prompt_embeds=self.prompt_embeds[rows].float(), pooled_prompt_embeds=self.pooled[rows].float()
+        return self.batch_class(
+            **arrays, prompt_embeds=self.prompt_embeds[rows].float(), pooled_prompt_embeds=self.pooled[rows].float()
         )
 
 
 def build_cache(
     folder: str | Path,
-    pairs: Pairs,
+    pairs: PairDataset,
     pipeline: TryOffPipeline,
     batch_size: int = 16,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
 ) -> Iterator[int]:
     """Encodes a data set's pictures and captions into a folder, yielding the number of finished items as it grows.
 
-    Of a folder that holds these pictures already, only the captions are replaced, when they are others.
+    If the folder holds these pictures already, only the captions are replaced, and only when they differ.
 
     Args:
         pairs: The data set.
@@ -103,140 +146,142 @@ def build_cache(
         autocast: The precision that pictures are encoded in.
 
     Raises:
-        ValueError: The folder holds the cache of other pictures, masks, models or sizes.
+        ArgumentError: The folder holds the cache of other pictures, masks, models or sizes, or is damaged.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    key = _fingerprint(
-        pairs,
-        (getattr(pipeline, name) for name in _SEEING),
-        (pipeline.config.rescale_clip_input_twice, pairs.dataset.size, pairs.dataset.mask_dir),
-    )
-    state = {"items": []} | _read_state(folder)
+    models = [getattr(pipeline, name) for name in _SEEING]
+    settings = (pipeline.config.rescale_clip_input_twice, pairs.dataset.size, pairs.dataset.mask_dir)
+    items = _State.read(folder).items
 
     def encode(batch: SampleBatch, first: int) -> dict[str, torch.Tensor]:
-        # An item that can't be read was replaced by another, whose caption will go with it.
-        state["items"][first:] = [item.id for item in batch.items]
+        # An item that can't be read was replaced by another one, whose caption has to go with it.
+        items[first:] = [item.id for item in batch.items]
         return encode_pictures(pipeline, batch)
 
-    yield from _fill(folder, state, _PICTURES, key, pairs, encode, batch_size, autocast)
-    _embed_captions(folder, state, pairs, pipeline, batch_size)
+    key = fingerprint(pairs, models, settings)
+    yield from add_part(folder, pairs, PICTURES, key, encode, batch_size=batch_size, autocast=autocast, items=items)
+    _embed_captions(folder, pairs, pipeline, batch_size)
 
 
 def add_garment_tokens(
     folder: str | Path,
-    pairs: Pairs,
-    vit: PatchTokens,
+    pairs: PairDataset,
+    vit: VisionFeatures,
     batch_size: int = 16,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
 ) -> Iterator[int]:
     """Adds the tokens to align with to a cache of the same data set, yielding the number of finished items.
 
     Raises:
-        ValueError: The folder holds those of another ViT, or of other pictures.
+        ArgumentError: The folder holds those of another ViT, or of other pictures.
     """
-    folder = Path(folder)
-    key = _fingerprint(pairs, [vit], (pairs.dataset.size, vit.size))
+    key = fingerprint(pairs, [vit], (pairs.dataset.size, vit.size))
 
     def encode(batch: SampleBatch, first: int) -> dict[str, torch.Tensor]:
         return encode_garments(vit, batch)
 
-    yield from _fill(folder, _read_state(folder), _GARMENT_TOKENS, key, pairs, encode, batch_size, autocast)
+    yield from add_part(folder, pairs, GARMENT_TOKENS, key, encode, batch_size=batch_size, autocast=autocast)
 
 
-def add_places(folder: str | Path, pairs: Pairs, batch_size: int = 16) -> Iterator[int]:
-    """Adds the correspondences to a cache of the same data set, yielding the number of finished items.
-
-    Raises:
-        ValueError: The folder holds those of another one.
-    """
-    folder = Path(folder)
-    key = _fingerprint(pairs, [], [pairs.dataset.correspondence_dir])
-
-    def encode(batch: SampleBatch, first: int) -> dict[str, torch.Tensor]:
-        return {"places": batch.places}
-
-    yield from _fill(folder, _read_state(folder), _PLACES, key, pairs, encode, batch_size, nullcontext)
-
-
-def _fill(
-    folder: Path,
-    state: dict,
+def add_part(
+    folder: str | Path,
+    pairs: PairDataset,
     part: str,
     key: str,
-    pairs: Pairs,
     encode: Callable[[SampleBatch, int], dict[str, torch.Tensor]],
-    batch_size: int,
-    autocast: Callable[[], AbstractContextManager],
+    *,
+    batch_size: int = 16,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+    items: list[str] | None = None,
 ) -> Iterator[int]:
-    """Goes on with a part; `encode` is given a batch and the number of its first item."""
-    progress, total = state["parts"].setdefault(part, {"key": key, "done": 0, "fields": []}), len(pairs)
-    if progress["key"] != key:
-        raise ValueError(f"{folder} was encoded by other models or from other data: delete it, or name another folder.")
-    logger.info("Encoding %s of %d of %d items into %s", part, total - progress["done"], total, folder)
+    """Fills a part of a cache from where it is, yielding the number of finished items.
+
+    Args:
+        key: Changes when what the part is made from does; see `fingerprint`.
+        encode: Takes a batch and the position of its first item; gives the part's fields.
+        items: The ids of the items in order, kept by `encode`.
+
+    Raises:
+        ArgumentError: The part was made from something else, or the folder is damaged.
+    """
+    folder, total = Path(folder), len(pairs)
+    state = _State.read(folder)
+    progress = state.parts.setdefault(part, _Part(key))
+    if progress.key != key:
+        raise ArgumentError(
+            f"{{cache_dir}} {folder} was encoded by other models or from other data: delete it or name another folder.",
+            "cache_dir",
+        )
+    logger.info("Encoding %s of %d of %d items into %s", part, total - progress.done, total, folder)
     arrays: dict[str, np.ndarray] = {}
-    while progress["done"] < total:
-        first, last = progress["done"], min(progress["done"] + batch_size, total)
-        batch = pairs[range(first, last)]  # all pictures of each item: the parts pass over the same damaged ones
+    while progress.done < total:
+        first, last = progress.done, min(progress.done + batch_size, total)
+        batch = pairs[range(first, last)]  # all pictures of each item: all parts skip the same damaged ones
         with autocast():
             encoded = encode(batch, first)
         for name, rows in encoded.items():
             if name not in arrays:
-                arrays[name] = _open_array(folder / f"{name}.npy", (total, *rows.shape[1:]), fresh=first == 0)
+                path, shape = folder / f"{name}.npy", (total, *rows.shape[1:])
+                arrays[name] = _create_array(path, shape) if first == 0 else _open_array(path, "r+")
             arrays[name][first:last] = rows.cpu().numpy()
-        progress |= {"done": last, "fields": sorted(encoded)}
-        if last == total or last // 512 > first // 512:
+        progress.done, progress.fields = last, sorted(encoded)
+        if last == total or last // _WRITE_EVERY > first // _WRITE_EVERY:
             for array in arrays.values():
                 array.flush()
-            _write_state(folder, state)
+            state.items = items if items is not None else state.items
+            state.write(folder)
         yield last
 
 
-def _fingerprint(pairs: Pairs, models: Iterable[nn.Module | None], settings: Iterable[object]) -> str:
-    """Changes when the items, the models' weights or the settings do."""
+def fingerprint(pairs: PairDataset, models: Iterable[nn.Module | None], settings: Iterable[object]) -> str:
+    """Changes when the items, the models or the settings do. Of the models it reads some weights of each parameter:
+    a sum over all of T5-XXL takes longer than loading it."""
     items = [pairs.dataset.items[index].key for index in pairs.order]
     digest = hashlib.sha256("\n".join([*items, *map(str, settings)]).encode())
     for model in models:
-        for weight in model.parameters() if model is not None else ():
-            digest.update(f"{tuple(weight.shape)} {weight.detach().double().sum().item():.6e}".encode())
+        parameters = list(model.parameters()) if model is not None else []
+        digest.update(str([tuple(weight.shape) for weight in parameters]).encode())
+        if parameters:
+            sampled = torch.cat([weight.detach().flatten()[:_SAMPLED].float() for weight in parameters])
+            digest.update(sampled.cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
-def _embed_captions(folder: Path, state: dict, pairs: Pairs, pipeline: TryOffPipeline, batch_size: int) -> None:
-    """Writes the embeddings of the items' captions, unless the folder has these very ones."""
-    key = _fingerprint(pairs, (getattr(pipeline, name) for name in _READING), pairs.captions)
-    if state.get("captions_key") == key:
+def _embed_captions(folder: Path, pairs: PairDataset, pipeline: TryOffPipeline, batch_size: int) -> None:
+    """Writes the embeddings of the items' captions, unless the folder has them."""
+    state, of_items = _State.read(folder), pairs.captions
+    key = fingerprint(pairs, [getattr(pipeline, name) for name in _READING], of_items)
+    if state.captions_key == key:
         return
     ids = [pairs.dataset.items[index].id for index in pairs.order]
-    caption_of = dict(zip(ids, pairs.captions, strict=True))
-    captions = [caption_of[item] for item in state["items"]]
-    distinct = list(dict.fromkeys(["", *captions]))  # rows of the embeddings; the empty prompt is the first
+    caption_of = dict(zip(ids, of_items, strict=True))
+    state.captions, state.captions_key = [caption_of[item] for item in state.items], key
+    state.distinct = list(dict.fromkeys(["", *state.captions]))  # rows of the embeddings; the empty prompt is the first
     with torch.no_grad():
         parts = [
-            pipeline.encode_captions(distinct[first : first + batch_size])
-            for first in range(0, len(distinct), batch_size)
+            pipeline.encode_captions(state.distinct[first : first + batch_size])
+            for first in range(0, len(state.distinct), batch_size)
         ]
     prompt, pooled = (torch.cat(part).half().cpu() for part in zip(*parts, strict=True))
-    temporary = folder / f".{_CAPTIONS}"
-    save_file({"prompt_embeds": prompt, "pooled_prompt_embeds": pooled}, temporary)
-    temporary.replace(folder / _CAPTIONS)
-    _write_state(folder, state | {"captions": captions, "distinct": distinct, "captions_key": key})
+    with replacing(folder / _CAPTIONS) as temporary:
+        save_file({"prompt_embeds": prompt, "pooled_prompt_embeds": pooled}, temporary)
+    state.write(folder)
 
 
-def _open_array(path: Path, shape: tuple[int, ...], fresh: bool) -> np.ndarray:
-    if fresh:
-        return np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-    return np.load(path, mmap_mode="r+")
+def _create_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
 
 
-def _read_state(folder: Path) -> dict:
-    """Item and caption of each row, the distinct captions, and of each part its fingerprint, its fields and how many
-    rows are done."""
-    path = folder / _STATE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"parts": {}}
+def _open_array(path: Path, mode: str) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode=mode)
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(path, error) from error
 
 
-def _write_state(folder: Path, state: dict) -> None:
-    temporary = folder / f".{_STATE}"
-    temporary.write_text(json.dumps(state), encoding="utf-8")
-    temporary.replace(folder / _STATE)
+def _damaged(path: Path, error: Exception) -> ArgumentError:
+    return ArgumentError(
+        f"{{cache_dir}}: {path} is damaged ({error}); delete {path.parent}, and the pictures are encoded again.",
+        "cache_dir",
+    )

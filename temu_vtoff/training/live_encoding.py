@@ -1,4 +1,4 @@
-"""Encoding while training: for data sets too large to cache, and for pictures that change with every epoch."""
+"""Encoding while training, for data sets too large to cache."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from temu_vtoff.training.encoding import EncodedBatch, encode_garments, encode_p
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import SampleBatch
-    from temu_vtoff.training.aligner import PatchTokens
-    from temu_vtoff.training.pairs import Pairs
+    from temu_vtoff.training.aligner import VisionFeatures
+    from temu_vtoff.training.pairs import PairDataset
     from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
-REMEMBERED = 512  # captions whose embeddings are kept; 2.5 MB each of the published model
+REMEMBERED = 512  # captions whose embeddings are kept; 2.5 MB each for the published model
 
 
 class LiveEncoding(Dataset):
@@ -26,10 +26,12 @@ class LiveEncoding(Dataset):
     Args:
         pictures: The data set.
         pipeline: Holds the frozen models.
-        vit: Gives the tokens that the generator is aligned with; None when it isn't.
+        vit: Gives the tokens that the generator is aligned with; None without alignment.
     """
 
-    def __init__(self, pictures: Pairs, pipeline: TryOffPipeline, vit: PatchTokens | None = None) -> None:
+    batch_class: type[EncodedBatch] = EncodedBatch
+
+    def __init__(self, pictures: PairDataset, pipeline: TryOffPipeline, vit: VisionFeatures | None = None) -> None:
         self.pictures, self.pipeline, self.vit = pictures, pipeline, vit
         self.embed = lru_cache(REMEMBERED)(self._embed)
         self.empty_caption = self.embed("")
@@ -44,12 +46,12 @@ class LiveEncoding(Dataset):
         """Runs the frozen models on a batch of pictures."""
         texts = [self.embed(caption or "") for caption in batch.captions]
         prompt, pooled = (torch.cat(part) for part in zip(*texts, strict=True))
-        encoded = encode_pictures(self.pipeline, batch)
-        if self.vit is not None:
-            encoded |= encode_garments(self.vit, batch)
-        if batch.places is not None:
-            encoded["places"] = batch.places
-        return EncodedBatch(**encoded, prompt_embeds=prompt, pooled_prompt_embeds=pooled)
+        return self.batch_class(**self.encode_fields(batch), prompt_embeds=prompt, pooled_prompt_embeds=pooled)
+
+    def encode_fields(self, batch: SampleBatch) -> dict[str, torch.Tensor]:
+        """The fields of `EncodedBatch` that come from the pictures."""
+        garments = encode_garments(self.vit, batch) if self.vit is not None else {}
+        return encode_pictures(self.pipeline, batch) | garments
 
     @torch.no_grad()
     def _embed(self, caption: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""A data set of pairs, read many items at a time, in threads; damaged pictures are passed over."""
+"""A data set of pairs, read many items at a time, in threads; damaged pictures are skipped."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from temu_vtoff.datasets import Sample, SampleBatch, TryOffDataset, open_dataset, stack_samples
 from temu_vtoff.datasets.base import LOADABLE
 from temu_vtoff.datasets.captions import read_captions
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.training.step_sampler import shuffled
 
 logger = logging.getLogger(__name__)
@@ -18,18 +19,17 @@ THREADS = 4
 MAX_DAMAGED = 20  # in a row: then it is not a picture that is damaged, but the data set
 
 
-def open_pairs(
+def open_split(
     name: str,
     root: str | Path,
     phase: str,
+    *,
     size: tuple[int, int],
     category: str = "all",
     caption_files: Sequence[str | Path] = (),
     mask_dir: str | Path | None = None,
-    correspondence_dir: str | Path | None = None,
-    with_mirrored: bool = False,
-) -> Pairs:
-    """The pairs of a data set; those of the test split in a shuffled order, so that its first ones are a fair sample.
+) -> TryOffDataset:
+    """One split of a data set, with everything that training needs of an item.
 
     Args:
         name: "dresscode" or "vitonhd".
@@ -37,23 +37,17 @@ def open_pairs(
         phase: "train" or "test".
         size: Width and height of the pictures, in pixels.
         category: One of the data set's, or "all".
-        caption_files: Read one after the other; items without caption have the empty one.
+        caption_files: Later files take precedence; items without caption have the empty one.
         mask_dir: Masks that SegCloth.py made; items without one have their label map's.
-        correspondence_dir: What python -m drawn_people --correspondences wrote.
-        with_mirrored: As for `Pairs`.
 
     Raises:
-        FileNotFoundError: Something of the data set is missing, or the folder of masks or correspondences.
+        ArgumentError: There is no folder of masks.
+        FileNotFoundError: Something of the data set is missing.
     """
-    if correspondence_dir is not None and not Path(correspondence_dir).is_dir():
-        raise FileNotFoundError(
-            f"There is no folder of correspondences {correspondence_dir}; "
-            "python -m drawn_people --correspondences makes one, truth/correspondences."
-        )
     if mask_dir is not None and not Path(mask_dir).is_dir():
-        raise FileNotFoundError(f"There is no folder of masks {mask_dir}; SegCloth.py --out_dir makes one.")
+        raise ArgumentError(f"{{mask_dir}}: there is no folder {mask_dir}; SegCloth.py makes one.", "mask_dir")
     captions = {item: text for path in caption_files for item, text in read_captions(path).items()}
-    dataset = open_dataset(
+    return open_dataset(
         name,
         root,
         phase=phase,
@@ -61,50 +55,56 @@ def open_pairs(
         load=LOADABLE,
         captions=captions if caption_files else None,
         mask_dir=mask_dir,
-        correspondence_dir=correspondence_dir,
         width=size[0],
         height=size[1],
     )
-    return Pairs(dataset, shuffled(len(dataset), seed=0) if phase == "test" else None, with_mirrored)
 
 
-class Pairs:
-    """Photo, mask, greyed photo, product picture and caption of a data set's items.
+class PairDataset:
+    """Photo, mask, masked image, product picture and caption of a data set's items, batch by batch.
 
     Args:
-        dataset: Opened with a width and a height, loading all four pictures.
-        order: The items wanted, in this order; all in their own when absent.
-        with_mirrored: After these come the same once more, with left and right exchanged.
+        dataset: Opened by `open_split`.
+        order: The items that are wanted, in this order. Left out, all of them: those of a test split shuffled, so that
+            the first ones are a fair sample.
     """
 
-    def __init__(self, dataset: TryOffDataset, order: Sequence[int] | None = None, with_mirrored: bool = False) -> None:
-        self.dataset = dataset
-        self.order = list(order) if order is not None else list(range(len(dataset)))
-        self.first_mirrored = len(self.order)
-        if with_mirrored:
-            self.order *= 2
-        known = dataset.captions if dataset.captions is not None else {}
-        self.captions = [known.get(dataset.items[index].id) or "" for index in self.order]
+    def __init__(self, dataset: TryOffDataset, order: Sequence[int] | None = None) -> None:
+        if order is None:
+            order = shuffled(len(dataset), seed=0) if dataset.phase == "test" else range(len(dataset))
+        self.dataset, self.order = dataset, list(order)
+
+    @property
+    def captions(self) -> list[str]:
+        """Of the items in order; the empty one where none is known."""
+        known = self.dataset.captions if self.dataset.captions is not None else {}
+        return [known.get(self.dataset.items[index].id) or "" for index in self.order]
 
     def __len__(self) -> int:
         return len(self.order)
 
-    def __getitem__(self, items: Sequence[int]) -> SampleBatch:
+    def __getitem__(self, positions: Sequence[int]) -> SampleBatch:
         """
         Raises:
-            ValueError: Many in a row can't be read.
+            ValueError: Many items in a row can't be read.
         """
         with ThreadPoolExecutor(THREADS) as threads:
-            return stack_samples(list(threads.map(self._read, items)))
+            return self.stack(list(threads.map(self._read_or_next, positions)))
 
-    def _read(self, item: int) -> Sample:
-        """The item, or the next that can be read."""
-        for place in range(item, item + MAX_DAMAGED):
-            place %= len(self)
+    def read(self, position: int) -> Sample:
+        """The item at a position of the order."""
+        return self.dataset[self.order[position]]
+
+    def stack(self, samples: Sequence[Sample]) -> SampleBatch:
+        """What was read, as one batch."""
+        return stack_samples(samples)
+
+    def _read_or_next(self, position: int) -> Sample:
+        """The item, or the next one that can be read."""
+        for candidate in range(position, position + MAX_DAMAGED):
             try:
-                sample = self.dataset[self.order[place]]
-                return sample.mirrored() if place >= self.first_mirrored else sample
+                return self.read(candidate % len(self))
             except (ValueError, FileNotFoundError) as error:
-                logger.warning("Passed over: %s", error)
+                logger.warning("Skipped: %s", error)
                 failure = error
         raise ValueError(f"{MAX_DAMAGED} items in a row can't be read, the last one because: {failure}")

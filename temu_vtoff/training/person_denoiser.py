@@ -29,7 +29,7 @@ class PersonDenoiser(FeatureExtractor):
 
     @property
     def unneeded_checkpoint_keys(self) -> tuple[str, ...]:
-        """Of SD3's weights, the context stream's: it has no input here."""
+        """The weights of SD3's context stream, which has no input here."""
         return (r"context_embedder\.", r"transformer_blocks\.\d+\.(norm1_context|ff_context|attn\.(to_add_out|add_))")
 
     def denoise(
@@ -38,7 +38,7 @@ class PersonDenoiser(FeatureExtractor):
         """The velocity of the person's latents, (B, C, h, w).
 
         Args:
-            hidden_states: (B, 2 C + 1, h, w): noisy person latents, mask, greyed photo's latents.
+            hidden_states: (B, 2 C + 1, h, w): noisy person latents, mask, the masked image's latents.
             pooled_projections: (B, P), the photo's image embeddings, or zeros.
             timestep: (B,), in [0, 1000].
         """

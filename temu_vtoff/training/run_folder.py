@@ -10,11 +10,17 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import shutil
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import write_text
 
 try:
@@ -22,7 +28,10 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+logger = logging.getLogger(__name__)
+
 _STATE = "training_state.json"
+_ZIPPED = (".bin", ".pkl", ".pt")  # what torch.save writes
 
 
 class RunFolder:
@@ -36,30 +45,30 @@ class RunFolder:
     def __init__(self, path: str | Path, keep_last: int | None = 2) -> None:
         self.path, self.keep_last = Path(path), keep_last
         self.metrics_path = self.path / "metrics.jsonl"
-        self._lock: IO[str] | None = None
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
 
-    def lock(self) -> None:
-        """Keeps other processes from training in this folder, until `unlock` or the process's end, however it ends.
+    @contextmanager
+    def locked(self, is_main: bool = True) -> Iterator[None]:
+        """Within the context no other run can use this folder.
+
+        Args:
+            is_main: Whether this process holds the lock for its run.
 
         Raises:
-            FileExistsError: Another process is at it.
+            ArgumentError: Another process trains in it.
         """
-        if fcntl is None:
+        if fcntl is None or not is_main:
+            yield
             return
-        self._lock = (self.path / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise FileExistsError(
-                f"Another process is training in {self.path}: wait for its end, or name another --output_dir."
-            ) from None
-
-    def unlock(self) -> None:
-        """Lets other processes train in this folder."""
-        if self._lock is not None:
-            self._lock.close()
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ArgumentError(
+                    f"Another process is training in {self.path}: wait until it ends, or name another {{output_dir}}.",
+                    "output_dir",
+                ) from None
+            yield
 
     def checkpoints(self) -> list[Path]:
         """Finished checkpoints, oldest first."""
@@ -72,16 +81,39 @@ class RunFolder:
             wanted: "latest", a checkpoint's name, or its path.
 
         Raises:
-            FileNotFoundError: There is no such checkpoint.
+            ArgumentError: There is no such checkpoint, or one of its files is damaged; the sentence then names the last
+                one that is whole.
         """
         found = self.checkpoints()
         if str(wanted) == "latest":
-            return found[-1] if found else None
-        for path in (self.path / "checkpoints" / wanted, Path(wanted)):
-            if (path / _STATE).is_file():
-                return path
-        names = ", ".join(p.name for p in found) if found else "none"
-        raise FileNotFoundError(f"There is no finished checkpoint {wanted}; {self.path} has: {names}.")
+            if not found:
+                return None
+            chosen = found[-1]
+        else:
+            named = (self.path / "checkpoints" / wanted, Path(wanted))
+            chosen = next((path for path in named if (path / _STATE).is_file()), None)
+        if chosen is None:
+            names = ", ".join(p.name for p in found) if found else "none"
+            raise ArgumentError(
+                f"{{resume_from_checkpoint}}: there is no finished checkpoint {wanted}; {self.path} has: {names}.",
+                "resume_from_checkpoint",
+            )
+        if (damage := find_damage(chosen)) is not None:
+            raise self.damaged_checkpoint(chosen, damage)
+        return chosen
+
+    def damaged_checkpoint(self, checkpoint: Path, damage: str) -> ArgumentError:
+        """What to raise for a damaged checkpoint: the sentence names the last one that is whole."""
+        others = [path for path in reversed(self.checkpoints()) if path != checkpoint and find_damage(path) is None]
+        if others:
+            remedy = f"resume from the last one that is whole, {{resume_from_checkpoint}} {others[0].name}."
+        else:
+            remedy = "no other checkpoint is whole, so start again in another {output_dir}."
+        return ArgumentError(
+            f"The checkpoint {checkpoint.name} can't be resumed: {damage}; {remedy}",
+            "resume_from_checkpoint",
+            "output_dir",
+        )
 
     def save_checkpoint(
         self,
@@ -125,17 +157,45 @@ class RunFolder:
         with self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
+    def rows(self) -> list[dict[str, float]]:
+        """The rows of metrics.jsonl. A damaged one, as a kill may leave it at the end, is left out with a warning."""
+        rows = []
+        lines = self.metrics_path.read_bytes().splitlines() if self.metrics_path.is_file() else []
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                rows.append(row | {"step": row["step"]})
+            except (ValueError, TypeError, KeyError):
+                logger.warning("%s, line %d is damaged and left out.", self.metrics_path, number)
+        return rows
+
     def loss_range(self) -> tuple[float, float]:
-        """The first and the latest row's loss; not numbers before anything was logged."""
-        rows = self.metrics_path.read_text().splitlines() if self.metrics_path.is_file() else []
-        losses = [row["loss"] for row in map(json.loads, rows) if "loss" in row]
+        """The first and the latest row's loss; NaN before anything was logged."""
+        losses = [row["loss"] for row in self.rows() if "loss" in row]
         return (losses[0], losses[-1]) if losses else (float("nan"), float("nan"))
 
     def rewind_log(self, step: int) -> None:
-        """Forgets the rows after a step: a resumed run will write them anew."""
+        """Drops the rows after a step: a resumed run will write them again."""
         if self.metrics_path.is_file():
-            kept = [line for line in self.metrics_path.read_text().splitlines() if _step_of(line) <= step]
-            write_text(self.metrics_path, "".join(line + "\n" for line in kept))
+            kept = [row for row in self.rows() if row["step"] <= step]
+            write_text(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+def find_damage(checkpoint: Path) -> str | None:
+    """Names a file of a checkpoint that is empty, cut or not what its name says, or None; reads headers only."""
+    for path in sorted(p for p in checkpoint.rglob("*") if p.is_file()):
+        if path.stat().st_size == 0:
+            return f"{path} is empty"
+        try:
+            if path.suffix == ".json":
+                json.loads(path.read_bytes())
+            elif path.suffix == ".safetensors":
+                safe_open(path, framework="pt").__enter__()
+        except (ValueError, SafetensorError) as error:
+            return f"{path} is damaged ({error})"
+        if path.suffix in _ZIPPED and not zipfile.is_zipfile(path):
+            return f"{path} is damaged (its end is missing)"
+    return None
 
 
 def write_folder(
@@ -178,10 +238,3 @@ def write_folder(
 
 def _name(step: int | None) -> str:
     return f"step-{step:06d}" if step is not None else ""
-
-
-def _step_of(line: str) -> float:
-    try:
-        return json.loads(line)["step"]
-    except ValueError:  # the last line of a killed process may be cut short
-        return float("inf")

@@ -1,4 +1,8 @@
-"""Which items make up which batch: a function of the seed and the step, so that a resumed run sees the same ones."""
+"""Which items make up which batch, and each item's random numbers: functions of the seed and the place in the run.
+
+The stream of items is one seeded permutation of the data set after another. A step takes the next items of the stream,
+whatever the number of processes, so a run on two processes sees what one process with twice the batch sees.
+"""
 
 from collections.abc import Iterator
 
@@ -9,8 +13,8 @@ from torch.utils.data import Sampler
 class StepSampler(Sampler[list[int]]):
     """One process's batches from step `start` to step `stop`.
 
-    The stream of items is one seeded permutation of the data set after another. A step takes the next
-    `batch_size * num_processes` items of it, and process `rank` its share.
+    A step takes the next `batch_size * num_processes` items of the stream, and process `rank` the `rank`th part of
+    them.
     """
 
     def __init__(
@@ -32,11 +36,14 @@ class StepSampler(Sampler[list[int]]):
     def __len__(self) -> int:
         return max(self.stop - self.start, 0)
 
+    def first_position(self, step: int) -> int:
+        """Where in the stream this process's batch of a step begins."""
+        return (step * self.num_processes + self.rank) * self.batch_size
+
     def __iter__(self) -> Iterator[list[int]]:
         epoch, order = -1, []
         for step in range(self.start, self.stop):
-            first = (step * self.num_processes + self.rank) * self.batch_size
-            batch = []
+            first, batch = self.first_position(step), []
             for position in range(first, first + self.batch_size):
                 if position // self.num_items != epoch:
                     epoch = position // self.num_items
@@ -50,8 +57,17 @@ def shuffled(count: int, seed: int, epoch: int = 0) -> list[int]:
     return torch.randperm(count, generator=step_generator(seed, epoch)).tolist()
 
 
+def item_generators(seed: int, first: int, count: int, stream: int = 0) -> list[torch.Generator]:
+    """A random generator for each of `count` items, by their positions from `first` on.
+
+    Args:
+        stream: Gives other random numbers for the same positions.
+    """
+    return [step_generator(seed, position, stream) for position in range(first, first + count)]
+
+
 def step_generator(seed: int, *position: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator for one place of the run: (epoch,), (step, rank) and so on give unrelated streams."""
+    """A random generator for one place of the run: (epoch,), (position, stream) and so on give unrelated numbers."""
     mixed = seed
     for part in (len(position), *position):  # splitmix64: neighbouring inputs give unrelated outputs
         mixed = (mixed + part + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF

@@ -1,4 +1,4 @@
-"""How good the model is on pictures it doesn't train on: the loss at fixed times and noise, and pictures with scores.
+"""How good the model is on items it doesn't train on: the loss at fixed times and noise, and pictures with scores.
 
 Letters: B pictures, H W size.
 """
@@ -20,11 +20,13 @@ from temu_vtoff.metrics.silhouette import silhouette_iou
 from temu_vtoff.metrics.ssim import ssim
 from temu_vtoff.pictures import save_picture
 from temu_vtoff.training.encoding import EncodedBatch
-from temu_vtoff.training.step_sampler import step_generator
+from temu_vtoff.training.step_sampler import item_generators, step_generator
 
 if TYPE_CHECKING:
     from temu_vtoff.training.live_encoding import LiveEncoding
     from temu_vtoff.tryoff.pipeline import TryOffPipeline
+
+VALIDATION = 1  # stream of random numbers; training uses 0
 
 
 class Validation:
@@ -33,13 +35,13 @@ class Validation:
     Args:
         objective: Gives the validation loss, "validation_loss" among the scores.
         data: Items that the model doesn't train on; the first ones are used.
-        num_items: For the loss.
-        num_images: Made into pictures and scored; 0 leaves them out.
-        pipeline: Makes the pictures; None leaves them out (stage 1 has none).
-        steps: Of sampling.
-        guidance_scale: Of sampling.
-        seed: Of times and noise, the same at every call.
-        batch_size: Items at once.
+        num_items: Items for the loss.
+        num_images: Items that become pictures and are scored; 0 makes none.
+        pipeline: Makes the pictures; None makes none (stage 1).
+        steps: Sampling steps.
+        guidance_scale: Guidance of the sampling.
+        seed: Seed of times and noise, the same at every call.
+        batch_size: Items that go through a model at once; it changes no score.
         autocast: The precision of the models.
     """
 
@@ -47,13 +49,14 @@ class Validation:
         self,
         objective: nn.Module,
         data: LiveEncoding,
-        num_items: int = 64,
-        num_images: int = 8,
-        pipeline: TryOffPipeline | None = None,
-        steps: int = 28,
-        guidance_scale: float = 2.0,
-        seed: int = 0,
-        batch_size: int = 16,
+        *,
+        num_items: int,
+        num_images: int,
+        pipeline: TryOffPipeline | None,
+        steps: int,
+        guidance_scale: float,
+        seed: int,
+        batch_size: int,
         autocast: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
         self.objective, self.pipeline = objective, pipeline if num_images else None
@@ -68,31 +71,34 @@ class Validation:
             self.batches: list[EncodedBatch] = [data.encode(data[part]) for part in parts]
 
     def run(self, sheet: Path) -> dict[str, float]:
-        """Scores by name; a sheet of photos, made pictures and truths is written as a picture."""
+        """Scores by name; writes a sheet of photos, generated pictures and true ones."""
         with self.autocast():
             scores = {"validation_loss": self.loss()}
-            made = self.make_pictures() if self.pipeline is not None else None
-        if made is not None:
+            generated = self.make_pictures() if self.pipeline is not None else None
+        if generated is not None:
             scores |= {
-                f"validation_{name}": value for name, value in picture_scores(made, self.pictures.garment).items()
+                f"validation_{name}": value for name, value in picture_scores(generated, self.pictures.garment).items()
             }
             sheet.parent.mkdir(parents=True, exist_ok=True)
-            rows = torch.stack([self.pictures.person, made, self.pictures.garment], dim=1).flatten(0, 1)  # (3 B, ...)
+            rows = torch.stack([self.pictures.person, generated, self.pictures.garment], dim=1).flatten(
+                0, 1
+            )  # (3 B, ...)
             save_picture(to_pil_image(make_grid(rows, nrow=12)), sheet)
         return scores
 
     @torch.no_grad()
     def loss(self) -> float:
-        """Mean loss over the batches."""
-        losses = [
-            self.objective(batch, step_generator(self.seed, number, 0, 0))["loss"].item()
-            for number, batch in enumerate(self.batches)
-        ]
-        return sum(losses) / len(losses)
+        """Mean loss over the items."""
+        total, first = 0.0, 0
+        for batch in self.batches:
+            rngs = item_generators(self.seed, first, len(batch), stream=VALIDATION)
+            total += self.objective(batch, rngs)["loss"].item() * len(batch)
+            first += len(batch)
+        return total / first
 
     def make_pictures(self) -> torch.Tensor:
         """Product pictures (B, 3, H, W) in [0, 1] by the whole pipeline, each from its own seed."""
-        made = []
+        generated = []
         self.pipeline.set_progress_bar_config(disable=True)
         for first in range(0, len(self.pictures.captions), self.batch_size):
             part = slice(first, first + self.batch_size)
@@ -107,11 +113,11 @@ class Validation:
                 generator=[step_generator(self.seed, first + item) for item in range(len(captions))],
                 output_type="pt",
             )
-            made.append(output.images.float().cpu())
-        return torch.cat(made)
+            generated.append(output.images.float().cpu())
+        return torch.cat(generated)
 
 
-def picture_scores(made: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:
+def picture_scores(generated: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:
     """Mean silhouette IoU, colour error and SSIM of pictures (B, 3, H, W) in [0, 1]."""
     scores = {"silhouette_iou": silhouette_iou, "color_error": color_error, "ssim": ssim}
-    return {name: score(made, truth).mean().item() for name, score in scores.items()}
+    return {name: score(generated, truth).mean().item() for name, score in scores.items()}

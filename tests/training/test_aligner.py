@@ -16,10 +16,10 @@ from transformers import (
 from temu_vtoff import TryOffTransformer
 from temu_vtoff.builtin import resolve
 from temu_vtoff.hub.errors import CheckpointError
-from temu_vtoff.training.aligner import Aligner, PatchTokens
-from temu_vtoff.training.objectives import FlowSettings, GeneratorObjective
-from temu_vtoff.training.step_sampler import step_generator
-from tests.tiny_transformers import C, H, W, make_batch, make_extractor, make_generator
+from temu_vtoff.training.aligner import Aligner, VisionFeatures
+from temu_vtoff.training.objectives import GeneratorObjective
+from temu_vtoff.training.settings import FlowSettings
+from tests.tiny_transformers import C, H, W, make_batch, make_extractor, make_generator, rngs
 
 TINY = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
 DINO = {"hidden_size": 16, "mlp_ratio": 2, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -39,18 +39,18 @@ def vits() -> list[torch.nn.Module]:
 def test_any_vit_gives_its_grid_of_patch_tokens(tmp_path, number):
     vit = vits()[number]
     vit.save_pretrained(tmp_path)
-    source = PatchTokens.from_pretrained(tmp_path)
+    source = VisionFeatures.from_pretrained(tmp_path)
     pictures = torch.rand(2, 3, 64, 48)
     assert source(pictures).shape == (2, 16, 16)
     assert source.side == 4 and source.width == 16
     assert not any(p.requires_grad for p in source.parameters())
 
-    finer = PatchTokens.from_pretrained(tmp_path, size=2 * source.size)
+    finer = VisionFeatures.from_pretrained(tmp_path, size=2 * source.size)
     assert finer.side == 8 and finer(pictures).shape == (2, 64, 16)
 
 
 def test_patch_tokens_are_those_of_the_patches_in_reading_order():
-    source = PatchTokens(vits()[0])
+    source = VisionFeatures(vits()[0])
     picture = torch.rand(1, 3, 28, 28)
     changed = picture.clone()
     changed[:, :, 7:14, 14:21] = 1 - changed[:, :, 7:14, 14:21]  # row 1, column 2
@@ -58,9 +58,9 @@ def test_patch_tokens_are_those_of_the_patches_in_reading_order():
     assert moved.argmax() == 1 * 4 + 2
 
 
-def test_no_such_vit_names_the_flag():
-    with pytest.raises(CheckpointError, match="--align_model"):
-        PatchTokens.from_pretrained("no/where")
+def test_no_such_vit_names_the_argument():
+    with pytest.raises(CheckpointError, match="align_model"):
+        VisionFeatures.from_pretrained("no/where")
 
 
 def make_aligner(generator: TryOffTransformer, block: int = 1, side: int = 3) -> Aligner:
@@ -96,7 +96,7 @@ def test_alignment_trains_projector_and_the_blocks_up_to_its_own(checkpointing):
     objective = GeneratorObjective(extractor, generator, FlowSettings(), make_aligner(generator), align_weight=0.5)
     batch = make_batch()
     batch = type(batch)(**vars(batch) | {"garment_tokens": torch.randn(2, 9, 10)})
-    losses = objective(batch, step_generator(0))
+    losses = objective(batch, rngs(0))
     assert losses["loss"].item() == pytest.approx((losses["flow"] + 0.5 * losses["align"]).item())
     losses["align"].backward()
     assert all(p.grad is not None for p in objective.aligner.parameters())
@@ -118,7 +118,7 @@ def test_a_block_that_is_not_there_is_refused():
 
 
 def test_a_vit_saved_in_half_precision_goes_under_bf16_autocast():
-    vit = PatchTokens.from_pretrained(resolve("builtin", "tryoff"), subfolder="image_encoder_large")
+    vit = VisionFeatures.from_pretrained(resolve("builtin", "tryoff"), subfolder="image_encoder_large")
     with torch.autocast("cpu", torch.bfloat16):
         tokens = vit(torch.rand(1, 3, 64, 48))
     assert tokens.shape == (1, vit.side**2, vit.width) and tokens.isfinite().all()

@@ -4,8 +4,9 @@ import torch
 
 from temu_vtoff import FeatureExtractor, TryOffPipeline, TryOffTransformer
 from temu_vtoff.training.export import Exporter, export_model
-from temu_vtoff.training.initialization import TransformerShape, add_lora, new_transformers
+from temu_vtoff.training.initialization import add_lora, new_transformers
 from temu_vtoff.training.person_denoiser import PersonDenoiser
+from temu_vtoff.training.settings import TransformerShape
 from temu_vtoff.tryoff.loading import load_components
 from tests.tiny_training import save_tiny_base
 from tests.tiny_transformers import C, H, P, W, make_extractor

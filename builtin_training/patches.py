@@ -1,4 +1,4 @@
-"""A trained transformer with smaller tokens: more of them, each with less of the picture to tell.
+"""A trained transformer with smaller patches: more tokens, each for less of the picture.
 
 Letters: C latent channels, D width, p side of a token's patch, M side of the position table in tokens.
 """
@@ -11,6 +11,7 @@ import torch
 from diffusers.models.embeddings import get_2d_sincos_pos_embed_from_grid
 from torch.nn import functional as F
 
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.models.feature_extractor import FeatureExtractor
 from temu_vtoff.models.generator import TryOffTransformer
 
@@ -18,20 +19,20 @@ Transformer = TypeVar("Transformer", FeatureExtractor, TryOffTransformer)
 
 
 def with_smaller_patches(transformer: Transformer, patch_size: int) -> Transformer:
-    """The transformer with smaller patches, for a training to go on from: its blocks keep their weights.
+    """The transformer with smaller patches, to continue training from; its blocks keep their weights.
 
-    A new token sees its patch as the old one would see a picture enlarged to the old patch's side, and tells what the
-    old one would tell, made small again. It is placed between the old places, where its patch is.
+    A new token starts by doing what an old one does on a picture enlarged by the ratio of the patch sizes: the patch
+    embedding and the output projection are averaged down. Its position lies between the old positions.
 
     Args:
-        patch_size: A divisor of the transformer's own, which leaves everything as it is.
+        patch_size: A divisor of the transformer's own.
 
     Raises:
-        ValueError: No divisor.
+        ArgumentError: It is not a divisor.
     """
     own = transformer.config.patch_size
     if own % patch_size:
-        raise ValueError(f"--patch_size {patch_size}: patches of {own}, as this model has them, can't be divided so.")
+        raise ArgumentError(f"{{patch_size}} is {patch_size}; give a divisor of this model's {own}.", "patch_size")
     if patch_size == own:
         return transformer
     factor, side = own // patch_size, transformer.config.sample_size // patch_size
@@ -43,19 +44,21 @@ def with_smaller_patches(transformer: Transformer, patch_size: int) -> Transform
     seen = weights["pos_embed.proj.weight"]  # (D, C, p, p)
     weights["pos_embed.proj.weight"] = F.avg_pool2d(seen, factor) * factor**2
     for name in ("proj_out.weight", "proj_out.bias"):
-        if name in weights:  # not of an extractor that only hands out its features
-            told = weights[name].unflatten(0, (own, own, -1)).movedim((0, 1), (-2, -1))  # (C, D, p, p) or (C, p, p)
-            weights[name] = F.avg_pool2d(told, factor).movedim((-2, -1), (0, 1)).flatten(0, 2)  # (p p C, D) or (p p C)
+        if name in weights:  # absent from a FeatureExtractor
+            output = weights[name].unflatten(0, (own, own, -1)).movedim((0, 1), (-2, -1))  # (C, D, p, p) or (C, p, p)
+            weights[name] = (
+                F.avg_pool2d(output, factor).movedim((-2, -1), (0, 1)).flatten(0, 2)
+            )  # (p p C, D) or (p p C)
     smaller.load_state_dict(weights)
     return smaller
 
 
 def position_table(transformer: Transformer, smaller: Transformer) -> torch.Tensor:
-    """(1, M M, D) for the smaller patches, in the coordinates of the old table; the middles of both coincide."""
+    """(1, M M, D) for the smaller patches, in the coordinates of the old table; their centres coincide."""
     old, new, table = transformer.config, smaller.config, transformer.pos_embed.pos_embed
-    unit = (old.sample_size // old.patch_size) / old.pos_embed_max_size  # from one place of a table to the next, in SD3
-    middle = (old.pos_embed_max_size - 1) / 2
+    unit = (old.sample_size // old.patch_size) / old.pos_embed_max_size  # between positions of the table, in SD3
+    centre = (old.pos_embed_max_size - 1) / 2
     steps = torch.arange(new.pos_embed_max_size, dtype=torch.float64) - (new.pos_embed_max_size - 1) / 2
-    places = unit * (middle + steps * new.patch_size / old.patch_size)  # (M,)
-    grid = torch.stack(torch.meshgrid(places, places, indexing="xy"))  # columns, rows: (2, M, M)
+    positions = unit * (centre + steps * new.patch_size / old.patch_size)  # (M,)
+    grid = torch.stack(torch.meshgrid(positions, positions, indexing="xy"))  # columns, rows: (2, M, M)
     return get_2d_sincos_pos_embed_from_grid(table.shape[-1], grid[:, None], output_type="pt")[None].to(table)

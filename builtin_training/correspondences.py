@@ -1,4 +1,4 @@
-"""Where in the photo each place of the product picture is seen: known of drawn people, a lesson for attention.
+"""Where in the photo each place of the product picture is seen: known for drawn people only, to supervise attention.
 
 A file holds an array of two numbers for each cell of an even grid over the product picture: x and y as shares of the
 photo's width and height, in [0, 1], NaN where the photo doesn't show that place of the garment.
@@ -12,7 +12,7 @@ from temu_vtoff.datasets.sample import Item
 
 
 def correspondence_path(folder: str | Path, item: Item) -> Path:
-    """Where an item's file lies."""
+    """The path of an item's file."""
     return Path(folder) / item.category / f"{item.id}.npy"
 
 
@@ -24,13 +24,13 @@ def open_correspondence(path: Path) -> np.ndarray:
         ValueError: Unreadable, or not such an array.
     """
     try:
-        places = np.load(path)
+        coords = np.load(path)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"There are no correspondences {path}; python -m drawn_people --correspondences writes them."
         ) from None
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"The correspondences {path} can't be read: {error}.") from error
-    if not isinstance(places, np.ndarray) or places.ndim != 3 or places.shape[2] != 2 or places.dtype.kind != "f":
+    if not isinstance(coords, np.ndarray) or coords.ndim != 3 or coords.shape[2] != 2 or coords.dtype.kind != "f":
         raise ValueError(f"{path} holds no correspondences: expected floats, (rows, columns, 2).")
-    return places.astype(np.float32)
+    return coords.astype(np.float32)

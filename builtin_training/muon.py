@@ -1,4 +1,4 @@
-"""The Muon optimizer: steps that turn all directions of a weight matrix by the same amount."""
+"""The Muon optimizer: steps that change all directions of a weight matrix by the same amount."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware.devices import multiplies_bf16
 
 # Jordan's quintic for Newton-Schulz iterations: in five rounds it takes singular values from (0, 1] to about 1.
@@ -24,13 +25,14 @@ class Muon(torch.optim.AdamW):
     A matrix's averaged gradient is replaced by the nearest one whose singular values are all 1 (Jordan 2024,
     kellerjordan.github.io/posts/muon), scaled so that its entries are as large as AdamW's updates: one learning rate
     and one weight decay suit both (Liu et al. 2025, arXiv 2502.16982). Modulations, embeddings, biases and heads are
-    AdamW's. `torch.optim.Muon` always works in bfloat16 and one matrix at a time, which may take CPUs longer than the
-    rest of a training step; here matrices of a shape go together, and in float32 where bfloat16 would be emulated.
+    AdamW's. `torch.optim.Muon` always computes in bfloat16, one matrix at a time, which on a CPU may take longer than
+    the rest of a training step; here matrices of one shape are computed together, and in float32 where bfloat16 is
+    emulated.
 
     Args:
-        named_parameters: As of `nn.Module.named_parameters`; the names tell which matrices belong to blocks.
-        momentum: Decay of the averaged gradient of a matrix (Nesterov's kind).
-        settings: Of AdamW; the learning rate and weight decay hold for all.
+        named_parameters: As `nn.Module.named_parameters` gives them; the names tell which matrices belong to blocks.
+        momentum: Decay of the averaged gradient of a matrix (Nesterov momentum).
+        settings: AdamW's; the learning rate and weight decay apply to all parameters.
     """
 
     def __init__(
@@ -52,14 +54,14 @@ class Muon(torch.optim.AdamW):
             if matrix.grad is not None:
                 same_shape[matrix.shape, matrix.device].append(matrix)
         for matrices in same_shape.values():
-            self._turn(matrices)
+            self._step_matrices(matrices)
             for matrix in matrices:
                 matrix.grad = None  # so that AdamW passes it over
         super().step()
         return loss
 
-    def _turn(self, matrices: list[nn.Parameter]) -> None:
-        """One step of matrices of the same shape."""
+    def _step_matrices(self, matrices: list[nn.Parameter]) -> None:
+        """One step of matrices that have the same shape."""
         group = self.param_groups[0]
         updates = []
         for matrix in matrices:
@@ -89,3 +91,26 @@ def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
 def _is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
     """Whether it is a weight of attention or feed-forward within a block; not a modulation (`norm1.linear`)."""
     return parameter.ndim == 2 and _HIDDEN.search(name) is not None
+
+
+def make_muon(objective: nn.Module, settings: dict[str, Any]) -> Muon:
+    """Muon for what an objective trains.
+
+    Args:
+        settings: Keywords of `temu_vtoff.training.optimization.make_optimizer`.
+
+    Raises:
+        ArgumentError: 8 bits are asked for.
+    """
+    if settings.get("use_8bit"):
+        raise ArgumentError(
+            "{use_8bit_adam} is for {optimizer} adamw: Muon stores no moments in 8 bits.", "optimizer", "use_8bit_adam"
+        )
+    trained = [(name, parameter) for name, parameter in objective.named_parameters() if parameter.requires_grad]
+    return Muon(
+        trained,
+        lr=settings["learning_rate"],
+        betas=settings["betas"],
+        weight_decay=settings["weight_decay"],
+        eps=settings["epsilon"],
+    )

@@ -1,7 +1,7 @@
-"""A lesson for extractors that start from nothing: each of their tokens must tell the garment's latents at its place.
+"""A regression for extractors with fresh weights: each of their tokens must predict the garment's latents at its place.
 
-The generator's attention alone teaches a new extractor colours soon, outlines hardly ever: while the caption tells the
-rough shape, nothing asks the photo for more. It is thrown away after training.
+The generator's attention alone teaches a fresh extractor colours soon and outlines hardly ever: as long as the caption
+gives the rough shape, nothing asks the photo for more. The regressor is thrown away after training.
 
 Letters: B items, C latent channels, h w latent size, N image tokens, p side of a token's patch.
 """
@@ -16,10 +16,10 @@ from temu_vtoff.models.feature_extractor import FeatureExtractor
 
 
 class GarmentRegressor(nn.Module):
-    """Reads what the extractor's last block is given, whose keys and values are the last that the generator sees.
+    """A linear head on the input of the extractor's last block, whose keys and values are the last the generator sees.
 
     Args:
-        extractor: Its last block's input is taken by a hook, so nothing of its forward changes.
+        extractor: A hook takes the input of its last block; its forward pass stays as it is.
         channels: C.
     """
 
@@ -27,7 +27,7 @@ class GarmentRegressor(nn.Module):
         super().__init__()
         self.patch_size = extractor.config.patch_size
         width = extractor.config.num_attention_heads * extractor.config.attention_head_dim
-        self.foretell = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, channels * self.patch_size**2))
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, channels * self.patch_size**2))
         self._tokens: torch.Tensor | None = None
         extractor.transformer_blocks[-1].register_forward_pre_hook(self._keep)
 
@@ -35,7 +35,8 @@ class GarmentRegressor(nn.Module):
         self._tokens = inputs[0]  # (B, N, D)
 
     def loss(self, garment_latents: torch.Tensor) -> torch.Tensor:
-        """Mean square error of the garment's latents (B, C, h, w), foretold patch by patch from the latest tokens."""
+        """Mean squared error of the garment's latents (B, C, h, w), predicted patch by patch from the latest tokens."""
+
         tokens, self._tokens = self._tokens, None
         patches = F.unfold(garment_latents.float(), self.patch_size, stride=self.patch_size)  # (B, C p p, N)
-        return F.mse_loss(self.foretell(tokens).float(), patches.transpose(1, 2))
+        return F.mse_loss(self.head(tokens).float(), patches.transpose(1, 2))

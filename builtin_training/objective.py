@@ -1,0 +1,44 @@
+"""What the built-in transformers minimise: the library's objective, a regression of the garment and the supervision of
+attention, where asked for."""
+
+from __future__ import annotations
+
+import torch
+
+from builtin_training.correspondence_loss import CorrespondenceLoss
+from builtin_training.garment_regressor import GarmentRegressor
+from builtin_training.pairs import EncodedDrawnBatch
+from temu_vtoff.training.objectives import GeneratorObjective
+
+
+class BuiltinObjective(GeneratorObjective):
+    """`GeneratorObjective` with further losses.
+
+    Args:
+        base: Its transformers, its flow matching and its aligner are taken over.
+        regressor: Teaches the extractor outlines; None leaves that to the generator.
+        regress_weight: Weight of its loss.
+        correspondence: Teaches the generator's attention where to look; None leaves that to flow matching.
+        correspondence_weight: Weight of its loss.
+    """
+
+    def __init__(
+        self,
+        base: GeneratorObjective,
+        *,
+        regressor: GarmentRegressor | None = None,
+        regress_weight: float = 0.0,
+        correspondence: CorrespondenceLoss | None = None,
+        correspondence_weight: float = 0.0,
+    ) -> None:
+        super().__init__(base.extractor, base.generator, base.flow, base.aligner, base.weights["align"])
+        self.regressor, self.correspondence = regressor, correspondence
+        self.weights |= {"regress": regress_weight, "correspondence": correspondence_weight}
+
+    def auxiliary_losses(self, batch: EncodedDrawnBatch) -> dict[str, torch.Tensor]:
+        losses = super().auxiliary_losses(batch)
+        if self.regressor is not None:
+            losses["regress"] = self.regressor.loss(batch.garment_latents)
+        if self.correspondence is not None:
+            losses["correspondence"] = self.correspondence.loss(batch.coords, batch.garment_latents.shape[-2:])
+        return losses

@@ -1,0 +1,74 @@
+"""Trains the built-in transformers on drawn people: train.py, with what only a small model from fresh weights needs.
+
+    python -m builtin_training.train_transformers --config configs/builtin/joint.json configs/builtin/joint_start.json
+
+It has every flag of train.py. Beside the alignment the generator can be told where in the photo it should look
+(--correspondence_weight), and a fresh extractor can be made to predict the garment (--regress_weight).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import command_line
+import command_line.training
+from builtin_training.settings import BuiltinSettings
+from temu_vtoff import training
+from temu_vtoff.files import writable_folder
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_line.parser(__doc__)
+    command_line.training.add_flags(parser, BuiltinSettings)
+    add = command_line.training.adder(parser.add_argument_group("for small models"), BuiltinSettings)
+    add("optimizer", help="muon: orthogonalized steps for the blocks' matrices, AdamW for the rest")
+    add("patch_size", type=command_line.positive, help="side of a token's patch in the latents; default: the model's")
+    add("qk_norm", help="normalise the generator's queries and keys; fresh weights only")
+    add("random_flip", action="store_true", help="train on mirrored pictures as well; every item then counts twice")
+    add("regress_weight", type=float, help="weight of the garment's regression; stage joint only; 0 is off")
+    add("correspondence_weight", type=float, help="weight of the supervision of the generator's attention; 0 is off")
+    add("correspondence_block", type=int, nargs="+", help="blocks that are supervised, counted from 1")
+    add("correspondence_dir", help="DATA/truth/correspondences of python -m drawn_people --correspondences")
+    return command_line.training.parse(parser, argv)
+
+
+def main(args: argparse.Namespace) -> int:
+    import torch
+
+    from builtin_training import setup
+
+    started = time.time()
+    settings = BuiltinSettings.from_flags(vars(args))
+    accelerator = training.make_accelerator(
+        mixed_precision=settings.mixed_precision,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        report_to=settings.report_to,
+        folder=settings.output_dir,
+    )
+    command_line.quiet_libraries()
+    folder = training.RunFolder(writable_folder(settings.output_dir), settings.checkpoints_total_limit)
+    with folder.locked(accelerator.is_main_process):
+        torch.manual_seed(settings.seed)
+        pipeline = setup.load_pipeline(settings, accelerator)
+        vit = training.load_vision_features(settings, accelerator.device)
+        objective = setup.make_objective(settings, pipeline, vit)
+        data = setup.load_data(settings, pipeline, vit, accelerator)
+        test = setup.open_test(settings, pipeline, vit)
+        outcome = training.fit(
+            settings,
+            accelerator=accelerator,
+            folder=folder,
+            pipeline=pipeline,
+            objective=objective,
+            data=data,
+            test=test,
+            optimizer=setup.make_optimizer(settings, objective, accelerator),
+            arguments=vars(args),
+            started=started,
+        )
+    return command_line.training.report(outcome, settings.output_dir, accelerator.is_main_process)
+
+
+if __name__ == "__main__":
+    command_line.run(main, parse_args())
