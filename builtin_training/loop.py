@@ -1,39 +1,42 @@
-"""The training loop that the parts share: batches, learning rate, moving average, checkpoints, log.
+"""The training of the built-in model's other parts: the library's loop, for whatever loss a script has.
 
-Networks this small gain nothing from a second thread. On a CPU several processes share out each batch instead:
+Networks this small gain nothing from a second thread. On a CPU several processes share each batch instead:
 
-    OMP_NUM_THREADS=1 torchrun --nproc_per_node 2 -m builtin_training.train_captioner --data_root ... --output_dir ...
+    OMP_NUM_THREADS=1 torchrun --nproc_per_node 2 -m builtin_training.train_captioner --dataset_root runs/drawn ...
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from builtin_training.settings import OPTIMIZERS
+from command_line.config import add_config_flag
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.hardware import PRECISIONS
+from temu_vtoff.training.settings import Plan
 
 if TYPE_CHECKING:
     import torch
+    from accelerate import Accelerator
     from torch import nn
 
-    from temu_vtoff.runs.sharing import Share
-
-CHECKPOINT = "checkpoint.pt"
-LOG = "log.jsonl"
-MAX_GRADIENT_NORM = 1.0
+BETAS = (0.9, 0.99)  # of AdamW
+EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step's place in the run, and its randomness."""
+    """One step's place in the run, its items and its random generator."""
 
     number: int
     total: int
     items: list[int]
-    generator: torch.Generator
+    rng: torch.Generator
 
     @property
     def progress(self) -> float:
@@ -44,30 +47,42 @@ class Step:
 def add_arguments(
     parser: argparse.ArgumentParser, *, steps: int, batch_size: int, learning_rate: float, ema_decay: float = 0.998
 ) -> None:
-    """The flags of every training script, with that script's defaults."""
-    add = parser.add_argument
-    add("--data_root", type=Path, required=True, help="folder that `python -m drawn_people --layout dresscode` wrote")
-    add("--output_dir", type=Path, required=True, help="gets the part, its checkpoint and its log")
-    add("--steps", type=int, default=steps, help="length of the whole run; the learning rate falls to zero over it")
-    add("--batch_size", type=int, default=batch_size)
-    add("--learning_rate", type=float, default=learning_rate, help="its peak, after --warmup_steps")
-    add("--warmup_steps", type=int, default=100)
-    add("--optimizer", choices=("adamw", "muon"), default="adamw", help="muon turns the matrices inside of blocks")
-    add("--weight_decay", type=float, default=0.01)
-    add("--ema_decay", type=float, default=ema_decay, help="of the moving average of the weights, which is kept")
-    add("--seed", type=int, default=0)
-    add("--resume", action="store_true", help="go on from the checkpoint in --output_dir, if there is one")
-    add("--log_steps", type=int, default=20)
-    add("--checkpoint_steps", type=int, default=250)
-    add("--validation_steps", type=int, default=500)
-    add("--validation_items", type=int, default=96, help="of the test split, spread over the categories")
-    add("--mixed_precision", choices=("no", "bf16"), help="bf16 where the device computes it itself, when absent")
-    add("--device", help="cpu, cuda or mps; the best there is when left out")
+    """The flags of every part's script, with that script's defaults; named as train.py's, and by their old names."""
+
+    def add(name: str, *old_names: str, **options: Any) -> None:
+        parser.add_argument(f"--{name}", dest=name, **options)
+        for old in old_names:
+            hidden = options | {"help": argparse.SUPPRESS, "required": False}
+            parser.add_argument(f"--{old}", dest=name, **hidden)
+
+    add_config_flag(parser)
+    add("dataset_root", "data_root", type=Path, required=True, help="folder that `python -m drawn_people` wrote")
+    add("output_dir", type=Path, required=True, help="folder of the run; the part is written into it")
+    add("max_train_steps", "steps", type=int, default=steps, help="optimizer steps")
+    add(
+        "train_batch_size", "batch_size", type=int, default=batch_size, help="items per step, of all processes together"
+    )
+    add("learning_rate", type=float, default=learning_rate, help="peak learning rate")
+    add("lr_warmup_steps", "warmup_steps", type=int, default=100, help="steps of linear warm-up; then cosine to zero")
+    add("optimizer", choices=OPTIMIZERS, default=OPTIMIZERS[0], help="muon: orthogonalized steps for blocks' matrices")
+    add("adam_weight_decay", "weight_decay", type=float, default=0.01, help="weight decay")
+    add("ema_decay", type=float, default=ema_decay, help="decay of the averaged weights, which are written")
+    add("seed", type=int, default=0, help="random seed")
+    add("resume_from_checkpoint", help='name of a checkpoint, or "latest"')
+    parser.add_argument(
+        "--resume", dest="resume_from_checkpoint", action="store_const", const="latest", help=argparse.SUPPRESS
+    )
+    add("logging_steps", "log_steps", type=int, default=20, help="steps between rows of metrics.jsonl")
+    add("checkpointing_steps", "checkpoint_steps", type=int, default=250, help="steps between checkpoints")
+    add("validation_steps", type=int, default=500, help="steps between validations")
+    add("num_validation_items", "validation_items", type=int, default=96, help="test items, of all categories together")
+    add("mixed_precision", choices=PRECISIONS, help="default: bf16 where the device has it")
+    add("device", help="cpu, or the kind of the machine's GPU; default: the best there is")
 
 
 def initialize(model: nn.Module) -> None:
-    """Draws linear and convolution weights anew so that each layer keeps the scale of its input. The usual deviation
-    of 0.02 fits layers a thousand wide; in narrow ones it all but cuts the residual branches off, for a long time."""
+    """Initialises linear and convolution weights so that each layer keeps the scale of its input. The usual deviation
+    of 0.02 fits layers a thousand wide; in narrow ones it nearly cuts off the residual branches, for a long time."""
     from torch import nn
 
     for module in model.modules():
@@ -84,98 +99,131 @@ def train(
     num_items: int,
     args: argparse.Namespace,
 ) -> nn.Module:
-    """Trains in place, with warm-up and cosine, and returns the moving average of the weights.
+    """Trains in place, with warm-up and cosine, and returns the model with its averaged weights.
 
-    Of several processes, started by torchrun, each takes its share of a batch; only the first one returns.
+    Of several processes, started by torchrun, each takes its part of a batch; only the first one returns.
 
     Args:
         model: Everything that is trained, heads that are not kept included.
         loss: The losses of one step by name, scalars; "loss" is what to minimise. Dropout and the like may draw from
             torch's default generator, which is seeded for each step.
-        validate: Numbers to log, of the moving average.
+        validate: Scores by name, of the averaged weights.
         num_items: How many training items there are; a step has the positions of its own.
         args: As by `add_arguments`.
 
     Raises:
-        FileExistsError: `args.output_dir` holds a checkpoint and `args.resume` is false.
-        ValueError: It holds the state of another optimizer.
-        FloatingPointError: The loss is not finite.
+        ArgumentError: The folder holds another run, a checkpoint can't be resumed, or the loss diverges.
     """
     import torch
 
     from temu_vtoff.files import writable_folder
-    from temu_vtoff.hardware.devices import choose_device, choose_training_precision
-    from temu_vtoff.runs.sharing import Share
-    from temu_vtoff.training.optimization import learning_rate_at, make_optimizer, set_learning_rate
+    from temu_vtoff.runs.record import write_run_record
+    from temu_vtoff.training.loop import run_steps
+    from temu_vtoff.training.run_folder import RunFolder
     from temu_vtoff.training.step_sampler import StepSampler, step_generator
+    from temu_vtoff.training.training_run import TrainingRun
 
-    with Share.join() as share:
-        folder = writable_folder(args.output_dir)
-        device = choose_device(args.device)
-        bf16 = choose_training_precision(args.mixed_precision, device) == "bf16"
-        model = model.to(device)
-        average = torch.optim.swa_utils.AveragedModel(
-            model, multi_avg_fn=_moving_average(args.ema_decay), use_buffers=False
+    started = time.time()
+    folder, accelerator = RunFolder(writable_folder(args.output_dir), keep_last=1), _make_accelerator(args)
+    model = model.to(accelerator.device).train()
+    with folder.locked(accelerator.is_main_process):
+        run = TrainingRun(
+            folder,
+            accelerator,
+            _objective(model, loss),
+            _make_optimizer(model, args),
+            ema_decay=args.ema_decay,
+            validate=lambda step: _validated(model, validate),
         )
-        optimizer = make_optimizer(
-            model.named_parameters(), args.learning_rate, (0.9, 0.99), args.weight_decay, name=args.optimizer
+        start, rank, count = (
+            run.resume(args.resume_from_checkpoint),
+            accelerator.process_index,
+            accelerator.num_processes,
         )
-        start, seconds = _load_checkpoint(folder, args, model, average, optimizer)
-        if share.is_first:
-            _truncate_log(folder / LOG, start)
-        began = time.monotonic() - seconds
+        batches = StepSampler(
+            num_items=num_items,
+            batch_size=args.train_batch_size // count,
+            start=start,
+            stop=args.max_train_steps,
+            seed=args.seed,
+            rank=rank,
+            num_processes=count,
+        )
 
-        batches = StepSampler(num_items, args.batch_size, start, args.steps, args.seed)
-        for number, items in enumerate(batches, start):
-            items, generator = share.of(items), step_generator(args.seed, number, share.index)
-            torch.manual_seed(generator.initial_seed())
-            set_learning_rate(optimizer, learning_rate_at(number, args.learning_rate, args.steps, args.warmup_steps))
-            model.train()
-            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                losses = loss(model, Step(number, args.steps, items, generator))
-            if not torch.isfinite(losses["loss"]):
-                raise FloatingPointError(
-                    f"The loss at step {number} is {losses['loss'].item()}; lower --learning_rate."
-                )
-            _descend(model, losses["loss"], optimizer, share)
-            average.update_parameters(model)
+        def losses_of(number: int, items: list[int]) -> dict[str, torch.Tensor]:
+            rng = step_generator(args.seed, number, rank)
+            torch.manual_seed(rng.initial_seed())
+            with accelerator.autocast():
+                return run.model(Step(number, args.max_train_steps, items, rng))
 
-            done = number + 1
-            if not share.is_first:
-                continue
-            if done % args.log_steps == 0:
-                _log(folder / LOG, done, began, {name: value.item() for name, value in losses.items()})
-            if done % args.validation_steps == 0 or done == args.steps:
-                _log(folder / LOG, done, began, _validated(average.module, validate))
-            if done % args.checkpoint_steps == 0 or done == args.steps:
-                _save_checkpoint(folder, done, time.monotonic() - began, model, average, optimizer, args.optimizer)
-    if not share.is_first:
+        with run:
+            steps = run_steps(run, _plan(args), batches, losses_of, start)
+            if accelerator.is_main_process:
+                write_run_record(folder.path, vars(args), started, steps=steps, processes=count)
+            accelerator.wait_for_everyone()
+            accelerator.end_training()
+    if run.stopped:
+        raise SystemExit(130)
+    if not accelerator.is_main_process:
         raise SystemExit  # its part is done
-    return average.module.eval()
+    run.ema.copy_to_parameters()
+    return model.eval()
 
 
-def _descend(model: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optimizer, share: Share) -> None:
-    """One step of the optimizer, down the clipped gradient of all processes together."""
+def _make_accelerator(args: argparse.Namespace) -> Accelerator:
+    from temu_vtoff.training.processes import make_accelerator
+
+    accelerator = make_accelerator(
+        mixed_precision=args.mixed_precision, cpu=args.device == "cpu", find_unused_parameters=True
+    )
+    if args.device not in (None, accelerator.device.type):
+        raise ArgumentError(
+            f"{{device}} is {args.device}, but trainings here run on {accelerator.device.type} or cpu; "
+            "CUDA_VISIBLE_DEVICES chooses among several GPUs.",
+            "device",
+        )
+    if args.train_batch_size % accelerator.num_processes:
+        raise ArgumentError(
+            f"{{train_batch_size}} is {args.train_batch_size}; give a multiple of the {accelerator.num_processes} "
+            "processes, which share each batch.",
+            "train_batch_size",
+        )
+    return accelerator
+
+
+def _make_optimizer(model: nn.Module, args: argparse.Namespace) -> torch.optim.Optimizer:
+    from builtin_training.muon import make_muon
+    from temu_vtoff.training.optimization import make_optimizer
+
+    settings = {"learning_rate": args.learning_rate, "betas": BETAS, "weight_decay": args.adam_weight_decay}
+    settings["epsilon"] = EPSILON
+    return make_muon(model, settings) if args.optimizer == "muon" else make_optimizer(model.parameters(), **settings)
+
+
+def _objective(model: nn.Module, loss: Callable[[nn.Module, Step], dict[str, torch.Tensor]]) -> nn.Module:
+    """The loss as a module: on several processes gradients are averaged for what is computed in `forward`."""
     from torch import nn
 
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    if share.count > 1:
-        _average_gradients(model)
-    nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
-    optimizer.step()
+    class Objective(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, step: Step) -> dict[str, torch.Tensor]:
+            return loss(self.model, step)
+
+    return Objective()
 
 
-def _average_gradients(model: nn.Module) -> None:
-    """Over the processes; what one of them had no use for counts as zero there."""
-    import torch
-    from accelerate.utils import reduce
-
-    trained = [p for p in model.parameters() if p.requires_grad]
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
-    mean = reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduction="mean")
-    for parameter, part in zip(trained, mean.split([p.numel() for p in trained]), strict=True):
-        parameter.grad = part.view_as(parameter)
+def _plan(args: argparse.Namespace) -> Plan:
+    return Plan(
+        steps=args.max_train_steps,
+        learning_rate=args.learning_rate,
+        warmup=args.lr_warmup_steps,
+        logging_steps=args.logging_steps,
+        validation_steps=args.validation_steps,
+        checkpointing_steps=args.checkpointing_steps,
+    )
 
 
 def _validated(model: nn.Module, validate: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
@@ -183,65 +231,6 @@ def _validated(model: nn.Module, validate: Callable[[nn.Module], dict[str, float
 
     model.eval()
     with torch.no_grad():
-        return {f"validation_{name}": value for name, value in validate(model).items()}
-
-
-def _moving_average(decay: float) -> Callable:
-    """Exponential, but close to the plain mean at first: the initial weights are soon forgotten."""
-    import torch
-
-    @torch.no_grad()
-    def update(average: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:
-        torch._foreach_lerp_(average, current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
-
-    return update
-
-
-def _save_checkpoint(folder: Path, step: int, seconds: float, model, average, optimizer, name: str) -> None:
-    import torch
-
-    state = {
-        "step": step,
-        "seconds": seconds,
-        "model": model.state_dict(),
-        "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "optimizer_name": name,
-    }
-    temporary = folder / f".{CHECKPOINT}.tmp"
-    torch.save(state, temporary)
-    temporary.replace(folder / CHECKPOINT)
-
-
-def _load_checkpoint(folder: Path, args: argparse.Namespace, model, average, optimizer) -> tuple[int, float]:
-    """Steps done and seconds spent so far; zero without a checkpoint."""
-    import torch
-
-    from temu_vtoff.training.optimization import require_same_optimizer
-
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        return 0, 0.0
-    if not args.resume:
-        raise FileExistsError(
-            f"{folder} holds a checkpoint: go on from it with --resume, or name another --output_dir."
-        )
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    require_same_optimizer(path, state.get("optimizer_name"), args.optimizer)
-    model.load_state_dict(state["model"])
-    average.load_state_dict(state["average"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["step"], state["seconds"]
-
-
-def _log(path: Path, step: int, began: float, numbers: dict[str, float]) -> None:
-    row = {"step": step, "minutes": round((time.monotonic() - began) / 60, 2)}
-    row |= {name: float(f"{value:.5g}") for name, value in numbers.items()}
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def _truncate_log(path: Path, step: int) -> None:
-    """Drops what was logged after the checkpoint that the run goes on from."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), encoding="utf-8")
+        scores = {f"validation_{name}": value for name, value in validate(model).items()}
+    model.train()
+    return scores

@@ -7,7 +7,6 @@ Each dot is a logged step; the lines are running medians. Runs without log are l
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from statistics import median
 
@@ -16,11 +15,11 @@ import command_line
 OF_CAPTIONER = ("attributes_by_place", "attributes", "answer")
 # part: (log, losses drawn)
 PARTS = {
-    "VAE": ("vae/log.jsonl", ("loss",)),
-    "encoders": ("encoders/log.jsonl", ("loss",)),
-    "segmenter": ("segmenter/log.jsonl", ("loss",)),
-    "captioner_start": ("captioner_start/log.jsonl", OF_CAPTIONER),
-    "captioner": ("captioner/log.jsonl", OF_CAPTIONER),
+    "VAE": ("vae/metrics.jsonl", ("loss",)),
+    "encoders": ("encoders/metrics.jsonl", ("loss",)),
+    "segmenter": ("segmenter/metrics.jsonl", ("loss",)),
+    "captioner_start": ("captioner_start/metrics.jsonl", OF_CAPTIONER),
+    "captioner": ("captioner/metrics.jsonl", OF_CAPTIONER),
 }
 TRANSFORMERS = [Path("runs") / name for name in ("joint_start", "joint_outlines", "joint_textures", "joint_last")]
 OF_TRANSFORMERS = ("loss", "flow", "regress", "align", "correspondence")
@@ -78,4 +77,4 @@ def running_median(values: list[float]) -> list[float]:
 
 
 if __name__ == "__main__":
-    command_line.run(main, parse_args(sys.argv[1:]))
+    command_line.run(main, parse_args())

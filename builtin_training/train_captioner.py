@@ -1,6 +1,6 @@
 """Trains the built-in captioner: stock Qwen2.5-VL, small, to answer `caption_prompt` for photos and product pictures.
 
-    python -m builtin_training.train_captioner --data_root runs/drawn --output_dir runs/captioner
+    python -m builtin_training.train_captioner --dataset_root runs/drawn --output_dir runs/captioner
 
 In the first part of the run (`--looking_only`) the vision tower alone is taught, by label maps, attributes and
 measures; then everything is, and the language model learns to answer.
@@ -9,11 +9,11 @@ measures; then everything is, and the language model learns to answer.
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 import command_line
 from builtin_training import loop
+from command_line.config import parse_with_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--captioner", help="folder of one to begin with, or builtin; random weights when left out")
     add("--looking_only", type=float, default=1 / 3, help="part of the run that teaches the vision tower alone, 0 to 1")
-    return parser.parse_args(argv)
+    return parse_with_config(parser, argv)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -49,8 +49,8 @@ def main(args: argparse.Namespace) -> None:
 
     if not 0 <= args.looking_only <= 1:
         raise ValueError(f"--looking_only {args.looking_only} is not possible; give a part of the run, from 0 to 1.")
-    train_items = data.read_items(args.data_root, "train")
-    test_items = data.read_items(args.data_root, "test", args.validation_items)
+    train_items = data.read_items(args.dataset_root, "train")
+    test_items = data.read_items(args.dataset_root, "test", args.num_validation_items)
     torch.manual_seed(args.seed)
     if args.captioner:
         captioner = Captioner.from_pretrained(args.captioner)
@@ -64,8 +64,8 @@ def main(args: argparse.Namespace) -> None:
 
     def loss(taught: TaughtCaptioner, step: loop.Step) -> dict[str, torch.Tensor]:
         items = [train_items[i] for i in step.items]
-        worn = [bool(x < PHOTO_SHARE) for x in torch.rand(len(items), generator=step.generator)]
-        pictures, label_maps = open_pictures(items, worn, step.generator)
+        worn = [bool(x < PHOTO_SHARE) for x in torch.rand(len(items), generator=step.rng)]
+        pictures, label_maps = open_pictures(items, worn, step.rng)
         looking_only = step.progress < args.looking_only
         if looking_only:
             inputs = processor.image_processor(pictures, do_resize=False, return_tensors="pt")
@@ -173,4 +173,4 @@ def attributes_told(captioner: Captioner, items: list[Item]) -> dict[str, float]
 
 
 if __name__ == "__main__":
-    command_line.run(main, parse_args(sys.argv[1:]))
+    command_line.run(main, parse_args())

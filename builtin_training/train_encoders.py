@@ -1,6 +1,6 @@
 """Trains the built-in text and vision encoders together: two CLIP pairs by contrast, and all by what they should know.
 
-    python -m builtin_training.train_encoders --data_root runs/drawn --output_dir runs/encoders
+    python -m builtin_training.train_encoders --dataset_root runs/drawn --output_dir runs/encoders
 
 The vision encoders see photos and product pictures, and their embeddings are pulled towards the text embedding of the
 garment's caption. Linear heads, thrown away afterwards, see to it that the embeddings hold more than tells captions
@@ -11,11 +11,11 @@ the attributes.
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 import command_line
 from builtin_training import loop
+from command_line.config import parse_with_config
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ SHORTENED_SHARE = 0.3  # of the captions lack some attributes, as captions of ha
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     loop.add_arguments(parser, steps=900, batch_size=32, learning_rate=1e-3, ema_decay=0.99)
-    return parser.parse_args(argv)
+    return parse_with_config(parser, argv)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -39,8 +39,8 @@ def main(args: argparse.Namespace) -> None:
     from builtin_training import data
     from builtin_training.encoders import THUMBNAIL, Encoders, build_image_processor, build_tokenizers
 
-    train_items = data.read_items(args.data_root, "train")
-    test_items = data.read_items(args.data_root, "test", args.validation_items)
+    train_items = data.read_items(args.dataset_root, "train")
+    test_items = data.read_items(args.dataset_root, "test", args.num_validation_items)
     processor = build_image_processor()
     torch.manual_seed(args.seed)
     encoders = Encoders(build_tokenizers([item.caption for item in train_items]))
@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> None:
         return pixel_values, F.adaptive_avg_pool2d(products / 255, THUMBNAIL).to(encoders.device)
 
     def loss(encoders: Encoders, step: loop.Step) -> dict[str, torch.Tensor]:
-        items = [shortened(train_items[i], step.generator) for i in step.items]
+        items = [shortened(train_items[i], step.rng) for i in step.items]
         losses = encoders.losses(items, *prepare(items))
         losses["loss"] = losses["contrast"] + losses["attributes"] + 5 * losses["thumbnail"]
         return losses
@@ -108,4 +108,4 @@ def evaluate(
 
 
 if __name__ == "__main__":
-    command_line.run(main, parse_args(sys.argv[1:]))
+    command_line.run(main, parse_args())

@@ -1,16 +1,16 @@
 """Trains the judge of patterns on true product pictures: plain, stripes, checks, dots or a print.
 
-python -m builtin_training.train_pattern_classifier --data_root runs/drawn --output_dir runs/pattern_classifier
+python -m builtin_training.train_pattern_classifier --dataset_root runs/drawn --output_dir runs/pattern_classifier
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 import command_line
 from builtin_training import loop
+from command_line.config import parse_with_config
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     loop.add_arguments(parser, steps=1500, batch_size=32, learning_rate=3e-3, ema_decay=0.99)
-    return parser.parse_args(argv)
+    return parse_with_config(parser, argv)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -32,13 +32,13 @@ def main(args: argparse.Namespace) -> None:
     from builtin_training.pattern_classifier import PatternClassifier
     from drawn_people import PATTERNS
 
-    train_items = data.read_items(args.data_root, "train")
-    test_items = data.read_items(args.data_root, "test", args.validation_items)
+    train_items = data.read_items(args.dataset_root, "train")
+    test_items = data.read_items(args.dataset_root, "test", args.num_validation_items)
     torch.manual_seed(args.seed)
 
     def loss(classifier: PatternClassifier, step: loop.Step) -> dict[str, torch.Tensor]:
         items = [train_items[i] for i in step.items]
-        pictures = vary(data.read_pictures(items, "product") / 255 - 0.5, step.generator)
+        pictures = vary(data.read_pictures(items, "product") / 255 - 0.5, step.rng)
         truth = torch.tensor([PATTERNS.index(item.pattern) for item in items])
         return {
             "loss": F.cross_entropy(classifier(pictures.to(classifier.device)).float(), truth.to(classifier.device))
@@ -64,4 +64,4 @@ def vary(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    command_line.run(main, parse_args(sys.argv[1:]))
+    command_line.run(main, parse_args())

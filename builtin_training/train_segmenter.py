@@ -1,16 +1,16 @@
 """Trains the built-in segmenter: stock SegFormer, small, with the labels of the clothes model.
 
-python -m builtin_training.train_segmenter --data_root runs/drawn --output_dir runs/segmenter
+python -m builtin_training.train_segmenter --dataset_root runs/drawn --output_dir runs/segmenter
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 import command_line
 from builtin_training import loop
+from command_line.config import parse_with_config
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ LEFT_AND_RIGHT = ((9, 10), (12, 13), (14, 15))  # labels that a flip exchanges: 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     loop.add_arguments(parser, steps=5000, batch_size=12, learning_rate=2e-3, ema_decay=0.99)
-    return parser.parse_args(argv)
+    return parse_with_config(parser, argv)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -36,18 +36,16 @@ def main(args: argparse.Namespace) -> None:
 
     from builtin_training import data
 
-    train_items = data.read_items(args.data_root, "train")
-    test_items = data.read_items(args.data_root, "test", args.validation_items)
+    train_items = data.read_items(args.dataset_root, "train")
+    test_items = data.read_items(args.dataset_root, "test", args.num_validation_items)
     torch.manual_seed(args.seed)
     processor = build_processor()
     segmenter = build_segmenter()
 
     def loss(segmenter: SegformerForSemanticSegmentation, step: loop.Step) -> dict[str, torch.Tensor]:
         items = [train_items[i] for i in step.items]
-        pictures, labels = augment(
-            data.read_pictures(items, "photo") / 255, data.read_label_maps(items), step.generator
-        )
-        empty_some(pictures, labels, step.generator)
+        pictures, labels = augment(data.read_pictures(items, "photo") / 255, data.read_label_maps(items), step.rng)
+        empty_some(pictures, labels, step.rng)
         logits = segmenter(normalize(pictures, processor).to(segmenter.device)).logits.float()
         logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear")  # (B, labels, H, W)
         return {"loss": F.cross_entropy(logits, labels.long().to(logits.device))}
@@ -182,4 +180,4 @@ def garment_iou(
 
 
 if __name__ == "__main__":
-    command_line.run(main, parse_args(sys.argv[1:]))
+    command_line.run(main, parse_args())

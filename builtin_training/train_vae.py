@@ -1,17 +1,17 @@
 """Trains the built-in VAE: stock `AutoencoderKL` with 16 latent channels at an eighth of the picture's size.
 
-python -m builtin_training.train_vae --data_root runs/drawn --output_dir runs/vae
+python -m builtin_training.train_vae --dataset_root runs/drawn --output_dir runs/vae
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import command_line
 from builtin_training import loop
+from command_line.config import parse_with_config
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="start from the VAE in this folder and train its decoder only: the latents that other models were "
         "trained on stay what they are",
     )
-    return parser.parse_args(argv)
+    return parse_with_config(parser, argv)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -47,8 +47,8 @@ def main(args: argparse.Namespace) -> None:
 
     from builtin_training import data
 
-    train_items = data.read_items(args.data_root, "train")
-    test_items = data.read_items(args.data_root, "test", args.validation_items)
+    train_items = data.read_items(args.dataset_root, "train")
+    test_items = data.read_items(args.dataset_root, "test", args.num_validation_items)
     torch.manual_seed(args.seed)
     if args.decoder_of is None:
         vae = build_vae(args.block_out_channels)
@@ -58,10 +58,10 @@ def main(args: argparse.Namespace) -> None:
 
     def loss(vae: AutoencoderKL, step: loop.Step) -> dict[str, torch.Tensor]:
         size = [crop for start, crop in CROPS if step.progress >= start][-1]
-        pictures = cut_crops([train_items[i] for i in step.items], size, step.generator).to(vae.device)
+        pictures = cut_crops([train_items[i] for i in step.items], size, step.rng).to(vae.device)
         posterior = vae.encode(pictures).latent_dist
         mean, std, variance = posterior.mean.float(), posterior.std.float(), posterior.var.float()
-        latents = mean + std * torch.randn(mean.shape, generator=step.generator).to(vae.device)
+        latents = mean + std * torch.randn(mean.shape, generator=step.rng).to(vae.device)
         losses = reconstruction_losses(vae.decode(latents).sample.float(), pictures)
         losses["kl"] = KL_WEIGHT * 0.5 * (mean.square() + variance - 1 - variance.log()).mean()
         return losses | {"loss": sum(losses.values())}
@@ -169,4 +169,4 @@ def latent_statistics(vae: AutoencoderKL, items: list[Item]) -> tuple[float, flo
 
 
 if __name__ == "__main__":
-    command_line.run(main, parse_args(sys.argv[1:]))
+    command_line.run(main, parse_args())

@@ -58,5 +58,6 @@ def run_steps(
             if last or step % plan.checkpointing_steps == 0:
                 run.save(step)
             if last:
+                run.require_sound()
                 break
     return step

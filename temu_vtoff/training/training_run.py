@@ -144,16 +144,30 @@ class TrainingRun:
             self.optimizer.zero_grad()
         self.skipped += 1
         logger.warning("The gradients are not finite: this update is skipped.")
-        if self.skipped >= MAX_SKIPPED and self.accelerator.scaler is None:
-            found = self.folder.checkpoints()
-            remedy = f"resume from {found[-1].name} with" if found else "start again with"
-            raise ArgumentError(
-                f"The loss was not finite for {MAX_SKIPPED} steps in a row: {remedy} a lower {{learning_rate}}, "
-                "a longer {lr_warmup_steps}, or {mixed_precision} bf16 or no.",
-                "learning_rate",
-                "lr_warmup_steps",
-                "mixed_precision",
-            )
+        if self.skipped >= MAX_SKIPPED:
+            self.require_sound()
+
+    @property
+    def is_spoilt(self) -> bool:
+        """Whether the latest update was skipped because of the weights, not because of half precision's loss scale."""
+        return self.skipped > 0 and self.accelerator.scaler is None
+
+    def require_sound(self) -> None:
+        """
+        Raises:
+            ArgumentError: The latest updates were skipped: the weights may be spoilt.
+        """
+        if not self.is_spoilt:
+            return
+        found = self.folder.checkpoints()
+        remedy = f"resume from {found[-1].name} with" if found else "start again with"
+        raise ArgumentError(
+            f"The loss was not finite for {self.skipped} steps in a row: {remedy} a lower {{learning_rate}}, "
+            "a longer {lr_warmup_steps}, or {mixed_precision} bf16 or no.",
+            "learning_rate",
+            "lr_warmup_steps",
+            "mixed_precision",
+        )
 
     def check_signals(self) -> bool:
         """Whether any process was asked to end, by SIGTERM or Ctrl-C; all processes call it together, once a step."""
@@ -176,7 +190,7 @@ class TrainingRun:
 
     def validate(self, step: int) -> None:
         """Scores the averaged weights, and exports them if they are the best so far."""
-        if self.validate_weights is None or self.skipped:
+        if self.validate_weights is None or self.is_spoilt:
             return
         if self.accelerator.is_main_process:
             with self.ema.applied():
@@ -196,7 +210,7 @@ class TrainingRun:
         Raises:
             OSError: The disk is full; the last checkpoint is whole.
         """
-        if self.skipped:
+        if self.is_spoilt:
             return
         state = {
             "sums": self.sums,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from accelerate.state import AcceleratorState
 
 from builtin_training.data import Item, read_items
 from drawn_people.layouts import write_dresscode
@@ -19,3 +20,11 @@ def drawn_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def items(drawn_root: Path) -> list[Item]:
     return read_items(drawn_root, "train")
+
+
+@pytest.fixture(autouse=True)
+def own_process():
+    """What a process of its own would have: an accelerator that nobody has set up yet."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from builtin_training import (
     assemble,
@@ -36,6 +37,7 @@ def runs(drawn_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         common = ["--data_root", str(drawn_root), "--output_dir", str(folder / name), "--steps", "1"]
         small = ["--batch_size", "3", "--validation_items", "3", "--mixed_precision", "no"]
+        AcceleratorState._reset_state(reset_partial_state=True)
         script.main(script.parse_args([*common, *small, *flags]))
     return folder
 
