@@ -47,13 +47,10 @@ class Step:
 def add_arguments(
     parser: argparse.ArgumentParser, *, steps: int, batch_size: int, learning_rate: float, ema_decay: float = 0.998
 ) -> None:
-    """The flags of every part's script, with that script's defaults; named as train.py's, and by their old names."""
+    """The flags of every part's script, with that script's defaults; named as train.py's; their old names are kept."""
 
     def add(name: str, *old_names: str, **options: Any) -> None:
-        parser.add_argument(f"--{name}", dest=name, **options)
-        for old in old_names:
-            hidden = options | {"help": argparse.SUPPRESS, "required": False}
-            parser.add_argument(f"--{old}", dest=name, **hidden)
+        parser.add_argument(f"--{name}", *(f"--{old}" for old in old_names), dest=name, **options)
 
     add_config_flag(parser)
     add("dataset_root", "data_root", type=Path, required=True, help="folder that `python -m drawn_people` wrote")

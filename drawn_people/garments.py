@@ -14,6 +14,7 @@ from drawn_people.palettes import CLOTH, DENIM, contrasting, pick, shade
 from drawn_people.panels import Cloth
 from drawn_people.patterns import PLAIN_SHARE, Texture, draw_texture
 from drawn_people.tops import Top
+from drawn_people.trimmings import paint_front
 
 UPPER_LABEL, SKIRT_LABEL, PANTS_LABEL, DRESS_LABEL = 4, 5, 6, 7
 MARGIN = 0.06  # of the product picture's sides, left white
@@ -124,6 +125,6 @@ def paint_flat(canvas: Canvas, design: Design, body: Body, material: type[Cloth]
         garment.paint(canvas)
     else:
         garment.paint_back(canvas)
-        garment.paint_front(canvas)
+        paint_front(canvas, garment)
         for side in (0, 1):
             garment.paint_sleeve(canvas, side)

@@ -1,19 +1,12 @@
 """Hair: behind the shoulders, around the face, and in locks that fall over the garment."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from drawn_people.body import FACE_LABEL
 from drawn_people.canvas import Canvas, Paint, ellipse, moved, ribbon, spline
-
-if TYPE_CHECKING:
-    from drawn_people.head import Head
+from drawn_people.looks import Head
 
 HAIR_LABEL = 2
-STYLES = ("short", "side", "buzz", "bob", "long", "wavy", "ponytail", "bun", "curly", "bald")
 
 
 def paint_hair_behind(canvas: Canvas, head: Head) -> None:

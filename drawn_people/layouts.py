@@ -1,8 +1,8 @@
 """Writes drawn people as the DressCode and VITON-HD folders, so that every dataset script runs on them unchanged.
 
-The truth that those layouts have no place for lies in `<root>/truth/`: per phase a caption file `<phase>.json`,
-`{item id: [caption]}`, per phase and category `<phase>_<category>.jsonl` with attributes, pattern and colour of each
-item, and where asked for per item `correspondences/<category>/<item id>.npy`, `draw_correspondence`'s array.
+`<root>/truth/` has what those layouts have no place for: a caption file `<phase>.json` per phase,
+`{item id: [caption]}`; `<phase>_<category>.jsonl` with attributes, pattern and colour of each item; and, if asked for,
+`correspondences/<category>/<item id>.npy` with the array of `draw_correspondence`.
 """
 
 import json
@@ -19,6 +19,7 @@ from drawn_people.attributes import CATEGORIES
 from drawn_people.correspondence import draw_correspondence
 from drawn_people.patterns import PLAIN_SHARE
 from drawn_people.person import DrawnPerson, draw_person, label_map_to_lip
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import write_text
 from temu_vtoff.pictures import save_picture
 
@@ -44,85 +45,100 @@ class Item:
         return f"{self.number:06d}"
 
 
-def write_dresscode(
-    root: str | Path,
-    train: int,
-    test: int,
-    seed: int = 0,
-    width: int = 192,
-    height: int = 256,
-    plain: float = PLAIN_SHARE,
-    workers: int = 1,
-    progress: Progress | None = None,
-    correspondences: bool = False,
-) -> None:
-    """Writes `train` and `test` people for each category in DressCode's layout.
+@dataclass(frozen=True)
+class People:
+    """Whom to draw.
 
-    Finished people are skipped, so an interrupted run goes on where it stopped.
-
-    Args:
+    Attributes:
+        train: Training people per category.
+        test: Test people per category; never the training people.
+        seed: The same seed gives the same bytes.
+        width: Of the pictures, in pixels.
+        height: Of the pictures, in pixels.
         plain: Share of plain garments among the training people; the test people's is always the usual one.
-        workers: Processes that draw.
-        progress: Wraps the iteration over finished people, as tqdm does.
-        correspondences: Writes them, too; draws everybody twice.
+        correspondences: Whether they are written as well; everybody is then drawn twice.
 
     Raises:
-        ValueError: Impossible counts, seed, size or share.
+        ArgumentError: Impossible counts or seed.
     """
-    root = Path(root)
+
+    train: int
+    test: int
+    seed: int = 0
+    width: int = 192
+    height: int = 256
+    plain: float = PLAIN_SHARE
+    correspondences: bool = False
+
+    def __post_init__(self) -> None:
+        if self.train < 0 or self.test < 0 or self.train + self.test == 0:
+            raise ArgumentError(
+                f"{{train}} is {self.train} and {{test}} is {self.test}; give at least one person in all.",
+                "train",
+                "test",
+            )
+        if self.train + self.test > NUMBERS_PER_CATEGORY:
+            raise ArgumentError(
+                f"{{train}} and {{test}} are {self.train + self.test} together; give at most {NUMBERS_PER_CATEGORY}.",
+                "train",
+                "test",
+            )
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise ArgumentError(f"{{seed}} is {self.seed}; give 0 to {LARGEST_SEED}.", "seed")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
+    def items(self, categories: Iterable[str]) -> list[Item]:
+        """Everybody, category after category."""
+        first, items = self.seed * SEEDS_PER_SET, []
+        for index, category in enumerate(categories):
+            # A number is an item's own through phases and categories: caption files name items by it alone. The seeds
+            # of training and test people never meet, whatever the counts.
+            number = index * NUMBERS_PER_CATEGORY
+            items += [Item("train", category, number + n, first + n, self.plain) for n in range(self.train)]
+            number += self.train
+            items += [Item("test", category, number + n, TEST_SEEDS + first + n, PLAIN_SHARE) for n in range(self.test)]
+        return items
+
+
+def write_dresscode(root: str | Path, people: People, workers: int = 1, progress: Progress | None = None) -> None:
+    """Writes people for each category in DressCode's layout.
+
+    Finished people are skipped, so an interrupted run resumes.
+
+    Args:
+        workers: Processes that draw.
+        progress: Wraps the iteration over finished people, as tqdm does.
+
+    Raises:
+        ValueError: Impossible size or share.
+    """
+    root, items = Path(root), people.items(CATEGORIES)
     for category in CATEGORIES:
         for folder in ("images", "label_maps", "keypoints"):
             (root / category / folder).mkdir(parents=True, exist_ok=True)
-    items = _items(train, test, seed, plain, CATEGORIES)
-    _write(root, items, partial(_write_dresscode_item, root, width, height, correspondences), workers, progress)
+    _write(root, items, partial(_write_dresscode_item, root, people), workers, progress)
     for category in CATEGORIES:
         of = {phase: [i for i in items if (i.phase, i.category) == (phase, category)] for phase in PHASES}
         names = {phase: [(f"{i.id}_0.jpg", f"{i.id}_1.jpg") for i in of[phase]] for phase in PHASES}
         write_text(root / category / "train_pairs.txt", _lines(names["train"]))
         write_text(root / category / "test_pairs_paired.txt", _lines(names["test"]))
-        write_text(root / category / "test_pairs_unpaired.txt", _lines(_deranged(names["test"], seed)))
+        write_text(root / category / "test_pairs_unpaired.txt", _lines(_deranged(names["test"], people.seed)))
 
 
-def write_vitonhd(
-    root: str | Path,
-    train: int,
-    test: int,
-    seed: int = 0,
-    width: int = 192,
-    height: int = 256,
-    plain: float = PLAIN_SHARE,
-    workers: int = 1,
-    progress: Progress | None = None,
-    correspondences: bool = False,
-) -> None:
-    """Writes `train` and `test` people with upper-body garments in VITON-HD's layout; as `write_dresscode`."""
-    root = Path(root)
+def write_vitonhd(root: str | Path, people: People, workers: int = 1, progress: Progress | None = None) -> None:
+    """Writes people with upper-body garments in VITON-HD's layout; arguments as for `write_dresscode`."""
+    root, items = Path(root), people.items(("upper_body",))
     for phase in PHASES:
         for folder in ("image", "cloth", "cloth-mask", "image-parse-v3"):
             (root / phase / folder).mkdir(parents=True, exist_ok=True)
-    items = _items(train, test, seed, plain, ("upper_body",))
-    _write(root, items, partial(_write_vitonhd_item, root, width, height, correspondences), workers, progress)
+    _write(root, items, partial(_write_vitonhd_item, root, people), workers, progress)
     names = {phase: [(f"{i.id}_00.jpg", f"{i.id}_00.jpg") for i in items if i.phase == phase] for phase in PHASES}
     write_text(root / "train_pairs.txt", _lines(names["train"]))
-    write_text(root / "test_pairs.txt", _lines(_deranged(names["test"], seed)))
-
-
-def _items(train: int, test: int, seed: int, plain: float, categories: Iterable[str]) -> list[Item]:
-    if train < 0 or test < 0 or train + test == 0:
-        raise ValueError(f"{train} training and {test} test people can't be written; give at least one in all.")
-    if train + test > NUMBERS_PER_CATEGORY:
-        raise ValueError(f"{train + test} people per category are too many; give at most {NUMBERS_PER_CATEGORY}.")
-    if not 0 <= seed <= LARGEST_SEED:
-        raise ValueError(f"seed {seed} is not possible; give 0 to {LARGEST_SEED}.")
-    first = seed * SEEDS_PER_SET
-    items = []
-    for index, category in enumerate(categories):
-        # A number is an item's own through phases and categories: caption files name items by it alone. The seeds of
-        # training and test people never meet, whatever the counts.
-        number = index * NUMBERS_PER_CATEGORY
-        items += [Item("train", category, number + n, first + n, plain) for n in range(train)]
-        items += [Item("test", category, number + train + n, TEST_SEEDS + first + n, PLAIN_SHARE) for n in range(test)]
-    return items
+    write_text(root / "test_pairs.txt", _lines(_deranged(names["test"], people.seed)))
 
 
 def _write(
@@ -154,7 +170,7 @@ def _watched(results: Iterator[dict], progress: Progress | None) -> Iterable[dic
     return results if progress is None else progress(results)
 
 
-def _write_dresscode_item(root: Path, width: int, height: int, correspondences: bool, item: Item) -> dict:
+def _write_dresscode_item(root: Path, people: People, item: Item) -> dict:
     folder = root / item.category
     files = {
         "photo": folder / "images" / f"{item.id}_0.jpg",
@@ -173,10 +189,10 @@ def _write_dresscode_item(root: Path, width: int, height: int, correspondences: 
         ]
         write_text(files["keypoints"], json.dumps({"keypoints": points}))
 
-    return _once(root, item, (width, height), list(files.values()), write, correspondences)
+    return _once(root, item, people, list(files.values()), write)
 
 
-def _write_vitonhd_item(root: Path, width: int, height: int, correspondences: bool, item: Item) -> dict:
+def _write_vitonhd_item(root: Path, people: People, item: Item) -> dict:
     folder, name = root / item.phase, f"{item.id}_00"
     files = {
         "photo": folder / "image" / f"{name}.jpg",
@@ -192,34 +208,31 @@ def _write_vitonhd_item(root: Path, width: int, height: int, correspondences: bo
         _save(garment.silhouette, files["silhouette"])
         _save(label_map_to_lip(person.label_map), files["labels"])
 
-    return _once(root, item, (width, height), list(files.values()), write, correspondences)
+    return _once(root, item, people, list(files.values()), write)
 
 
-def _once(
-    root: Path,
-    item: Item,
-    size: tuple[int, int],
-    files: list[Path],
-    write: Callable[[DrawnPerson], None],
-    correspondences: bool,
-) -> dict:
+def _once(root: Path, item: Item, people: People, files: list[Path], write: Callable[[DrawnPerson], None]) -> dict:
     """Draws and writes an item unless it is there already; returns the facts about it.
 
     The record of an item is written last, so where it agrees and the files exist, they are whole.
     """
     record = root / "truth" / "items" / f"{item.category}_{item.id}.json"
-    places = root / "truth" / "correspondences" / item.category / f"{item.id}.npy"
-    files = [*files, places] if correspondences else files
+    coords = root / "truth" / "correspondences" / item.category / f"{item.id}.npy"
+    files = [*files, coords] if people.correspondences else files
     if record.exists() and all(file.exists() for file in files):
         facts = json.loads(record.read_text(encoding="utf-8"))
-        if (facts["seed"], facts["size"], facts.get("plain", PLAIN_SHARE)) == (item.seed, list(size), item.plain):
+        if (facts["seed"], facts["size"], facts.get("plain", PLAIN_SHARE)) == (
+            item.seed,
+            list(people.size),
+            item.plain,
+        ):
             return facts
-    person = draw_person(item.seed, item.category, *size, item.plain)
+    person = draw_person(item.seed, item.category, *people.size, item.plain)
     garment = person.garments[item.category]
     facts = {
         "id": item.id,
         "seed": item.seed,
-        "size": list(size),
+        "size": list(people.size),
         "plain": item.plain,
         "caption": garment.caption,
         "attributes": garment.attributes,
@@ -230,9 +243,9 @@ def _once(
     record.parent.mkdir(parents=True, exist_ok=True)
     record.unlink(missing_ok=True)
     write(person)
-    if correspondences:
-        places.parent.mkdir(parents=True, exist_ok=True)
-        np.save(places, draw_correspondence(item.seed, item.category, *size, item.plain).astype(np.float16))
+    if people.correspondences:
+        coords.parent.mkdir(parents=True, exist_ok=True)
+        np.save(coords, draw_correspondence(item.seed, item.category, *people.size, item.plain).astype(np.float16))
     write_text(record, json.dumps(facts))
     return facts
 

@@ -13,11 +13,13 @@ from drawn_people.canvas import Canvas
 from drawn_people.extras import Extras, draw_extras
 from drawn_people.garments import Design, DrawnGarment, draw_design, draw_product
 from drawn_people.hair import paint_hair_behind, paint_locks
-from drawn_people.head import Head, draw_head
+from drawn_people.head import draw_head, paint_head
+from drawn_people.looks import Head
 from drawn_people.panels import Cloth
 from drawn_people.patterns import PLAIN_SHARE
 from drawn_people.skin import draw_arm, draw_leg, draw_torso
 from drawn_people.tops import Top
+from drawn_people.trimmings import paint_front
 
 _LIP_OF_ATR = {
     0: 0,
@@ -221,7 +223,7 @@ def _paint(canvas: Canvas, body: Body, head: Head, extras: Extras, worn: dict[st
         extras.paint_shoe(canvas, side)
     draw_torso(canvas, body)
     if tucked:
-        top.paint_front(canvas)
+        paint_front(canvas, top)
     if bottom is not None:
         bottom.paint(canvas)
     if extras.belt and tucked and bottom.cut.kind != "leggings":
@@ -229,7 +231,7 @@ def _paint(canvas: Canvas, body: Body, head: Head, extras: Extras, worn: dict[st
     if not tucked:
         if bottom is not None:
             top.cast_shadow(canvas)
-        top.paint_front(canvas)
+        paint_front(canvas, top)
     if extras.belt and top.cut.dress and top.cut.taper > 0.4 and 44 < top.cut.waist_at < 54:
         extras.paint_belt(canvas, top.tube, top.cut.waist_at)
     extras.paint_cross_bag(canvas, top.tube)
@@ -238,6 +240,6 @@ def _paint(canvas: Canvas, body: Body, head: Head, extras: Extras, worn: dict[st
             draw_arm(canvas, body, side, top.covers_arm(side))
             top.paint_sleeve(canvas, side)
     extras.paint_scarf(canvas)
-    head.paint(canvas)
+    paint_head(canvas, head)
     paint_locks(canvas, head)
     extras.paint_outer_bag(canvas)

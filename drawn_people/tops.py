@@ -9,7 +9,6 @@ from drawn_people.folds import Folds, hanging_folds, limb_folds, torso_folds
 from drawn_people.limbs import Limb
 from drawn_people.palettes import lightness, shade
 from drawn_people.panels import Cloth, Sleeve, Tube, profile
-from drawn_people.trimmings import paint_trimmings
 
 ARMPIT = 21.0  # of a slim garment; loose ones have lower armholes
 NARROWEST = 0.68  # waist of a fully tapered garment, as a part of its chest
@@ -173,7 +172,8 @@ class Top:
                 only=[self.label],
             )
 
-    def paint_front(self, canvas: Canvas) -> None:
+    def paint_cloth(self, canvas: Canvas) -> None:
+        """The cloth of the front; `trimmings.paint_front` finishes it."""
         cut, tube = self.cut, self.tube
         outline = tube.body.frame.to_world(self._outline(cut.neck_depth))
         if cut.neckline == "strap":
@@ -186,7 +186,6 @@ class Top:
                 )
                 canvas.paint(ribbon(tube.body.frame.to_world(strap), 1.1), tube.paint(self.cloth, 0.95), self.label)
         canvas.paint([outline], tube.paint(self.cloth), self.label)
-        paint_trimmings(canvas, self)
 
     def covers_arm(self, side: int) -> float:
         """Distance from the shoulder up to which the bare arm can be left out."""

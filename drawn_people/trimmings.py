@@ -1,21 +1,16 @@
 """What finishes a top or a dress: hem, neckline, collar, hood, closure and pockets."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from drawn_people.body import HIPS
 from drawn_people.canvas import Canvas, Paint, ellipse, moved, ribbon, spline
 from drawn_people.palettes import lightness, shade
-
-if TYPE_CHECKING:
-    from drawn_people.tops import Top
+from drawn_people.tops import Top
 
 
-def paint_trimmings(canvas: Canvas, garment: Top) -> None:
-    """Everything on the front, after the cloth itself."""
+def paint_front(canvas: Canvas, garment: Top) -> None:
+    """The cloth of the front, and everything on it."""
+    garment.paint_cloth(canvas)
     _paint_hem(canvas, garment)
     _paint_neckline(canvas, garment)
     _paint_seams(canvas, garment)

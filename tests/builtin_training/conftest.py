@@ -6,14 +6,14 @@ import pytest
 from accelerate.state import AcceleratorState
 
 from builtin_training.data import Item, read_items
-from drawn_people.layouts import write_dresscode
+from drawn_people.layouts import People, write_dresscode
 
 
 @pytest.fixture(scope="session")
 def drawn_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three training people and one test person of each category, 192x256."""
     root = tmp_path_factory.mktemp("drawn")
-    write_dresscode(root, train=3, test=1, seed=5)
+    write_dresscode(root, People(train=3, test=1, seed=5))
     return root
 
 

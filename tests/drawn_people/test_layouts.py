@@ -9,7 +9,7 @@ from PIL import Image
 
 from drawn_people import CATEGORIES
 from drawn_people.attributes import caption_from_attributes
-from drawn_people.layouts import write_dresscode, write_vitonhd
+from drawn_people.layouts import People, write_dresscode, write_vitonhd
 
 SIZE = (96, 128)
 
@@ -23,8 +23,8 @@ def pairs(path: Path) -> list[list[str]]:
 
 
 def test_dresscode_layout_is_complete_and_reproducible(tmp_path: Path) -> None:
-    write_dresscode(tmp_path / "a", 3, 4, seed=2, width=96, height=128)
-    write_dresscode(tmp_path / "b", 3, 4, seed=2, width=96, height=128, workers=2)
+    write_dresscode(tmp_path / "a", People(3, 4, seed=2, width=96, height=128))
+    write_dresscode(tmp_path / "b", People(3, 4, seed=2, width=96, height=128), workers=2)
     assert files(tmp_path / "a") == files(tmp_path / "b")
     for category in CATEGORIES:
         folder = tmp_path / "a" / category
@@ -47,7 +47,7 @@ def test_dresscode_layout_is_complete_and_reproducible(tmp_path: Path) -> None:
 
 
 def test_truth_agrees_with_the_captions(tmp_path: Path) -> None:
-    write_dresscode(tmp_path, 2, 2, width=96, height=128)
+    write_dresscode(tmp_path, People(2, 2, width=96, height=128))
     for phase, numbers in (("train", (0, 1)), ("test", (2, 3))):
         captions = json.loads((tmp_path / "truth" / f"{phase}.json").read_text())
         assert len(captions) == 2 * len(CATEGORIES)  # an id is one garment's, whatever its category
@@ -61,10 +61,10 @@ def test_truth_agrees_with_the_captions(tmp_path: Path) -> None:
 
 
 def test_correspondences_are_written_where_asked_for_and_added_to_finished_people(tmp_path: Path) -> None:
-    write_dresscode(tmp_path / "a", 2, 1, width=96, height=128)
+    write_dresscode(tmp_path / "a", People(2, 1, width=96, height=128))
     before = files(tmp_path / "a")
     assert not (tmp_path / "a" / "truth" / "correspondences").exists()
-    write_dresscode(tmp_path / "a", 2, 1, width=96, height=128, correspondences=True)
+    write_dresscode(tmp_path / "a", People(2, 1, width=96, height=128, correspondences=True))
     after = files(tmp_path / "a")
     assert after | before == after  # everything else is as it was
     added = sorted(set(after) - set(before))
@@ -73,7 +73,7 @@ def test_correspondences_are_written_where_asked_for_and_added_to_finished_peopl
         for i, c in sorted(enumerate(CATEGORIES), key=lambda x: x[1])
         for n in range(3)
     ]
-    write_vitonhd(tmp_path / "b", 1, 1, width=96, height=128, correspondences=True)
+    write_vitonhd(tmp_path / "b", People(1, 1, width=96, height=128, correspondences=True))
     for path in [*(tmp_path / "a").rglob("*.npy"), *(tmp_path / "b").rglob("*.npy")]:
         places = np.load(path)
         assert places.shape == (16, 12, 2) and np.nanmin(places) >= 0 and np.nanmax(places) <= 1
@@ -86,23 +86,23 @@ def test_share_of_plain_garments_is_the_training_peoples_alone(tmp_path: Path) -
         texts = [(tmp_path / "truth" / f"{phase}_{category}.jsonl").read_text() for category in CATEGORIES]
         return [json.loads(line)["pattern"] for text in texts for line in text.splitlines()]
 
-    write_dresscode(tmp_path, 4, 4, width=96, height=128)
+    write_dresscode(tmp_path, People(4, 4, width=96, height=128))
     usual, tested = patterns("train"), patterns("test")
     assert "plain" in usual and "plain" in tested
-    write_dresscode(tmp_path, 4, 4, width=96, height=128, plain=0)  # the finished people are others: drawn again
+    write_dresscode(tmp_path, People(4, 4, width=96, height=128, plain=0))  # the finished ones differ: drawn again
     assert "plain" not in patterns("train") and patterns("test") == tested
-    write_dresscode(tmp_path, 4, 4, width=96, height=128)
+    write_dresscode(tmp_path, People(4, 4, width=96, height=128))
     assert patterns("train") == usual
 
 
 def test_train_and_test_people_differ(tmp_path: Path) -> None:
-    write_dresscode(tmp_path, 3, 3, width=96, height=128)
+    write_dresscode(tmp_path, People(3, 3, width=96, height=128))
     pictures = [path.read_bytes() for path in (tmp_path / "dresses" / "images").glob("*_0.jpg")]
     assert len(pictures) == len(set(pictures)) == 6
 
 
 def test_vitonhd_layout_is_complete(tmp_path: Path) -> None:
-    write_vitonhd(tmp_path, 2, 3, width=96, height=128)
+    write_vitonhd(tmp_path, People(2, 3, width=96, height=128))
     assert [person == garment for person, garment in pairs(tmp_path / "train_pairs.txt")] == [True, True]
     test = pairs(tmp_path / "test_pairs.txt")
     assert len(test) == 3 and all(person != garment for person, garment in test)
@@ -116,20 +116,20 @@ def test_vitonhd_layout_is_complete(tmp_path: Path) -> None:
 
 
 def test_a_rerun_draws_only_what_is_missing(tmp_path: Path) -> None:
-    write_dresscode(tmp_path, 2, 1, width=96, height=128)
+    write_dresscode(tmp_path, People(2, 1, width=96, height=128))
     before = files(tmp_path)
     kept, lost = (tmp_path / "dresses" / "images" / name for name in ("600000_0.jpg", "600001_1.jpg"))
     time = kept.stat().st_mtime_ns
     lost.unlink()
-    write_dresscode(tmp_path, 2, 1, width=96, height=128)
+    write_dresscode(tmp_path, People(2, 1, width=96, height=128))
     assert files(tmp_path) == before
     assert kept.stat().st_mtime_ns == time
 
 
 def test_growing_a_folder_leaves_no_stale_people(tmp_path: Path) -> None:
-    write_dresscode(tmp_path / "grown", 1, 1, width=96, height=128)
-    write_dresscode(tmp_path / "grown", 2, 1, width=96, height=128)
-    write_dresscode(tmp_path / "fresh", 2, 1, width=96, height=128)
+    write_dresscode(tmp_path / "grown", People(1, 1, width=96, height=128))
+    write_dresscode(tmp_path / "grown", People(2, 1, width=96, height=128))
+    write_dresscode(tmp_path / "fresh", People(2, 1, width=96, height=128))
     assert files(tmp_path / "grown") == files(tmp_path / "fresh")
 
 
