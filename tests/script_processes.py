@@ -32,10 +32,9 @@ def start(script: str, argv: Sequence[object], environment: dict[str, str] | Non
 
 def run(script: str, argv: Sequence[object], processes: int = 1) -> int:
     """Runs a script to its end, on several processes as under a launcher; the largest exit status."""
-    port = _free_port()
-    shared = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    port = free_port()
     started = [
-        start(script, argv, {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else None)
+        start(script, argv, environment_of(rank, processes, port) if processes > 1 else None)
         for rank in range(processes)
     ]
     for process in started:
@@ -68,6 +67,12 @@ def start_python(words: Sequence[str], folder: Path, printed: Path, errors: Path
     process = _context.Process(target=_as_python, args=(list(words), folder, printed, errors))
     process.start()
     return process
+
+
+def environment_of(rank: int, processes: int, port: int) -> dict[str, str]:
+    """What a launcher gives to one of its processes."""
+    shared = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
 
 
 def kill_after(process: BaseProcess, seconds: float) -> bool:
@@ -126,7 +131,8 @@ def _settle() -> None:
     torch.set_num_threads(1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
