@@ -36,14 +36,13 @@ def save_comparison(folder: Path, count: int) -> Path:
     """
     from torchvision.transforms.functional import to_pil_image
 
-    from temu_vtoff import TryOffPipeline
+    from temu_vtoff import Options, TryOff
 
-    args = measure.parse_args(["--count", str(count), "--device", "cpu"])
+    toolkit = TryOff(Options(device="cpu", precision="no", compile=False, batch_size=measure.Sampling.batch_size))
     cases = measure.draw_cases(count)
-    measure.segment_and_caption(cases, args)
-    pipe = TryOffPipeline.from_pretrained("builtin")
-    pipe.set_progress_bar_config(disable=True)
-    made = {variant: measure.make_products(pipe, cases, variant, args) for variant in VARIANTS}
+    measure.segment_and_caption(cases, toolkit)
+    pipe = toolkit.pipeline()
+    made = {variant: measure.make_products(pipe, cases, variant, measure.Sampling()) for variant in VARIANTS}
     scores = {variant: measure.score(products, cases, None) for variant, products in made.items()}
 
     shown = sorted(range(PER_CATEGORY * len(CATEGORIES)), key=lambda i: CATEGORIES.index(cases[i].category))

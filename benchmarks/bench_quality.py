@@ -39,14 +39,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     command_line.quiet_libraries()
     from benchmarks.measuring import seconds, write_row
+    from temu_vtoff import TryOff
     from temu_vtoff.hardware.devices import choose_device, choose_dtype
     from temu_vtoff.stages.model_choice import ModelChoice
+    from temu_vtoff.stages.options import Options
 
     device = choose_device(args.device)
-    settings = measure.parse_args(["--count", str(args.count), "--batch_size", str(args.batch_size)])
-    settings.device, settings.num_inference_steps = device, None  # the presets' own
     cases = measure.draw_cases(args.count)
-    measure.segment_and_caption(cases, settings)
+    measure.segment_and_caption(cases, TryOff(Options(device=args.device, batch_size=args.batch_size)))
     dtype = choose_dtype(args.mixed_precision, device)
     pipe = ModelChoice.from_flags({}).load_pipeline(device, dtype, args.offload)
     pipe.set_progress_bar_config(disable=True)
@@ -58,7 +58,8 @@ def main(args: argparse.Namespace) -> None:
         exact = None
         for name, preset in presets.items():
             made = []
-            make = partial(measure.make_products, partial(pipe, preset=preset), cases, "full", settings)
+            sampling = measure.Sampling(preset=preset, batch_size=args.batch_size)
+            make = partial(measure.make_products, pipe, cases, "full", sampling)
             took = seconds(lambda make=make, made=made: made.append(make()), device)
             scores = measure.score(made[0], cases, judge=None)
             exact = scores if exact is None else exact

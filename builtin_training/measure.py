@@ -2,13 +2,14 @@
 
     python -m builtin_training.measure --count 100 --output_dir runs/measure
 
-The held-out people are drawn on the fly from seeds that no training data set uses. Variants tell what each part is
-worth: without caption, with another person's photo under the right caption, with the true mask and caption, without
-reference, without fine mask, guided as the published model is. Two more frame them: the baseline of cutting the garment
-out by its true mask, and the true product through the VAE, better than which no transformers can be. With
---pattern_classifier also: on how many products a judge sees the true pattern. Writes scores.json and table.md, and
-people.png: the first 12 people as photo, true product and product made.
+The people are drawn on the fly from seeds that no training data set uses. Variants show what each part contributes: no
+caption, another person's photo with the right caption, the true mask and caption, no reference, the photo itself as the
+masked image (no_fine_mask), the published model's guidance. Two more are bounds: the garment cut out by its true mask,
+and the true product through the VAE. With --pattern_classifier also: on how many products a classifier sees the true
+pattern. Writes scores.json, table.md, and people.png with the first 12 people as photo, true and generated product.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
@@ -22,24 +23,23 @@ import numpy as np
 from PIL import Image
 
 import command_line
+from command_line.config import add_config_flag, parse_with_config
 from drawn_people import CATEGORIES, draw_person
 from drawn_people.attributes import attributes_from_caption
+from temu_vtoff.builtin import BUILTIN
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.pictures import panel, save_picture
 from temu_vtoff.runs.record import write_run_record
-from temu_vtoff.segmentation.masks import (
-    CATEGORY_LABELS,
-    GarmentNotFoundError,
-    garment_mask,
-    mask_picture,
-    masked_image,
-)
+from temu_vtoff.segmentation.masks import CATEGORY_LABELS, GarmentNotFoundError, mask_picture, masked_image
+from temu_vtoff.stages.options import Options
+from temu_vtoff.tryoff.presets import Preset
 
 if TYPE_CHECKING:
     import torch
 
     from builtin_training.pattern_classifier import PatternClassifier
-    from temu_vtoff import TryOffPipeline
+    from temu_vtoff import TryOff, TryOffPipeline
 
 HELD_OUT_SEEDS = 10**15  # training data sets draw below 2^20 x (their seed + 1), their test splits from 2^62
 VARIANTS = (
@@ -59,7 +59,7 @@ SCORED_AT_ONCE = 32  # people: SSIM's windows of 900 at once take 20 GB
 
 @dataclass
 class Case:
-    """One garment on one person: the truth, and what the segmenter and the captioner made of the photo."""
+    """One garment on one person: the truth, and what segmenter and captioner found in the photo."""
 
     category: str
     photo: Image.Image
@@ -73,24 +73,35 @@ class Case:
     found_caption: str = ""
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How pictures are sampled: keywords of `TryOffPipeline.__call__`, and how many people go through it at once."""
+
+    num_inference_steps: int | None = None
+    guidance_scale: float = Options.guidance_scale
+    preset: str | Preset = Options.preset
+    batch_size: int = 12
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    add = parser.add_argument_group("what").add_argument
+    add_config_flag(parser)
+    add = parser.add_argument_group("what is measured").add_argument
     add("--count", type=command_line.positive, default=100, help="people per category")
-    add("--output_dir", default="runs/measure", help="where scores.json, table.md and people.png go")
+    add("--output_dir", default="runs/measure", help="folder for scores.json, table.md and people.png")
     add("--pattern_classifier", type=Path, help="folder that train_pattern_classifier wrote")
-    add("--variants", nargs="+", default=["full"], choices=VARIANTS, help="what to measure")
+    add("--variants", nargs="+", default=["full"], choices=VARIANTS, help="inputs to measure")
     add = parser.add_argument_group("models").add_argument
-    add("--pretrained_model_name_or_path", default="builtin", help="pipeline to measure: a folder or builtin")
-    add("--pretrained_model_name_or_path_sd3_tryoff", help="other transformers for it: a folder of train.py")
-    add("--segmentation_model", default="builtin", help="SegFormer")
-    add("--caption_model", default="builtin", help="Qwen2.5-VL")
-    add = parser.add_argument_group("how").add_argument
-    add("--num_inference_steps", type=command_line.positive, default=28, help="Euler steps")
-    add("--guidance_scale", type=float, default=2.0, help="1 or less turns guidance off")
-    add("--batch_size", type=command_line.positive, default=12, help="people at once")
-    add("--device", help="cpu, cuda, ...; the best there is when absent")
-    return parser.parse_args(argv)
+    add("--pretrained_model_name_or_path", default=BUILTIN, help="pipeline to measure: a folder or builtin")
+    add("--pretrained_model_name_or_path_sd3_tryoff", help="folder of transformers to measure instead of its own")
+    add("--segmentation_model", default=BUILTIN, help="SegFormer")
+    add("--caption_model", default=BUILTIN, help="Qwen2.5-VL")
+    add = parser.add_argument_group("sampling").add_argument
+    add("--num_inference_steps", type=command_line.positive, help="sampling steps; default: 28")
+    add("--guidance_scale", type=float, default=Sampling.guidance_scale, help="1 or less turns guidance off")
+    add("--batch_size", type=command_line.positive, default=Sampling.batch_size, help="people at once")
+    add("--device", help="cpu, cuda, ...; default: the best there is")
+    return parse_with_config(parser, argv)
 
 
 def draw_cases(count: int) -> list[Case]:
@@ -106,32 +117,40 @@ def draw_cases(count: int) -> list[Case]:
     return cases
 
 
-def segment_and_caption(cases: list[Case], args: argparse.Namespace) -> dict[str, float]:
+def segment_and_caption(cases: list[Case], toolkit: TryOff) -> dict[str, float]:
     """Fills in what is found in the photos, and scores it: mask IoU and share of attributes that are right."""
-    from temu_vtoff.captioning.qwen import Captioner
-    from temu_vtoff.segmentation.segmenter import ClothSegmenter
+    ious, right = {}, {}
+    for category in CATEGORIES:
+        some = [case for case in cases if case.category == category]
+        garments = toolkit.segment([case.photo for case in some], category)
+        for garment, case in zip(garments, some, strict=True):
+            if isinstance(garment.error, GarmentNotFoundError):  # counts as an empty mask
+                garment.mask, garment.error = Image.new("L", case.photo.size), None
+        toolkit.caption(garments)
+        for garment, case in zip(garments, some, strict=True):
+            if garment.error is not None:
+                raise garment.error
+            case.found_mask, case.found_caption = garment.mask, garment.caption
+        ious[category] = float(np.mean([overlap(case.found_mask, case.mask) for case in some]))
+        right[category] = float(np.mean([hit for case in some for hit in attributes_right(case)]))
+    scores = {f"mask_iou_{category}": value for category, value in ious.items()}
+    scores |= {f"attributes_right_{category}": value for category, value in right.items()}
+    return scores | {
+        "mask_iou": float(np.mean([*ious.values()])),
+        "attributes_right": float(np.mean([*right.values()])),
+    }
 
-    segmenter = ClothSegmenter.from_pretrained(args.segmentation_model, device=args.device)
-    captioner = Captioner.from_pretrained(args.caption_model, device=args.device)
-    ious, right = {c: [] for c in CATEGORIES}, {c: [] for c in CATEGORIES}
-    for batch in command_line.progress(list(batches(cases, args.batch_size)), "segment and caption"):
-        label_maps = segmenter.label_maps([case.photo for case in batch])
-        captions = captioner([case.photo for case in batch], [case.category for case in batch])
-        for case, label_map, caption in zip(batch, label_maps, captions, strict=True):
-            try:
-                found = garment_mask(label_map, case.category).mask
-            except GarmentNotFoundError:
-                found = np.zeros(label_map.shape, bool)
-            true = np.asarray(case.mask) > 0
-            ious[case.category].append((found & true).sum() / (found | true).sum())
-            said = attributes_from_caption(caption)
-            right[case.category] += [said.get(name) == word for name, word in case.attributes.items()]
-            case.found_mask, case.found_caption = mask_picture(found), caption
-    scores = {f"mask_iou_{category}": float(np.mean(values)) for category, values in ious.items()}
-    scores |= {f"attributes_right_{category}": float(np.mean(values)) for category, values in right.items()}
-    for name in ("mask_iou", "attributes_right"):
-        scores[name] = float(np.mean([scores[f"{name}_{category}"] for category in CATEGORIES]))
-    return scores
+
+def overlap(found: Image.Image, true: Image.Image) -> float:
+    """Intersection over union of two masks."""
+    found, true = np.asarray(found) > 0, np.asarray(true) > 0
+    return (found & true).sum() / (found | true).sum()
+
+
+def attributes_right(case: Case) -> list[bool]:
+    """Whether each of the case's attributes is what its caption says."""
+    said = attributes_from_caption(case.found_caption)
+    return [said.get(name) == word for name, word in case.attributes.items()]
 
 
 def as_variant(cases: list[Case], variant: str) -> list[Case]:
@@ -149,7 +168,7 @@ def as_variant(cases: list[Case], variant: str) -> list[Case]:
     return cases
 
 
-def make_products(pipe: "TryOffPipeline", cases: list[Case], variant: str, args: argparse.Namespace) -> "torch.Tensor":
+def make_products(pipe: TryOffPipeline, cases: list[Case], variant: str, sampling: Sampling) -> torch.Tensor:
     """(B, 3, H, W) in [0, 1]; each picture's noise is seeded by its place."""
     import torch
     from torchvision.transforms.functional import to_tensor
@@ -157,43 +176,51 @@ def make_products(pipe: "TryOffPipeline", cases: list[Case], variant: str, args:
     if variant == "cut_out":
         return torch.stack([to_tensor(cut_out(case.photo, case.mask)) for case in cases])
     if variant == "through_vae":
-        parts = [torch.stack([to_tensor(case.product) for case in batch]) for batch in batches(cases, args.batch_size)]
-        return torch.cat([through_vae(pipe, part) for part in parts])
+        parts = [[to_tensor(case.product) for case in batch] for batch in batches(cases, sampling.batch_size)]
+        return torch.cat([through_vae(pipe, torch.stack(part)) for part in parts])
     if variant == "no_reference":
-        pipe = copied(pipe)
-        pipe.extract_reference = lambda *_: None  # stock SD3
+        pipe = copied(pipe, without_reference())
     elif variant == "published_guidance":
-        pipe = copied(pipe, negative_reference=True)
-    cases, made = as_variant(cases, variant), []
-    numbers = list(range(len(cases)))
-    for batch in command_line.progress(list(batches(numbers, args.batch_size)), variant):
-        photos, masks = [cases[i].photo for i in batch], [cases[i].found_mask for i in batch]
-        masked = (
-            photos if variant == "no_fine_mask" else [masked_image(p, m) for p, m in zip(photos, masks, strict=True)]
-        )
+        pipe = copied(pipe, type(pipe), negative_reference=True)
+    cases, products = as_variant(cases, variant), []
+    numbered = list(enumerate(cases))
+    for batch in command_line.progress(list(batches(numbered, sampling.batch_size)), variant):
+        photos, masks = [case.photo for _, case in batch], [case.found_mask for _, case in batch]
+        masked = [masked_image(photo, mask) for photo, mask in zip(photos, masks, strict=True)]
         output = pipe(
             photos,
             masks,
-            masked_image=masked,
-            prompt=[cases[i].found_caption for i in batch],
-            num_inference_steps=args.num_inference_steps,
-            guidance_scale=args.guidance_scale,
-            generator=[torch.Generator().manual_seed(i) for i in batch],
+            masked_image=photos if variant == "no_fine_mask" else masked,
+            prompt=[case.found_caption for _, case in batch],
+            num_inference_steps=sampling.num_inference_steps,
+            guidance_scale=sampling.guidance_scale,
+            preset=sampling.preset,
+            generator=[torch.Generator().manual_seed(number) for number, _ in batch],
             output_type="pt",
         )
-        made.append(output.images.float().cpu())
-    return torch.cat(made)
+        products.append(output.images.float().cpu())
+    return torch.cat(products)
 
 
-def copied(pipe: "TryOffPipeline", **changes: bool) -> "TryOffPipeline":
-    """Another pipeline of the same models, with some values of its configuration changed."""
-    from temu_vtoff import TryOffPipeline
+def copied(pipe: TryOffPipeline, kind: type[TryOffPipeline], **changes: bool) -> TryOffPipeline:
+    """A pipeline of the same models, of another kind or with some values of its configuration changed."""
     from temu_vtoff.tryoff.loading import CONFIG
 
     config = {name: pipe.config[name] for name in CONFIG}
-    copy = TryOffPipeline(**pipe.components | config | changes)
+    copy = kind(**pipe.components | config | changes)
     copy.set_progress_bar_config(disable=True)
     return copy
+
+
+def without_reference() -> type[TryOffPipeline]:
+    """The pipeline with stock SD3's attention: the extractor's reference isn't used."""
+    from temu_vtoff import TryOffPipeline
+
+    class WithoutReference(TryOffPipeline):
+        def extract_reference(self, *person: torch.Tensor) -> None:
+            return None
+
+    return WithoutReference
 
 
 def cut_out(photo: Image.Image, mask: Image.Image, margin: float = 0.06) -> Image.Image:
@@ -207,7 +234,7 @@ def cut_out(photo: Image.Image, mask: Image.Image, margin: float = 0.06) -> Imag
     return white
 
 
-def through_vae(pipe: "TryOffPipeline", pictures: "torch.Tensor") -> "torch.Tensor":
+def through_vae(pipe: TryOffPipeline, pictures: torch.Tensor) -> torch.Tensor:
     """Pictures (B, 3, H, W) in [0, 1], encoded and decoded."""
     import torch
 
@@ -216,8 +243,8 @@ def through_vae(pipe: "TryOffPipeline", pictures: "torch.Tensor") -> "torch.Tens
         return pipe.image_processor.postprocess(pipe.decode_latents(latents), output_type="pt").cpu()
 
 
-def score(made: "torch.Tensor", cases: list[Case], judge: "PatternClassifier | None") -> dict[str, float]:
-    """Means over all cases; colours of plain garments apart, by the median; patterns if there is a judge of them."""
+def score(products: torch.Tensor, cases: list[Case], judge: PatternClassifier | None) -> dict[str, float]:
+    """Means over all cases; the median colour error of plain garments; patterns if there is a classifier of them."""
     import torch
     from torchvision.transforms.functional import to_tensor
 
@@ -227,12 +254,12 @@ def score(made: "torch.Tensor", cases: list[Case], judge: "PatternClassifier | N
 
     ious, colors, ssims = [], [], []
     for batch in batches(list(range(len(cases))), SCORED_AT_ONCE):
-        ours, some = made[batch], [cases[i] for i in batch]
+        generated, some = products[batch], [cases[i] for i in batch]
         truths = torch.stack([to_tensor(case.product) for case in some])
         outlines = torch.stack([to_tensor(case.silhouette)[0] > 0.5 for case in some])
-        ious.append(silhouette_iou(ours, outlines))
-        colors.append(color_error(ours, truths))
-        ssims.append(ssim(ours, truths))
+        ious.append(silhouette_iou(generated, outlines))
+        colors.append(color_error(generated, truths))
+        ssims.append(ssim(generated, truths))
     ious, colors, ssims = torch.cat(ious), torch.cat(colors), torch.cat(ssims)
     plain = torch.tensor([case.pattern == "plain" for case in cases])
     scores = {
@@ -242,17 +269,20 @@ def score(made: "torch.Tensor", cases: list[Case], judge: "PatternClassifier | N
         "ssim": ssims.mean(),
     }
     if judge is not None:
-        right = patterns_right(made, cases, judge)
+        right = patterns_right(products, cases, judge)
         scores["patterns_right"] = right.mean()
         for pattern in sorted({case.pattern for case in cases}):
             scores[f"patterns_right_{pattern}"] = right[[case.pattern == pattern for case in cases]].mean()
     for category in CATEGORIES:
-        of_it = torch.tensor([case.category == category for case in cases])
-        scores |= {f"silhouette_iou_{category}": ious[of_it].mean(), f"color_error_{category}": colors[of_it].mean()}
+        members = torch.tensor([case.category == category for case in cases])
+        scores |= {
+            f"silhouette_iou_{category}": ious[members].mean(),
+            f"color_error_{category}": colors[members].mean(),
+        }
     return {name: round(float(value), 4) for name, value in scores.items()}
 
 
-def patterns_right(pictures: "torch.Tensor", cases: list[Case], judge: "PatternClassifier") -> np.ndarray:
+def patterns_right(pictures: torch.Tensor, cases: list[Case], judge: PatternClassifier) -> np.ndarray:
     """(B,) bool: on which product pictures the judge sees the case's pattern."""
     return np.array([seen == case.pattern for seen, case in zip(judge.patterns(pictures), cases, strict=True)])
 
@@ -273,52 +303,71 @@ def table(scores: dict[str, dict[str, float]]) -> str:
 
 
 def main(args: argparse.Namespace) -> None:
-    started = time.time()
     command_line.quiet_libraries()
+    from temu_vtoff import TryOff
+
+    started = time.time()
+    if "other_photo" in args.variants and args.count < 2:
+        raise ArgumentError(
+            f"{{variants}} other_photo needs another person; {{count}} is {args.count}, give 2 or more.",
+            "count",
+            "variants",
+        )
+    folder = writable_folder(args.output_dir)
+    options = Options(
+        base=args.pretrained_model_name_or_path,
+        tryoff=args.pretrained_model_name_or_path_sd3_tryoff,
+        segmenter=args.segmentation_model,
+        captioner=args.caption_model,
+        device=args.device,
+        precision="no",
+        compile=False,
+        batch_size=args.batch_size,
+    )
+    toolkit = TryOff(options, keep_loaded=True, progress=command_line.progress)
+    sampling = Sampling(args.num_inference_steps, args.guidance_scale, batch_size=args.batch_size)
+    cases, judge = draw_cases(args.count), load_judge(args.pattern_classifier)
+    results = {"found": segment_and_caption(cases, toolkit) | judged_truth(cases, judge)}
+    pipe = toolkit.pipeline(len(cases) * len(args.variants))
+    pipe.set_progress_bar_config(disable=True)
+    for variant in args.variants:
+        products = make_products(pipe, cases, variant, sampling)
+        results[variant] = score(products, cases, judge)
+        if variant == "full":
+            show_people(cases, products, folder / "people.png")
+    scores = table({name: results[name] for name in args.variants})
+    write_text(folder / "scores.json", json.dumps(results, indent=1) + "\n")
+    write_text(folder / "table.md", scores)
+    write_run_record(folder, vars(args), started, people=len(cases), **toolkit.taken)
+    print(json.dumps(results["found"], indent=1))
+    print(scores)
+
+
+def load_judge(folder: Path | None) -> PatternClassifier | None:
+    """The classifier of patterns, if one is named."""
+    if folder is None:
+        return None
+    from builtin_training.pattern_classifier import PatternClassifier
+
+    return PatternClassifier.from_pretrained(folder)
+
+
+def judged_truth(cases: list[Case], judge: PatternClassifier | None) -> dict[str, float]:
+    """On how many true products the judge is right."""
+    if judge is None:
+        return {}
     import torch
     from torchvision.transforms.functional import to_tensor
 
-    from temu_vtoff import TryOffPipeline
-    from temu_vtoff.hardware.acceleration import speed_up
-    from temu_vtoff.hardware.devices import choose_device
-
-    if "other_photo" in args.variants and args.count < 2:
-        raise ValueError(
-            f"--variants other_photo needs someone else of the category: --count 2 or more, not {args.count}."
-        )
-    folder = writable_folder(args.output_dir)
-    args.device = choose_device(args.device)
-    cases = draw_cases(args.count)
-    judge = None
-    if args.pattern_classifier is not None:
-        from builtin_training.pattern_classifier import PatternClassifier
-
-        judge = PatternClassifier.from_pretrained(args.pattern_classifier)
-    results = {"found": segment_and_caption(cases, args)}
-    if judge is not None:
-        truths = torch.stack([to_tensor(case.product) for case in cases])
-        share = patterns_right(truths, cases, judge).mean()
-        results["found"]["patterns_right_on_true_products"] = round(float(share), 4)
-    base, transformers = args.pretrained_model_name_or_path, args.pretrained_model_name_or_path_sd3_tryoff
-    pipe = speed_up(TryOffPipeline.from_pretrained(base, transformers).to(args.device))
-    pipe.set_progress_bar_config(disable=True)
-    for variant in args.variants:
-        made = make_products(pipe, cases, variant, args)
-        results[variant] = score(made, cases, judge)
-        if variant == "full":
-            show_people(cases, made, folder / "people.png")
-    write_text(folder / "scores.json", json.dumps(results, indent=1) + "\n")
-    write_text(folder / "table.md", table({name: results[name] for name in args.variants}))
-    write_run_record(folder, vars(args), started, people=len(cases))
-    print(json.dumps(results["found"], indent=1))
-    print(table({name: results[name] for name in args.variants}))
+    right = patterns_right(torch.stack([to_tensor(case.product) for case in cases]), cases, judge).mean()
+    return {"patterns_right_on_true_products": round(float(right), 4)}
 
 
-def show_people(cases: list[Case], made: "torch.Tensor", path: Path) -> None:
-    """The first people, none chosen: photo, true product, product made."""
+def show_people(cases: list[Case], products: torch.Tensor, path: Path) -> None:
+    """The first people, none chosen: photo, true product, generated product."""
     from torchvision.transforms.functional import to_pil_image
 
-    trios = [panel([c.photo, c.product, to_pil_image(x)]) for c, x in zip(cases[:PEOPLE_SHOWN], made, strict=False)]
+    trios = [panel([c.photo, c.product, to_pil_image(x)]) for c, x in zip(cases[:PEOPLE_SHOWN], products, strict=False)]
     columns = 3
     width, height = trios[0].size
     sheet = Image.new("RGB", (width * columns, height * -(-len(trios) // columns)), "white")
@@ -328,5 +377,4 @@ def show_people(cases: list[Case], made: "torch.Tensor", path: Path) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    command_line.run(main, arguments)
+    command_line.run(main, parse_args())

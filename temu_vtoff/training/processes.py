@@ -11,7 +11,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import DistributedDataParallelKwargs
 
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.hardware.devices import choose_device, choose_training_precision
+from temu_vtoff.hardware.devices import choose_device, choose_training_precision, keep_freed_memory
 
 LONGEST_WAIT = timedelta(days=1)  # one process encodes the data, the others wait
 
@@ -41,7 +41,7 @@ def make_accelerator(
             f"{{report_to}} {report_to} needs a package: pip install {report_to}, or choose none.", "report_to"
         )
     cpu = cpu or trains_on_cpu()
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=cpu,
         mixed_precision=choose_training_precision(mixed_precision, torch.device("cpu") if cpu else choose_device()),
         gradient_accumulation_steps=gradient_accumulation_steps,
@@ -52,6 +52,9 @@ def make_accelerator(
             DistributedDataParallelKwargs(find_unused_parameters=find_unused_parameters),
         ],
     )
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
+    return accelerator
 
 
 def trains_on_cpu() -> bool:

@@ -67,5 +67,5 @@ def test_every_variant_is_measured_and_other_transformers_score_otherwise(tmp_pa
 
 def test_one_person_has_no_other_photo(tmp_path: Path):
     flags = ["--count", "1", "--variants", "other_photo", "--output_dir", str(tmp_path)]
-    with pytest.raises(ValueError, match="--count 2 or more"):
+    with pytest.raises(ValueError, match="count is 1, give 2 or more"):
         measure.main(measure.parse_args(flags))

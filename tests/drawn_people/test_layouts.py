@@ -150,10 +150,10 @@ def test_command(tmp_path: Path, layout: str, there: str) -> None:
     ("arguments", "message"),
     [
         (("--width", "100"), "3:4"),
-        (("--train", "-1"), "-1 training"),
+        (("--train", "-1"), "--train is -1"),
         (("--train", "0", "--test", "0"), "at least one"),
-        (("--seed", "-3"), "seed -3"),
-        (("--workers", "0"), "--workers 0"),
+        (("--seed", "-3"), "--seed is -3"),
+        (("--workers", "0"), "--workers: invalid positive"),
         (("--layout", "coco"), "invalid choice"),
     ],
 )
