@@ -14,6 +14,7 @@ writes binary masks only, where inference_dataset.py --mask_dir finds them.
 
 import argparse
 import time
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,8 +93,7 @@ def main(args: argparse.Namespace) -> int:
         from temu_vtoff.runs.sharing import Share
 
         with Share.join() as share:
-            failed = segment_dataset(args, share, started)
-        return 1 if failed else 0
+            return 0 if segment_dataset(args, share, started) else 1
 
     category = "upper_body" if args.category is None else args.category
     what = {"category": category, "clothes": args.clothes, "model": args.model, "device": args.device}
@@ -115,27 +115,30 @@ def main(args: argparse.Namespace) -> int:
     return 1 if report.failed else 0
 
 
-def segment_dataset(args: argparse.Namespace, share: "Share", started: float) -> int:
-    """The number of items without mask."""
+def segment_dataset(args: argparse.Namespace, share: "Share", started: float) -> bool:
+    """Whether every item of the dataset has its mask."""
+    from temu_vtoff.runs.phases import finish, open_phases, run_phases
     from temu_vtoff.runs.segmenting import segment_items
     from temu_vtoff.runs.settings import keep_settings
-    from temu_vtoff.runs.sharing import cut_batches
 
-    args.category = "all" if args.category is None else args.category
-    datasets = command_line.dataset.open_phases(args, load=["person"])
+    category = "all" if args.category is None else args.category
+    datasets = open_phases(args.dataset_name, args.dataset_root, args.phase, category=category, load=["person"])
     keep_settings(args.out_dir / "settings.json", {"dataset": args.dataset_name, "model": args.model})
-    segmenter = temu_vtoff.ClothSegmenter.from_pretrained(args.model, share.device(args.device))
-    failures = {}
-    for dataset in datasets:
-        failures |= segment_items(
-            dataset,
-            share.of(cut_batches(dataset.items, args.batch_size)),
-            segmenter,
-            args.out_dir,
-            args.num_workers,
-            command_line.dataset.progress(share, f"segment {dataset.phase}"),
-        )
-    return command_line.dataset.finish(share, args.out_dir, args, started, failures, datasets, "masks")
+    notes = {}
+    stage = partial(
+        segment_items,
+        load_segmenter=cache(lambda: temu_vtoff.ClothSegmenter.from_pretrained(args.model, share.device(args.device))),
+        mask_dir=args.out_dir,
+        notes=notes,
+        num_workers=args.num_workers,
+    )
+    how = {"batch_size": args.batch_size, "what": "segment", "progress": command_line.progress}
+    outcome = run_phases(datasets, stage, share=share, notes=notes, **how)
+    finish(share, args.out_dir, outcome, arguments=vars(args), started=started)
+    if share.is_first:
+        command_line.dataset.tell(outcome)
+        print(f"{args.out_dir}: {outcome.done} of {outcome.total} masks")
+    return not outcome.failures
 
 
 if __name__ == "__main__":

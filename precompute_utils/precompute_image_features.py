@@ -9,59 +9,58 @@ first, as the pipeline feeds them to the feature extractor. Resumes; runs under 
 
 import argparse
 import time
+from functools import cache, partial
 
 import command_line
 import command_line.dataset
 from temu_vtoff.files import writable_folder
-from temu_vtoff.pictures import RESIZE_MODES
-from temu_vtoff.stages.model_choice import ModelChoice
+from temu_vtoff.pictures.fitting import RESIZE_MODES
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    _, how = command_line.dataset.add_feature_flags(parser, "photos", image_encoders=True)
-    add = how.add_argument
-    add("--width", type=int, help="of the photos as the pipeline gets them; when absent the model's own")
-    add("--height", type=int, help="likewise")
-    add("--resize_mode", default="pad", choices=RESIZE_MODES, help="for photos of another aspect ratio")
-    add("--num_workers", type=int, default=2, help="processes that read pictures")
+    _, group = command_line.dataset.add_feature_flags(parser, "photos", image_encoders=True)
+    group.add_argument("--width", type=int, help="pixels of the photos at the pipeline; when absent the model's own")
+    group.add_argument("--height", type=int, help="pixels of the photos at the pipeline; when absent the model's own")
+    group.add_argument("--resize_mode", default="pad", choices=RESIZE_MODES, help="for photos of another aspect ratio")
     return parser.parse_args(argv)
 
 
 def main(args: argparse.Namespace) -> int:
     started = time.time()
     command_line.quiet_libraries()
-    from temu_vtoff.datasets.features import DTYPES, ImageFeatures
-    from temu_vtoff.hardware.devices import choose_dtype
-    from temu_vtoff.runs.encoding import ImageEncoder, encode_image_items
-    from temu_vtoff.runs.settings import keep_settings
-    from temu_vtoff.runs.sharing import Share, cut_batches
+    options = command_line.options(args)
 
-    models = ModelChoice.from_flags(vars(args))
-    width, height = models.working_size().choose(args.width, args.height)
-    size = {"width": width, "height": height, "resize_mode": args.resize_mode}
-    datasets = command_line.dataset.open_phases(args, load=["person"], **size)
+    from temu_vtoff.datasets.features import DTYPES, ImageFeatures
+    from temu_vtoff.runs.encoding import ImageEncoder, encode_image_items, encoding_settings
+    from temu_vtoff.runs.phases import finish, open_phases, run_phases
+    from temu_vtoff.runs.settings import keep_settings
+    from temu_vtoff.runs.sharing import Share
+
+    width, height = options.size()
+    size = {"width": width, "height": height, "resize_mode": options.resize_mode}
+    datasets = open_phases(
+        args.dataset_name, args.dataset_root, args.phase, category=args.category, load=["person"], **size
+    )
     output_dir = writable_folder(args.output_dir)
     with Share.join() as share:
-        device = share.device(args.device)
-        dtype = choose_dtype(args.mixed_precision, device)
-        settings = {"base": models.base, "tryoff": models.tryoff, **models.image_encoders, **size}
-        keep_settings(output_dir / "settings.json", settings | {"encoded in": str(dtype), "dtype": args.dtype})
-        encoder = ImageEncoder.load(models, device, dtype)
-        failures = {}
-        for dataset in datasets:
-            failures |= encode_image_items(
-                dataset,
-                share.of(cut_batches(dataset.items, args.batch_size)),
-                encoder,
-                ImageFeatures(output_dir),
-                DTYPES[args.dtype],
-                args.num_workers,
-                command_line.dataset.progress(share, f"encode {dataset.phase}"),
-            )
-        what = "photos encoded"
-        failed = command_line.dataset.finish(share, output_dir, args, started, failures, datasets, what)
-    return 1 if failed else 0
+        own = share.options(options)
+        sources = {"base": options.sources.base, "tryoff": options.sources.tryoff, **options.image_encoders}
+        keep_settings(output_dir / "settings.json", encoding_settings(own, args.dtype, **sources) | size)
+        stage = partial(
+            encode_image_items,
+            load_encoder=cache(partial(ImageEncoder.load, own)),
+            store=ImageFeatures(output_dir),
+            dtype=DTYPES[args.dtype],
+            num_workers=args.num_workers,
+        )
+        how = {"batch_size": args.batch_size, "what": "encode", "progress": command_line.progress}
+        outcome = run_phases(datasets, stage, share=share, **how)
+        finish(share, output_dir, outcome, arguments=vars(args), started=started)
+        if share.is_first:
+            command_line.dataset.tell(outcome)
+            print(f"{output_dir}: {outcome.done} of {outcome.total} photos encoded")
+    return 1 if outcome.failures else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Embeddings of a dataset's captions by SD3's text encoders, once for all runs and trainings.
 
     python precompute_utils/precompute_text_features.py --dataset_name dresscode --dataset_root DATA \\
-        --coarse_caption_file captions_0_2.json --output_dir features/captions_0_2 \\
+        --caption_file captions_0_2.json --output_dir features/captions_0_2 \\
         --pretrained_model_name_or_path stabilityai/stable-diffusion-3-medium-diffusers
 
 Writes OUTPUT_DIR/<feature>/<category, or phase for VITON-HD>/<garment stem>.pt for the features
@@ -11,19 +11,18 @@ CLIP_VIT_L_VIT_G_concat_pooled (2048), CLIP_VIT_L_VIT_G_concat (77, 4096) and T5
 
 import argparse
 import time
-from pathlib import Path
+from functools import cache, partial
 
 import command_line
 import command_line.dataset
 from temu_vtoff.files import writable_folder
-from temu_vtoff.stages.model_choice import ModelChoice
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    dataset, how = command_line.dataset.add_feature_flags(parser, "captions", image_encoders=False)
-    dataset.add_argument("--coarse_caption_file", required=True, type=Path, help="captions, JSON {item id: [caption]}")
-    how.add_argument(
+    dataset, group = command_line.dataset.add_feature_flags(parser, "captions", image_encoders=False)
+    command_line.dataset.add_caption_file_flag(dataset, required=True)
+    group.add_argument(
         "--encoders", default="all", choices=("all", "clip", "t5"), help="only CLIP's features, or only T5's"
     )
     return parser.parse_args(argv)
@@ -32,34 +31,41 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> int:
     started = time.time()
     command_line.quiet_libraries()
+    options = command_line.options(args)
+
     from temu_vtoff.datasets.captions import read_captions
     from temu_vtoff.datasets.features import DTYPES, TextFeatures
-    from temu_vtoff.hardware.devices import choose_dtype
-    from temu_vtoff.runs.encoding import ENCODERS, TextEncoder, encode_empty_prompt, encode_text_items
+    from temu_vtoff.runs.encoding import (
+        ENCODERS,
+        TextEncoder,
+        encode_empty_prompt,
+        encode_text_items,
+        encoding_settings,
+    )
+    from temu_vtoff.runs.phases import finish, open_phases, require_unique_ids, run_phases
     from temu_vtoff.runs.settings import keep_settings
-    from temu_vtoff.runs.sharing import Share, cut_batches
+    from temu_vtoff.runs.sharing import Share
 
-    datasets = command_line.dataset.open_phases(args, load=())
-    command_line.dataset.require_unique_ids(datasets)
-    captions = read_captions(args.coarse_caption_file)
-    models = ModelChoice.from_flags(vars(args))
+    datasets = open_phases(args.dataset_name, args.dataset_root, args.phase, category=args.category, load=())
+    require_unique_ids(datasets)
+    captions = read_captions(args.caption_file)
     output_dir = writable_folder(args.output_dir)
     with Share.join() as share:
-        device = share.device(args.device)
-        dtype = choose_dtype(args.mixed_precision, device)
-        settings = {"base": models.base, "captions": args.coarse_caption_file.name}
-        keep_settings(output_dir / "settings.json", settings | {"encoded in": str(dtype), "dtype": args.dtype})
-        batches = [b for dataset in datasets for b in share.of(cut_batches(dataset.items, args.batch_size))]
-        encoder = TextEncoder.load(models, device, dtype, args.encoders)
-        store, how = TextFeatures(output_dir), (ENCODERS[args.encoders], DTYPES[args.dtype])
-        failures = encode_text_items(
-            batches, captions, encoder, store, *how, progress=command_line.dataset.progress(share, "encode")
-        )
+        own = share.options(options)
+        settings = encoding_settings(own, args.dtype, base=options.sources.base, captions=args.caption_file.name)
+        keep_settings(output_dir / "settings.json", settings)
+        load = cache(partial(TextEncoder.load, own, args.encoders))
+        made = {"store": TextFeatures(output_dir), "features": ENCODERS[args.encoders], "dtype": DTYPES[args.dtype]}
         if share.is_first:
-            encode_empty_prompt(encoder, store, *how)
-        what = "captions encoded"
-        failed = command_line.dataset.finish(share, output_dir, args, started, failures, datasets, what)
-    return 1 if failed else 0
+            encode_empty_prompt(load, **made)
+        stage = partial(encode_text_items, captions=captions, load_encoder=load, **made)
+        how = {"batch_size": args.batch_size, "what": "encode", "progress": command_line.progress}
+        outcome = run_phases(datasets, stage, share=share, **how)
+        finish(share, output_dir, outcome, arguments=vars(args), started=started)
+        if share.is_first:
+            command_line.dataset.tell(outcome)
+            print(f"{output_dir}: {outcome.done} of {outcome.total} captions encoded")
+    return 1 if outcome.failures else 0
 
 
 if __name__ == "__main__":

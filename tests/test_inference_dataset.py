@@ -275,7 +275,7 @@ def test_captions_must_come_from_somewhere(models: Path, dresscode: Path, tmp_pa
     command += ["--dataset_root", dresscode, "--output_dir", tmp_path / "out"]
     answer = subprocess.run(map(str, command), capture_output=True, text=True, timeout=120)
     assert answer.returncode == 2
-    assert "error: Give --coarse_caption_file, or --caption" in answer.stderr and "Traceback" not in answer.stderr
+    assert "error: Give --caption_file, or --caption" in answer.stderr and "Traceback" not in answer.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -22,6 +22,7 @@ from temu_vtoff import TryOffPipeline
 from temu_vtoff.captioning.prompt import caption_prompt
 from temu_vtoff.datasets import DressCodeDataset
 from temu_vtoff.datasets.features import CLIP, POOLED, T5, ImageFeatures, TextFeatures
+from temu_vtoff.tryoff.loading import TEXT_PARTS
 from tests.script_calls import call
 from tests.script_processes import contents, kill_after, kill_when, run, start
 from tests.tiny_datasets import write_dresscode, write_vitonhd
@@ -183,7 +184,7 @@ def test_generation_uses_features(models: Path, data: Path, made: dict[str, Path
     bare = tmp_path / "bare"
     shutil.copytree(models / "pipe", bare)
     index = json.loads((bare / "model_index.json").read_text())
-    for part in inference_dataset.TEXT_PARTS:
+    for part in TEXT_PARTS:
         shutil.rmtree(bare / part)
         index[part] = [None, None]
     (bare / "model_index.json").write_text(json.dumps(index))
@@ -356,7 +357,11 @@ def test_generated_masks_are_found(data: Path, made: dict[str, Path]) -> None:
     ("module", "more", "words"),
     [
         (captioning_qwen, [], "a picture needs --image_path and --output_path"),
-        (captioning_qwen, ["--dataset_name", "vitonhd"], "A dataset needs"),
+        (
+            captioning_qwen,
+            ["--dataset_name", "vitonhd"],
+            "a dataset needs --dataset_name, --dataset_root and --output_path",
+        ),
         (precompute_text_features, None, "There is no folder nowhere"),
     ],
 )

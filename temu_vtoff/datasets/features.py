@@ -8,6 +8,8 @@ joint attention, P pooled width; published T 77, D 4096, P 2048.
 from __future__ import annotations
 
 import io
+import os
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ CLIP = "CLIP_VIT_L_VIT_G_concat"  # (T, D)
 T5 = "T5_XXL"  # (T, D)
 TEXT_FEATURES = (POOLED, CLIP, T5)
 EMPTY_PROMPT = "empty_prompt.pt"
+_END = struct.Struct("<4s4H2LH")  # of a zip archive: mark, counts, length and start of its directory, comment's length
 DTYPES = dict(zip(FEATURE_DTYPES, (torch.float32, torch.float16, torch.bfloat16), strict=True))
 
 
@@ -51,6 +54,25 @@ def load_feature(path: Path) -> torch.Tensor:
     return feature
 
 
+def is_whole_feature(path: Path) -> bool:
+    """Whether a feature's file was written to its end, as its first and last bytes say.
+
+    `torch.save` writes zip archives, whose directory stands at the end; old versions wrote pickles, which don't tell.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+            size = file.seek(0, os.SEEK_END)
+            if head[:1] == b"\x80":  # a pickle
+                return True
+            file.seek(max(0, size - _END.size))
+            mark, *_, length, start, comment = _END.unpack(file.read(_END.size))
+    except (OSError, struct.error):
+        return False
+    beside = size - (start + length + _END.size + comment)  # torch adds the records of a 64-bit archive
+    return head == b"PK\x03\x04" and mark == b"PK\x05\x06" and 0 <= beside <= 76
+
+
 @dataclass(frozen=True)
 class TextFeatures:
     """Caption embeddings below `root`."""
@@ -62,10 +84,10 @@ class TextFeatures:
 
     def has(self, item: Item) -> bool:
         """Whether all of an item's features are there."""
-        return all(self.path(feature, item).is_file() for feature in TEXT_FEATURES)
+        return all(is_whole_feature(self.path(feature, item)) for feature in TEXT_FEATURES)
 
     def has_empty_prompt(self) -> bool:
-        return all((self.root / feature / EMPTY_PROMPT).is_file() for feature in TEXT_FEATURES)
+        return all(is_whole_feature(self.root / feature / EMPTY_PROMPT) for feature in TEXT_FEATURES)
 
     def load(self, items: Sequence[Item]) -> tuple[torch.Tensor, torch.Tensor]:
         """`prompt_embeds` (B, 2 T, D), CLIP's before T5's, and `pooled_prompt_embeds` (B, P)."""
@@ -91,7 +113,7 @@ class ImageFeatures:
         return self.root / POOLED / item.folder / f"{item.person.stem}.pt"
 
     def has(self, item: Item) -> bool:
-        return self.path(item).is_file()
+        return is_whole_feature(self.path(item))
 
     def load(self, items: Sequence[Item]) -> torch.Tensor:
         """`image_embeds`, (B, P)."""

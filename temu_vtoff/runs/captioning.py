@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from temu_vtoff.captioning.server import ServerUnreachableError
-from temu_vtoff.files import write_text
+from temu_vtoff.datasets.captions import read_captions
+from temu_vtoff.files import write_bytes
 from temu_vtoff.runs.journal import Journal
-from temu_vtoff.runs.reading import read_batches
-from temu_vtoff.runs.sharing import item_seed, unfinished
+from temu_vtoff.runs.phases import Outcome, run_phases, silent
+from temu_vtoff.runs.phases import Progress as PhaseProgress
+from temu_vtoff.runs.reading import naming_killed_readers, one_sentence
+from temu_vtoff.runs.settings import keep_settings
+from temu_vtoff.runs.sharing import item_seed
+from temu_vtoff.runs.stage import Progress, each_batch, each_result
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from temu_vtoff.captioning.prompt import Source
-    from temu_vtoff.datasets import Item, TryOffDataset
+    from temu_vtoff.datasets import Item, Sample, TryOffDataset
+    from temu_vtoff.runs.sharing import Share
 
 
 class CaptionMaker(Protocol):
@@ -34,78 +40,114 @@ class CaptionMaker(Protocol):
     ) -> Sequence[str | Exception]: ...
 
 
+@naming_killed_readers()
 def caption_items(
     dataset: TryOffDataset,
-    batches: Sequence[Sequence[Item]],
-    captioner: CaptionMaker,
+    batches: Iterable[Sequence[Item]],
+    load_captioner: Callable[[], CaptionMaker],
     journal: Journal,
+    *,
     source: Source = "person",
     temperature: float = 0.2,
     max_new_tokens: int = 75,
     seed: int = 0,
     known: Collection[str] = (),
     num_workers: int = 0,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = iter,
 ) -> dict[Item, str]:
     """Adds the captions that the journal lacks, by item id.
 
     Args:
         dataset: Loads persons or garments, as `source` has it.
-        batches: Go through the model whole, whatever an earlier run had finished.
+        batches: See `each_batch`, as for `load_captioner`, `num_workers` and `progress`.
         seed: Each item's sampling has its own seed, made of this one and the item.
         known: Items that have captions elsewhere.
-        num_workers: Processes that read.
-        progress: Wraps the batches; a progress bar, say.
 
     Returns:
         What was wrong with the items that got no caption.
     """
     failures: dict[Item, str] = {}
-    known = {*known, *journal.read()}
-    to_do = unfinished(batches, lambda item: item.id in known)
+    done = {*known, *read_journal(journal)}
+    steps = each_batch(
+        dataset,
+        batches,
+        is_done=lambda item: item.id in done,
+        load_model=load_captioner,
+        failures=failures,
+        num_workers=num_workers,
+        progress=progress,
+    )
 
-    def captions(pictures: list[Image.Image], items: list[Item]) -> Sequence[str | Exception]:
+    def ask(captioner: CaptionMaker, samples: Sequence[Sample]) -> Sequence[str | Exception]:
         return captioner(
-            pictures,
-            [item.category for item in items],
+            [getattr(sample, source) for sample in samples],
+            [sample.item.category for sample in samples],
             source=source,
             temperature=temperature,
             max_new_tokens=max_new_tokens,
-            seed=[item_seed(item, seed) for item in items],
+            seed=[item_seed(sample.item, seed) for sample in samples],
         )
 
-    for read in progress(read_batches(dataset, to_do, num_workers)):
-        failures |= dict(read.failures)
-        items = [sample.item for sample in read.samples]
-        pictures = [getattr(sample, source) for sample in read.samples]
-        try:
-            made = captions(pictures, items)
-        except ServerUnreachableError:
-            raise
-        except ValueError:  # one picture spoils its batch: find out which
-            made = [_caption_or_error(captions, picture, item) for picture, item in zip(pictures, items, strict=True)]
-        for item, caption in zip(items, made, strict=True):
-            if isinstance(caption, Exception) or not caption:
-                failures[item] = str(caption) or "the captioner answered nothing"
-            elif item.id not in known:
-                known.add(item.id)
+    for captioner, samples in steps:
+        for sample, caption in each_result(partial(ask, captioner), samples, failures):
+            item = sample.item
+            if isinstance(caption, Exception):
+                failures[item] = one_sentence(caption, item)
+            elif not caption:
+                failures[item] = f"{getattr(item, source)}: the captioner answered nothing"
+            elif item.id not in done:
+                done.add(item.id)
                 journal.append(item.id, caption=caption)
     return failures
 
 
-def _caption_or_error(captions: Callable, picture: Image.Image, item: Item) -> str | Exception:
-    try:
-        return captions([picture], [item])[0]
-    except ValueError as error:
-        return error
-
-
-def journal_captions(journal: Journal) -> dict[str, str]:
+def read_journal(journal: Journal) -> dict[str, str]:
     """The captions written so far, by item id."""
-    return {item_id: entry["caption"] for item_id, entry in journal.read().items()}
+    entries = journal.read().items()
+    return {item_id: entry["caption"] for item_id, entry in entries if isinstance(entry.get("caption"), str)}
 
 
 def write_captions(path: Path, captions: Mapping[str, str]) -> None:
     """Writes a caption file, `{item id: [caption]}`, sorted by id."""
     entries = {item_id: [captions[item_id]] for item_id in sorted(captions)}
-    write_text(path, json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))  # ids come from file names, which may be no UTF-8
+
+
+def caption_file(folder: Path, name: str, source: Source, temperature: float) -> Path:
+    """The release's name of a caption file: `<name>_<source>_<temperature>.json`, with "_" for the decimal point."""
+    return folder / f"{name}_{source}_{str(temperature).replace('.', '_')}.json"
+
+
+def caption_phases(
+    datasets: Sequence[TryOffDataset],
+    path: Path,
+    load_captioner: Callable[[], CaptionMaker],
+    *,
+    share: Share,
+    batch_size: int,
+    settings: dict[str, Any],
+    journal_dir: Path,
+    progress: PhaseProgress = silent,
+    **how: Any,
+) -> Outcome:
+    """Completes one caption file for all phases of a dataset; the first process writes it at the end.
+
+    Args:
+        path: The caption file; what it holds already is kept.
+        settings: What captions depend on beside the names in `path`; see `keep_settings`.
+        journal_dir: Where captions are kept until the file is written.
+        how: As for `caption_items`.
+
+    Raises:
+        ValueError: The file was begun with other settings, or it is damaged.
+    """
+    journal = Journal(journal_dir, path.stem, share.index)
+    keep_settings(journal_dir / f"{path.stem}.settings.json", settings)
+    known = read_captions(path) if path.exists() else {}
+    stage = partial(caption_items, load_captioner=load_captioner, journal=journal, known=known, **how)
+    what = f"caption at temperature {how['temperature']:g}," if "temperature" in how else "caption"
+    outcome = run_phases(datasets, stage, share=share, batch_size=batch_size, what=what, progress=progress)
+    if share.is_first:
+        write_captions(path, known | read_journal(journal))
+    return outcome

@@ -7,31 +7,49 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import StableDiffusion3Pipeline
 from torch.nn import functional as F
+from torchvision.transforms.functional import to_tensor
 from transformers import CLIPImageProcessor
 
 from temu_vtoff.builtin import resolve
-from temu_vtoff.datasets.features import CLIP, EMPTY_PROMPT, POOLED, T5, ImageFeatures, TextFeatures, save_feature
+from temu_vtoff.datasets.features import (
+    CLIP,
+    EMPTY_PROMPT,
+    POOLED,
+    T5,
+    ImageFeatures,
+    TextFeatures,
+    is_whole_feature,
+    save_feature,
+)
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.hardware.devices import choose_device, choose_dtype
 from temu_vtoff.hub.errors import explain_loading
 from temu_vtoff.models.generator import TryOffTransformer
-from temu_vtoff.runs.reading import read_batches
-from temu_vtoff.runs.sharing import unfinished
+from temu_vtoff.runs.reading import naming_killed_readers, one_sentence
+from temu_vtoff.runs.stage import Progress, each_batch, each_result
 from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, ConditioningMixin
-from temu_vtoff.tryoff.loading import load_components
+from temu_vtoff.tryoff.loading import TEXT_PARTS, load_components
 
 if TYPE_CHECKING:
-    from temu_vtoff.datasets import Item, TryOffDataset
-    from temu_vtoff.stages.model_choice import ModelChoice
+    from temu_vtoff.datasets import Item, Sample, TryOffDataset
+    from temu_vtoff.stages.options import Options
 
 ENCODERS = {"all": (POOLED, CLIP, T5), "clip": (POOLED, CLIP), "t5": (T5,)}  # which features each choice makes
 _OTHER_PARTS = ("transformer", "transformer_vton", "vae", "scheduler")
 _IMAGE_PARTS = ("image_encoder_large", "image_encoder_bigG", "feature_extractor")
-_TEXT_PARTS = ("text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "tokenizer_2", "tokenizer_3")
+_UNUSED_BY = {"all": (), "clip": ("text_encoder_3", "tokenizer_3"), "t5": ("text_encoder", "text_encoder_2")}
+
+
+class NotFiniteError(ArgumentError):
+    """Values that a precision can't hold."""
 
 
 @dataclass(frozen=True)
@@ -49,23 +67,21 @@ class TextEncoder:
     tokens: int
 
     @classmethod
-    def load(cls, models: ModelChoice, device: torch.device, dtype: torch.dtype, which: str = "all") -> TextEncoder:
+    def load(cls, options: Options, which: str = "all") -> TextEncoder:
         """
         Args:
+            options: The sources, device and precision.
             which: A key of `ENCODERS`; the other encoders are not loaded.
 
         Raises:
             CheckpointError: They can't be had.
         """
-        left_out = [*_OTHER_PARTS, *_IMAGE_PARTS]
-        left_out += {"all": [], "clip": ["text_encoder_3", "tokenizer_3"], "t5": ["text_encoder", "text_encoder_2"]}[
-            which
-        ]
-        parts = _load(models, dtype, left_out)
-        with explain_loading(models.tryoff, "the generator's configuration"):
-            config = TryOffTransformer.load_config(resolve(models.tryoff, "tryoff"), subfolder="transformer")
-        pipe = StableDiffusion3Pipeline(transformer=None, vae=None, scheduler=None, **_named(parts, _TEXT_PARTS))
-        pipe.to(device)
+        parts = _load(options, [*_OTHER_PARTS, *_IMAGE_PARTS, *_UNUSED_BY[which]])
+        tryoff = options.sources.tryoff
+        with explain_loading(tryoff, "the generator's configuration"):
+            config = TryOffTransformer.load_config(resolve(tryoff, "tryoff"), subfolder="transformer")
+        pipe = StableDiffusion3Pipeline(transformer=None, vae=None, scheduler=None, **_named(parts, TEXT_PARTS))
+        pipe.to(choose_device(options.device))
         return cls(pipe, config["joint_attention_dim"], min(TEXT_TOKENS, pipe.tokenizer_max_length))
 
     @torch.no_grad()
@@ -97,12 +113,16 @@ class ImageEncoder(ConditioningMixin):
     config: SimpleNamespace
 
     @classmethod
-    def load(cls, models: ModelChoice, device: torch.device, dtype: torch.dtype) -> ImageEncoder:
+    def load(cls, options: Options) -> ImageEncoder:
         """
+        Args:
+            options: The sources, device and precision.
+
         Raises:
             CheckpointError: They can't be had.
         """
-        parts = _load(models, dtype, [*_OTHER_PARTS, *_TEXT_PARTS], **models.image_encoders)
+        parts = _load(options, [*_OTHER_PARTS, *TEXT_PARTS], **options.image_encoders)
+        device = choose_device(options.device)
         return cls(
             parts["image_encoder_large"].to(device),
             parts["image_encoder_bigG"].to(device),
@@ -115,79 +135,140 @@ class ImageEncoder(ConditioningMixin):
         return self.image_encoder_large.device
 
 
+@naming_killed_readers()
 def encode_text_items(
-    batches: Sequence[Sequence[Item]],
-    captions: Mapping[str, str],
-    encoder: TextEncoder,
+    dataset: TryOffDataset,
+    batches: Iterable[Sequence[Item]],
+    load_encoder: Callable[[], TextEncoder],
     store: TextFeatures,
+    *,
+    captions: Mapping[str, str],
     features: Sequence[str],
     dtype: torch.dtype,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = iter,
 ) -> dict[Item, str]:
     """Writes the text features that are missing.
 
     Args:
-        batches: Go through the encoders whole, so that no value depends on what an earlier run had finished.
+        dataset: Loads no pictures.
+        batches: See `each_batch`, as for `load_encoder` and `progress`.
         captions: By item id.
         features: Which; the encoder has what they need.
-        dtype: On disk.
-        progress: Wraps the batches; a progress bar, say.
+        dtype: Of the files.
 
     Returns:
         What was wrong with the items that got none.
     """
-    items = [item for batch in batches for item in batch]
-    failures = {item: "no caption" for item in items if item.id not in captions}
-    captioned = [[item for item in batch if item not in failures] for batch in batches]
-    to_do = unfinished(captioned, lambda item: all(store.path(feature, item).exists() for feature in features))
-    for batch in progress(to_do):
-        made = encoder([captions[item.id] for item in batch], features)
-        for feature, rows in made.items():
-            for item, row in zip(batch, rows, strict=True):
-                save_feature(row.to(dtype), store.path(feature, item))
+    batches = [list(batch) for batch in batches]
+    without = [item for batch in batches for item in batch if item.id not in captions]
+    failures = {item: f"{item.garment.name}: no caption" for item in without}
+    steps = each_batch(
+        dataset,
+        [[item for item in batch if item not in failures] for batch in batches],
+        is_done=lambda item: all(is_whole_feature(store.path(feature, item)) for feature in features),
+        load_model=load_encoder,
+        failures=failures,
+        progress=progress,
+    )
+
+    def encode(encoder: TextEncoder, samples: Sequence[Sample]) -> list[dict[str, torch.Tensor]]:
+        made = encoder([captions[sample.item.id] for sample in samples], features)
+        return [{name: rows[number] for name, rows in made.items()} for number in range(len(samples))]
+
+    for encoder, samples in steps:
+        for sample, made in each_result(partial(encode, encoder), samples, failures):
+            for feature, row in made.items():
+                _save(row, store.path(feature, sample.item), dtype, sample.item, failures)
     return failures
 
 
-def encode_empty_prompt(encoder: TextEncoder, store: TextFeatures, features: Sequence[str], dtype: torch.dtype) -> None:
-    """Writes what guidance needs."""
-    for feature, rows in encoder([""], features).items():
-        save_feature(rows[0].to(dtype), store.root / feature / EMPTY_PROMPT)
+def encode_empty_prompt(
+    load_encoder: Callable[[], TextEncoder], store: TextFeatures, features: Sequence[str], dtype: torch.dtype
+) -> None:
+    """Writes what guidance needs, where it is missing.
+
+    Raises:
+        ValueError: The encoders' precision is too small for them.
+    """
+    paths = {feature: store.root / feature / EMPTY_PROMPT for feature in features}
+    if all(map(is_whole_feature, paths.values())):
+        return
+    for feature, rows in load_encoder()([""], features).items():
+        save_feature(_finite(rows[0], dtype), paths[feature])
 
 
+@naming_killed_readers()
 def encode_image_items(
     dataset: TryOffDataset,
-    batches: Sequence[Sequence[Item]],
-    encoder: ImageEncoder,
+    batches: Iterable[Sequence[Item]],
+    load_encoder: Callable[[], ImageEncoder],
     store: ImageFeatures,
+    *,
     dtype: torch.dtype,
     num_workers: int = 0,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = iter,
 ) -> dict[Item, str]:
-    """Writes the image features that are missing; as `encode_text_items`.
+    """Writes the image features that are missing.
 
     Args:
         dataset: Loads persons, at the size that the pipeline gets them in.
-    """
-    from torchvision.transforms.functional import to_tensor
+        batches: See `each_batch`, as for `load_encoder`, `num_workers` and `progress`.
+        dtype: Of the files.
 
+    Returns:
+        What was wrong with the items that got none.
+    """
     failures: dict[Item, str] = {}
-    for read in progress(read_batches(dataset, unfinished(batches, store.has), num_workers)):
-        failures |= dict(read.failures)
-        if read.samples:
-            with torch.no_grad():
-                rows = encoder.encode_image(torch.stack([to_tensor(sample.person) for sample in read.samples]))
-            for sample, row in zip(read.samples, rows, strict=True):
-                save_feature(row.to(dtype), store.path(sample.item))
+    steps = each_batch(
+        dataset,
+        batches,
+        is_done=store.has,
+        load_model=load_encoder,
+        failures=failures,
+        num_workers=num_workers,
+        progress=progress,
+    )
+
+    @torch.no_grad()
+    def encode(encoder: ImageEncoder, samples: Sequence[Sample]) -> torch.Tensor:
+        return encoder.encode_image(torch.stack([to_tensor(sample.person) for sample in samples]))
+
+    for encoder, samples in steps:
+        for sample, row in each_result(partial(encode, encoder), samples, failures):
+            _save(row, store.path(sample.item), dtype, sample.item, failures)
     return failures
 
 
-def _load(models: ModelChoice, dtype: torch.dtype, left_out: Sequence[str], **given: str) -> dict[str, Any]:
+def _save(row: torch.Tensor, path: Path, dtype: torch.dtype, item: Item, failures: dict[Item, str]) -> None:
+    """Writes one feature of an item; one with values that aren't finite fails the item."""
+    try:
+        save_feature(_finite(row, dtype), path)
+    except NotFiniteError as error:
+        failures[item] = one_sentence(error, item)
+
+
+def _finite(row: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The feature as it goes on disk.
+
+    Raises:
+        NotFiniteError: An encoder's precision, or the file's, is too small for it.
+    """
+    if not row.isfinite().all():
+        raise NotFiniteError("the encoders' embeddings are not finite: use {precision} bf16 or no.", "precision")
+    row = row.to(dtype)
+    if not row.isfinite().all():
+        raise NotFiniteError("the embeddings are too large for {dtype} fp16: use bf16 or fp32.", "dtype")
+    return row
+
+
+def _load(options: Options, left_out: Sequence[str], **given: str) -> dict[str, Any]:
+    sources = options.sources
     parts = load_components(
-        models.base,
-        models.tryoff,
-        torch_dtype=dtype,
-        revision=models.revision,
-        variant=models.variant,
+        sources.base,
+        sources.tryoff,
+        torch_dtype=choose_dtype(options.precision, choose_device(options.device)),
+        revision=options.revision,
+        variant=options.variant,
         given=dict.fromkeys(left_out) | given,
     )
     return {name: part for name, part in parts.items() if part is not None}
@@ -195,3 +276,15 @@ def _load(models: ModelChoice, dtype: torch.dtype, left_out: Sequence[str], **gi
 
 def _named(parts: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: parts.get(name) for name in names}
+
+
+def encoding_settings(options: Options, dtype: str, **sources: str) -> dict[str, str]:
+    """What features depend on, for `keep_settings`.
+
+    Args:
+        options: The precision of the encoders.
+        dtype: Of the files, by name.
+        sources: What is encoded, and by which models.
+    """
+    encoded_in = choose_dtype(options.precision, choose_device(options.device))
+    return {**sources, "encoded in": str(encoded_in), "dtype": dtype}

@@ -1,4 +1,4 @@
-"""Product pictures for the items of a dataset, and the manifest that tells what became of each."""
+"""Product pictures for the items of a dataset, and the manifest that says what became of each."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ import io
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from temu_vtoff.files import write_text
+from temu_vtoff.files import write_bytes
+from temu_vtoff.pictures import is_whole_picture
 from temu_vtoff.runs.journal import Journal
-from temu_vtoff.runs.reading import read_batches
-from temu_vtoff.runs.sharing import item_seed, unfinished
+from temu_vtoff.runs.reading import naming_killed_readers
+from temu_vtoff.runs.sharing import item_seed
+from temu_vtoff.runs.stage import Progress, each_batch, each_result
 from temu_vtoff.runs.writing import PictureWriter
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from temu_vtoff import TryOffPipeline
     from temu_vtoff.datasets import Item, Sample, TryOffDataset
     from temu_vtoff.datasets.features import ImageFeatures, TextFeatures
@@ -27,115 +32,131 @@ MANIFEST_COLUMNS = ("key", "status", "seed", "seconds", "reason")
 
 
 def picture_path(output_dir: str | Path, item: Item) -> Path:
-    """Where an item's product picture goes; it is there when the item is done."""
+    """Where an item's product picture goes."""
     return Path(output_dir) / f"{item.key}.png"
 
 
-@dataclass
-class Conditions:
-    """Where the embeddings of captions and photos come from: from disk where they are, else from the pipeline."""
+def has_picture(output_dir: str | Path, item: Item) -> bool:
+    """Whether an item is done: its picture is there, whole."""
+    return is_whole_picture(picture_path(output_dir, item))
 
-    pipe: TryOffPipeline
+
+@dataclass(frozen=True)
+class Precomputed:
+    """Embeddings made earlier; what is missing, the pipeline encodes.
+
+    Attributes:
+        text: Of the captions.
+        image: Of the photos; used for a batch when all its items have theirs.
+    """
+
     text: TextFeatures | None = None
     image: ImageFeatures | None = None
-    _empty: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def __call__(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
-        """Arguments for the pipeline, of B samples."""
-        items = [sample.item for sample in samples]
-        prompt, pooled = zip(*(self._prompt(sample) for sample in samples), strict=True)
-        empty, empty_pooled = self._empty_prompt()
-        arguments = {
-            "prompt_embeds": torch.cat(prompt),
-            "pooled_prompt_embeds": torch.cat(pooled),
-            "negative_prompt_embeds": empty.expand(len(items), -1, -1),
-            "negative_pooled_prompt_embeds": empty_pooled.expand(len(items), -1),
-        }
-        if self.image is not None and all(self.image.has(item) for item in items):
-            arguments["image_embeds"] = self.image.load(items)
+    def has_caption(self, item: Item) -> bool:
+        """Whether an item needs no caption."""
+        return self.text is not None and self.text.has(item)
+
+    @property
+    def has_empty_caption(self) -> bool:
+        """Whether guidance needs no text encoder."""
+        return self.text is not None and self.text.has_empty_prompt()
+
+    @torch.no_grad()
+    def of(self, sample: Sample, pipe: TryOffPipeline) -> dict[str, torch.Tensor]:
+        """One sample's arguments for the pipeline, each with a batch of one.
+
+        Captions are encoded one at a time: the text encoders are a hundredth of the work, and the rest of the batch
+        can't change a rounding.
+
+        Raises:
+            ValueError: A file is damaged.
+        """
+        if self.has_caption(sample.item):
+            embeds, pooled = self.text.load([sample.item])
+        else:
+            embeds, pooled = pipe.encode_captions([sample.caption])
+        arguments = {"prompt_embeds": embeds.cpu(), "pooled_prompt_embeds": pooled.cpu()}
+        if self.image is not None and self.image.has(sample.item):
+            arguments["image_embeds"] = self.image.load([sample.item])
         return arguments
 
-    @torch.no_grad()
-    def _prompt(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
-        # One caption at a time: text encoders are a hundredth of the work, and no batch mate can change a rounding.
-        if self.text is not None and self.text.has(sample.item):
-            return self.text.load([sample.item])
-        embeds, pooled = self.pipe.encode_captions([sample.caption])
-        return embeds.cpu(), pooled.cpu()
-
-    @torch.no_grad()
-    def _empty_prompt(self) -> tuple[torch.Tensor, torch.Tensor]:
-        if self._empty is None:
-            if self.text is not None and self.text.has_empty_prompt():
-                self._empty = self.text.load_empty_prompt()
-            else:
-                self._empty = tuple(x.cpu() for x in self.pipe.encode_captions([""]))
-        return self._empty
+    def of_empty_caption(self, count: int) -> dict[str, torch.Tensor]:
+        """Guidance's negative branch, for a batch of `count`; nothing when the pipeline has to encode it."""
+        if not self.has_empty_caption:
+            return {}
+        embeds, pooled = self.text.load_empty_prompt()
+        return {
+            "negative_prompt_embeds": embeds.expand(count, -1, -1),
+            "negative_pooled_prompt_embeds": pooled.expand(count, -1),
+        }
 
 
+@naming_killed_readers()
 def generate_items(
     dataset: TryOffDataset,
-    batches: Sequence[Sequence[Item]],
-    conditions: Conditions,
+    batches: Iterable[Sequence[Item]],
+    load_pipeline: Callable[[], TryOffPipeline],
     output_dir: str | Path,
     journal: Journal,
+    *,
+    precomputed: Precomputed | None = None,
     seed: int = 0,
     num_workers: int = 0,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = iter,
     **pipeline_arguments: Any,
 ) -> dict[Item, str]:
     """Makes the pictures that are missing.
 
     Args:
-        dataset: Loads persons and masks, at the size of the pictures.
-        batches: Go through the model whole, whatever an earlier run had finished.
-        conditions: Holds the pipeline; all items have a caption or precomputed text features.
+        dataset: Loads persons and masks, at the size of the pictures, and has the captions of all items without
+            precomputed embeddings.
+        batches: See `each_batch`, as for `load_pipeline`, `num_workers` and `progress`.
         output_dir: Gets `picture_path` of each item.
-        journal: Gets an entry for each item done or failed.
+        journal: Gets an entry for each item done.
         seed: Each item's noise has its own seed, made of this one and the item.
-        num_workers: Processes that read.
-        progress: Wraps the batches; a progress bar, say.
         pipeline_arguments: Steps, guidance scale and so on.
 
     Returns:
         What was wrong with the items that got no picture.
     """
+    precomputed = Precomputed() if precomputed is None else precomputed
     failures: dict[Item, str] = {}
-    to_do = unfinished(batches, lambda item: picture_path(output_dir, item).exists())
+    steps = each_batch(
+        dataset,
+        batches,
+        is_done=partial(has_picture, output_dir),
+        load_model=load_pipeline,
+        failures=failures,
+        num_workers=num_workers,
+        progress=progress,
+    )
+
+    def make(pipe: TryOffPipeline, samples: Sequence[Sample]) -> Sequence[Image.Image]:
+        arguments = [precomputed.of(sample, pipe) for sample in samples]
+        given = [name for name in arguments[0] if all(name in own for own in arguments)]
+        return pipe(
+            [sample.person for sample in samples],
+            mask=[sample.mask for sample in samples],
+            generator=[torch.Generator().manual_seed(item_seed(sample.item, seed)) for sample in samples],
+            **{name: torch.cat([own[name] for own in arguments]) for name in given},
+            **precomputed.of_empty_caption(len(samples)),
+            **pipeline_arguments,
+        ).images
+
     with PictureWriter() as writer:
-        for read in progress(read_batches(dataset, to_do, num_workers)):
-            failures |= dict(read.failures)
-            if not read.samples:
-                continue
+        for pipe, samples in steps:
             started = time.perf_counter()
-            seeds = [item_seed(sample.item, seed) for sample in read.samples]
-            pictures = conditions.pipe(
-                [sample.person for sample in read.samples],
-                mask=[sample.mask for sample in read.samples],
-                generator=[torch.Generator().manual_seed(s) for s in seeds],
-                **conditions(read.samples),
-                **pipeline_arguments,
-            ).images
-            seconds = round((time.perf_counter() - started) / len(pictures), 3)
-            for sample, picture, item_seed_ in zip(read.samples, pictures, seeds, strict=True):
-                path = picture_path(output_dir, sample.item)
-                if not path.exists():
-                    record = _Record(journal, sample.item.key, item_seed_, seconds)
-                    writer.write(picture, path, then=record)
+            made = list(each_result(partial(make, pipe), samples, failures))
+            seconds = round((time.perf_counter() - started) / len(samples), 3)
+            for sample, picture in made:
+                item = sample.item
+                if not has_picture(output_dir, item):
+                    facts = {"status": "done", "seed": item_seed(item, seed), "seconds": seconds}
+                    writer.write(
+                        picture, picture_path(output_dir, item), then=partial(journal.append, item.key, **facts)
+                    )
     return failures
-
-
-@dataclass(frozen=True)
-class _Record:
-    """Notes an item as done, once its picture is on disk."""
-
-    journal: Journal
-    key: str
-    seed: int
-    seconds: float
-
-    def __call__(self) -> None:
-        self.journal.append(self.key, status="done", seed=self.seed, seconds=self.seconds)
 
 
 def write_manifest(path: Path, items: Sequence[Item], journal: Journal, seed: int) -> list[Item]:
@@ -153,12 +174,12 @@ def write_manifest(path: Path, items: Sequence[Item], journal: Journal, seed: in
     undone = []
     for item in items:
         entry = entries.pop(item.key, {"key": item.key})
-        if picture_path(path.parent, item).exists():  # the last word: a kill may come between picture and journal
+        if has_picture(path.parent, item):  # the last word: a kill may come between picture and journal
             entry = {**entry, "status": "done", "reason": None}
         else:
             entry = {**entry, "status": "failed"}
             undone.append(item)
         rows.writerow({**entry, "seed": item_seed(item, seed)})
     rows.writerows(entries[key] for key in sorted(entries))
-    write_text(path, table.getvalue())
+    write_bytes(path, table.getvalue().encode("utf-8", "backslashreplace"))  # file names may be no UTF-8
     return undone

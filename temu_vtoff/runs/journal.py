@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
+import os
 import threading
 import time
 from pathlib import Path
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 
 class Journal:
@@ -22,30 +27,55 @@ class Journal:
         self.folder, self.name = Path(folder), name
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._file = (self.folder / f"{name}.{process}.jsonl").open("ab")
+        self._reported: set[Path] = set()  # files whose damage was logged
+        self._path = self.folder / f"{name}.{process}.jsonl"
+        self._file = self._path.open("ab", buffering=0)  # a buffer would be written again, and fail again, at the end
         if self._file.tell() > 0:
             self._file.write(b"\n")  # ends the line that a kill may have torn
 
     def append(self, key: str, **facts: Any) -> None:
-        """Adds an entry; it is the operating system's by the time this returns."""
-        line = json.dumps({"key": key, "time": time.time(), **facts}, ensure_ascii=False)
+        """Adds an entry; it is the operating system's by the time this returns.
+
+        Raises:
+            OSError: The disk is full, for example.
+        """
+        line = json.dumps({"key": key, "time": time.time(), **facts}).encode() + b"\n"  # ASCII: names may be no UTF-8
         with self._lock:
-            self._file.write(line.encode() + b"\n")
-            self._file.flush()
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """The latest entry of each key, by all processes of this and earlier runs; torn lines are passed over."""
+        """The latest entry of each key, by all processes of this and earlier runs.
+
+        Torn lines, which a kill leaves, are passed over. So are damaged lines, and the log says how many.
+        """
         entries: dict[str, dict[str, Any]] = {}
         for path in sorted(self.folder.glob(f"{self.name}.*.jsonl")):
-            for line in path.read_bytes().splitlines():
-                try:
-                    entry = json.loads(line)
-                    key, when = entry["key"], entry["time"]
-                except (ValueError, TypeError, KeyError):
-                    continue
-                if key not in entries or when >= entries[key]["time"]:
-                    entries[key] = entry
+            damaged = 0
+            for line in path.read_bytes().split(b"\n"):
+                entry = _parse(line)
+                if entry is None:
+                    damaged += bool(line.strip()) and not _is_torn(line)
+                elif entry["key"] not in entries or entry["time"] >= entries[entry["key"]]["time"]:
+                    entries[entry["key"]] = entry
+            if damaged and path not in self._reported:
+                self._reported.add(path)
+                logger.warning("%s: %d damaged lines are passed over; what they record is done again.", path, damaged)
         return entries
 
     def close(self) -> None:
         self._file.close()
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+        return entry if isinstance(entry["key"], str) and isinstance(entry["time"], (int, float)) else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether the line is the beginning of an entry."""
+    head = b'{"key": "'
+    return (line.startswith(head) or head.startswith(line)) and not line.endswith(b"}")

@@ -3,54 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from temu_vtoff.datasets.masks import generated_mask_path
-from temu_vtoff.runs.reading import read_batches
-from temu_vtoff.runs.sharing import unfinished
+from temu_vtoff.pictures import is_whole_picture
+from temu_vtoff.runs.reading import naming_killed_readers
+from temu_vtoff.runs.stage import Progress, each_batch, each_result
 from temu_vtoff.runs.writing import PictureWriter
 from temu_vtoff.segmentation.masks import GarmentNotFoundError, garment_mask, mask_picture
 
 if TYPE_CHECKING:
-    from temu_vtoff.datasets import Item, TryOffDataset
+    from temu_vtoff.datasets import Item, Sample, TryOffDataset
     from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
 
+@naming_killed_readers()
 def segment_items(
     dataset: TryOffDataset,
-    batches: Sequence[Sequence[Item]],
-    segmenter: ClothSegmenter,
+    batches: Iterable[Sequence[Item]],
+    load_segmenter: Callable[[], ClothSegmenter],
     mask_dir: str | Path,
+    *,
+    notes: dict[Item, str] | None = None,
     num_workers: int = 0,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = iter,
 ) -> dict[Item, str]:
     """Writes the masks that are missing.
 
     Args:
         dataset: Loads persons, in their own sizes.
-        batches: Go through the model whole, so that an item's mask never depends on what an earlier run had finished.
+        batches: See `each_batch`, as for `load_segmenter`, `num_workers` and `progress`.
         mask_dir: Gets `generated_mask_path` of each item.
-        num_workers: Processes that read.
-        progress: Wraps the batches; a progress bar, say.
+        notes: Gets a remark on each item whose garment is absent, so that a neighbour serves instead.
 
     Returns:
         What was wrong with the items that got no mask.
     """
     failures: dict[Item, str] = {}
-    to_do = unfinished(batches, lambda item: generated_mask_path(mask_dir, item).exists())
+
+    def is_done(item: Item) -> bool:
+        return is_whole_picture(generated_mask_path(mask_dir, item))
+
+    steps = each_batch(
+        dataset,
+        batches,
+        is_done=is_done,
+        load_model=load_segmenter,
+        failures=failures,
+        num_workers=num_workers,
+        progress=progress,
+    )
     with PictureWriter() as writer:
-        for read in progress(read_batches(dataset, to_do, num_workers)):
-            failures |= dict(read.failures)
-            label_maps = segmenter.label_maps([sample.person for sample in read.samples])
-            for sample, label_map in zip(read.samples, label_maps, strict=True):
-                path = generated_mask_path(mask_dir, sample.item)
-                if path.exists():
+        for segmenter, samples in steps:
+            for sample, label_map in each_result(partial(_label_maps, segmenter), samples, failures):
+                if is_done(sample.item):
                     continue
                 try:
                     garment = garment_mask(label_map, sample.item.category)
                 except GarmentNotFoundError as error:
                     failures[sample.item] = f"{sample.item.person}: {error}"
                     continue
-                writer.write(mask_picture(garment.mask), path)
+                if notes is not None and garment.note is not None:
+                    notes[sample.item] = garment.note
+                writer.write(mask_picture(garment.mask), generated_mask_path(mask_dir, sample.item))
     return failures
+
+
+def _label_maps(segmenter: ClothSegmenter, samples: Sequence[Sample]) -> list[np.ndarray]:
+    return segmenter.label_maps([sample.person for sample in samples])

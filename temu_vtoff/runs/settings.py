@@ -1,33 +1,54 @@
 """The settings that a folder of results was begun with: a run with others would mix what does not belong together."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from temu_vtoff.files import write_text
 
 
-def keep_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Writes the settings, or compares them with those that are there.
+def read_settings(path: Path) -> dict[str, Any] | None:
+    """The settings that are there, or None.
+
+    Raises:
+        ValueError: The file is damaged; the message says how to go on.
+    """
+    try:
+        settings = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(
+            f"{path} is damaged, so that nobody can tell which settings {path.parent} was begun with: delete {path} if "
+            "they were the same as now, otherwise name another folder."
+        )
+    return settings
+
+
+def keep_settings(path: Path, settings: dict[str, Any], may_change: Collection[str] = ()) -> None:
+    """Writes the settings, after comparing them with those that are there.
 
     Args:
         path: A JSON file.
-        settings: What results depend on, as JSON has it.
+        settings: What results depend on, as JSON has it. Names that an older version wrote besides don't count.
+        may_change: Names whose values are not compared.
 
     Raises:
-        ValueError: The folder was begun with others; the message says which.
+        ValueError: The folder was begun with others, and the message says which; or the file is damaged.
     """
-    try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        write_text(path, json.dumps(settings, indent=1) + "\n")
+    earlier = read_settings(path)
+    if earlier == settings:
         return
     changed = [
-        f"{name} {json.dumps(earlier.get(name))}, not {json.dumps(settings.get(name))}"
-        for name in dict.fromkeys([*settings, *earlier])
-        if earlier.get(name) != settings.get(name)
+        f"{name} {json.dumps(earlier.get(name))}, not {json.dumps(value)}"
+        for name, value in settings.items()
+        if earlier is not None and name not in may_change and earlier.get(name) != value
     ]
     if changed:
         raise ValueError(
             f"{path.parent} holds results made with {'; '.join(changed)}: name another folder, or delete that one."
         )
+    write_text(path, json.dumps(settings, indent=1) + "\n")

@@ -1,16 +1,16 @@
-"""Work shared out by the place of its items, so that nobody needs to ask who does what.
+"""Which batches each of several processes takes, and the seed of each item.
 
 Batches are cut from the whole list before anything is skipped: a resumed run, or one with more processes, computes the
-very same batches. Randomness comes from the items.
+same batches. Randomness comes from the items.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, TypeVar
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from temu_vtoff.datasets import Item
+    from temu_vtoff.stages.options import Options
 
 T = TypeVar("T")
 LONGEST_WAIT = timedelta(days=30)  # for processes with more to do
@@ -49,7 +50,7 @@ class Share:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process tells the person what goes on."""
+        """Whether this process shows progress and writes what is written once."""
         return self.index == 0
 
     def of(self, batches: Sequence[T]) -> Sequence[T]:
@@ -77,6 +78,10 @@ class Share:
         torch.cuda.set_device(device)
         return device
 
+    def options(self, options: Options) -> Options:
+        """The options with this process's device."""
+        return replace(options, device=str(self.device(options.device)))
+
 
 def cut_batches(items: Sequence[Item], size: int) -> list[list[Item]]:
     """Batches of `size` neighbours, of one category each: a category alone gives the same ones as all together."""
@@ -87,18 +92,12 @@ def cut_batches(items: Sequence[Item], size: int) -> list[list[Item]]:
     return batches
 
 
-def unfinished(batches: Iterable[list[Item]], is_finished: Callable[[Item], bool]) -> list[list[Item]]:
-    """The batches of which any item is still to be made. They are to go through a model whole, so that no result
-    depends on what an earlier run had finished."""
-    return [batch for batch in batches if not all(map(is_finished, batch))]
-
-
 def first_of_each_category(items: Sequence[Item], limit: int | None) -> list[Item]:
     """At most `limit` items of each category, in order; None takes all."""
     return [item for _, group in groupby(items, key=lambda item: item.category) for item in islice(group, limit)]
 
 
 def item_seed(item: Item, seed: int) -> int:
-    """The seed of everything random about an item, in [0, 2^63): from its garment and the run's seed alone."""
+    """The seed of everything random about an item, in [0, 2^63); it depends on its garment and the run's seed alone."""
     digest = hashlib.sha256(f"{seed} {item.category} {item.id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

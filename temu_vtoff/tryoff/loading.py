@@ -39,16 +39,8 @@ _OTHERS = {
     "tokenizer_2": AutoTokenizer,
     "tokenizer_3": AutoTokenizer,
 }
-_BASE = (
-    "vae",
-    "scheduler",
-    "tokenizer",
-    "tokenizer_2",
-    "tokenizer_3",
-    "text_encoder",
-    "text_encoder_2",
-    "text_encoder_3",
-)
+TEXT_PARTS = ("text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "tokenizer_2", "tokenizer_3")
+_BASE = ("vae", "scheduler", *TEXT_PARTS)
 CONFIG = ("rescale_clip_input_twice", "negative_reference")
 
 

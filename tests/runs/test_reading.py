@@ -8,7 +8,7 @@ import pytest
 
 import command_line
 from temu_vtoff.datasets import DressCodeDataset, Sample
-from temu_vtoff.runs.reading import read_batches
+from temu_vtoff.runs.reading import ReaderKilledError, naming_killed_readers, read_batches
 from temu_vtoff.runs.sharing import cut_batches
 from tests.tiny_datasets import write_dresscode
 
@@ -42,7 +42,7 @@ def test_batches_come_in_order_and_unreadable_items_are_told(root: Path, num_wor
 
 def test_a_killed_reader_is_told_with_a_way_out(root: Path) -> None:
     dataset = Deadly(root, category="dresses")
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(ReaderKilledError) as caught, naming_killed_readers():
         list(read_batches(dataset, cut_batches(dataset.items, 1), num_workers=1))
     sentence = command_line.explain(caught.value)
-    assert "a process that reads pictures was killed" in sentence and "--num_workers" in sentence
+    assert "A process that reads pictures was killed" in sentence and "--num_workers" in sentence

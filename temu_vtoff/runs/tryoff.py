@@ -1,0 +1,208 @@
+"""Product pictures for a split of a dataset: masks and captions where they are asked for, then the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from temu_vtoff.datasets import Item, TryOffDataset, open_dataset
+from temu_vtoff.datasets.captions import read_captions
+from temu_vtoff.datasets.features import ImageFeatures, TextFeatures
+from temu_vtoff.files import remove_leftovers, writable_folder
+from temu_vtoff.hardware.acceleration import is_compiling_worth_it
+from temu_vtoff.hardware.devices import choose_device, choose_dtype, free_memory
+from temu_vtoff.runs.captioning import caption_items, read_journal, write_captions
+from temu_vtoff.runs.generation import Precomputed, generate_items, has_picture, write_manifest
+from temu_vtoff.runs.journal import Journal
+from temu_vtoff.runs.phases import Outcome, Progress, gather_outcome, silent
+from temu_vtoff.runs.segmenting import segment_items
+from temu_vtoff.runs.settings import keep_settings, read_settings
+from temu_vtoff.runs.sharing import Share, cut_batches, first_of_each_category
+from temu_vtoff.runs.task import ALL, DatasetTask
+from temu_vtoff.stages.models import load_captioner, load_pipeline, load_segmenter
+from temu_vtoff.stages.options import Options
+from temu_vtoff.tryoff.loading import TEXT_PARTS
+from temu_vtoff.tryoff.pipeline import TryOffPipeline
+
+
+class DatasetTryOff:
+    """This process's share of a task, stage after stage. Each stage loads its model and lets it go.
+
+    Args:
+        task: What is asked for.
+        options: The models and how they run.
+        share: This process's part; all of it when left out.
+        progress: Wraps the batches of a stage, progress(batches, stage); used in the first process.
+
+    Attributes:
+        taken: What was chosen where the options leave it open; filled when the pipeline is loaded.
+
+    Raises:
+        FileNotFoundError: The dataset or the caption file is missing.
+        ValueError: What was asked for doesn't fit together, or doesn't fit what is in the output folder.
+    """
+
+    def __init__(
+        self, task: DatasetTask, options: Options, share: Share | None = None, progress: Progress = silent
+    ) -> None:
+        share = Share() if share is None else share
+        self.task, self.share = task, share
+        self.progress = progress if share.is_first else silent
+        self.options = share.options(options)
+        dataset = self._open(load=())
+        dataset.require_unique_ids()
+        self.captions = {} if task.caption_file is None else read_captions(task.caption_file)
+        self.precomputed = Precomputed(
+            text=None if task.text_features_dir is None else TextFeatures(task.text_features_dir),
+            image=None if task.image_features_dir is None else ImageFeatures(task.image_features_dir),
+        )
+        self.width, self.height = options.size()
+        self.output_dir = writable_folder(task.output_dir)
+        self.items = first_of_each_category(dataset.items, task.limit)
+        self.batches = [
+            batch
+            for batch in share.of(cut_batches(self.items, options.batch_size))
+            if not all(has_picture(self.output_dir, item) for item in batch)
+        ]
+        self._keep_settings()
+        folder = self.output_dir / "journal"
+        self.made_captions = Journal(folder, "captions", share.index)
+        self.journal = Journal(folder, "manifest", share.index)
+        self.failures: dict[Item, str] = {}
+        self.notes: dict[Item, str] = {}
+        self.taken: dict[str, Any] = {}
+
+    def run(self) -> Outcome:
+        """All stages; the first process then writes captions.json and manifest.csv."""
+        self.segment()
+        self.caption()
+        self.generate()
+        return self._finish()
+
+    def segment(self) -> None:
+        """Makes the masks that are asked for and missing."""
+        if self.task.segment is None:
+            return
+        every = self.task.segment == ALL
+        self.failures |= segment_items(
+            self._open(load=["person"]),
+            self._select(lambda item: every or not item.label_map.exists()),
+            partial(load_segmenter, self.options),
+            self.task.masks,
+            notes=self.notes,
+            **self._reading("segment"),
+        )
+        free_memory()
+
+    def caption(self) -> None:
+        """Makes the captions that are asked for and missing."""
+        if self.task.caption is not None:
+            every = self.task.caption == ALL
+            self.failures |= caption_items(
+                self._open(load=["person"]),
+                self._select(lambda item: every or not self._has_caption(item)),
+                partial(load_captioner, self.options),
+                self.made_captions,
+                seed=self.task.seed,
+                **self._reading("caption"),
+            )
+            free_memory()
+        self.captions |= read_journal(self.made_captions)
+        where = "" if self.task.caption_file is None else f" in {self.task.caption_file}"
+        without = [item for batch in self._select() for item in batch if not self._has_caption(item)]
+        self.failures |= {item: f"{item.garment.name}: no caption{where}" for item in without}
+
+    def generate(self) -> None:
+        """Makes the pictures that are missing."""
+        batches = self._select()
+        dataset = self._open(
+            load=["person", "mask"],
+            mask_dir=self.task.masks,
+            mask_type=self.task.mask_type,
+            width=self.width,
+            height=self.height,
+            resize_mode=self.options.resize_mode,
+        )
+        dataset.captions = self.captions
+        self.failures |= generate_items(
+            dataset,
+            batches,
+            lambda: self._load_pipeline([item for batch in batches for item in batch]),
+            self.output_dir,
+            self.journal,
+            precomputed=self.precomputed,
+            seed=self.task.seed,
+            **self._reading("try off"),
+            width=self.width,
+            height=self.height,
+            num_inference_steps=self.options.num_inference_steps,
+            guidance_scale=self.options.guidance_scale,
+            preset=self.options.preset,
+        )
+
+    def _finish(self) -> Outcome:
+        """Waits for the other processes; the first then writes what all of them did."""
+        for item, reason in self.failures.items():
+            self.journal.append(item.key, status="failed", reason=reason)
+        outcome = gather_outcome(self.share, len(self.items), self.failures, self.notes)
+        if self.share.is_first:
+            for folder in {self.output_dir, self.task.masks or self.output_dir}:
+                remove_leftovers(folder)
+            if made := read_journal(self.made_captions):
+                write_captions(self.output_dir / "captions.json", made)
+            write_manifest(self.output_dir / "manifest.csv", self.items, self.journal, self.task.seed)
+        return outcome
+
+    def _open(self, **options: Any) -> TryOffDataset:
+        task = self.task
+        chosen = {"phase": task.phase, "order": task.order, "category": task.category}
+        return open_dataset(task.dataset_name, task.dataset_root, **chosen, **options)
+
+    def _select(self, wanted: Callable[[Item], bool] = lambda _: True) -> list[list[Item]]:
+        """The batches without unwanted items and those that failed: the same ones in every run."""
+        chosen = [[i for i in batch if i not in self.failures and wanted(i)] for batch in self.batches]
+        return [batch for batch in chosen if batch]
+
+    def _has_caption(self, item: Item) -> bool:
+        return item.id in self.captions or self.precomputed.has_caption(item)
+
+    def _reading(self, stage: str) -> dict[str, Any]:
+        return {"num_workers": self.task.num_workers, "progress": lambda batches: self.progress(batches, stage)}
+
+    def _load_pipeline(self, items: list[Item]) -> TryOffPipeline:
+        """The pipeline, without the text encoders when nothing is left for them."""
+        encoded = self.precomputed.has_empty_caption and all(map(self.precomputed.has_caption, items))
+        loaded = load_pipeline(self.options, len(items), **dict.fromkeys(TEXT_PARTS) if encoded else {})
+        self.taken = loaded.taken
+        return loaded.pipe
+
+    def _keep_settings(self) -> None:
+        """Stops a run whose pictures would not go with those already there, and decides on compiling.
+
+        Compiled blocks round differently. Left open, they are for many pictures, and a run that began with them
+        resumes with them, however few are left.
+        """
+        path = self.output_dir / "settings.json"
+        left = sum(self.share.gather([sum(map(len, self.batches))]))
+        task, options = self.task, self.options
+        settings = {name: getattr(task, name) for name in _TASK_SETTINGS}
+        settings |= {name: getattr(options, name) for name in _OPTION_SETTINGS}
+        settings |= {name: getattr(options.sources, name) for name in ("base", "tryoff", "segmenter", "captioner")}
+        settings |= {"width": self.width, "height": self.height}
+        settings["dtype"] = str(choose_dtype(options.precision, choose_device(options.device)))
+        for name in ("caption_file", "mask_dir", "text_features_dir", "image_features_dir"):
+            folder = getattr(task, name)
+            settings[name] = None if folder is None else folder.name
+        if options.compile is None:
+            begun = (read_settings(path) or {}).get("compile") is True
+            self.options = replace(options, compile=begun or is_compiling_worth_it(-(-left // self.share.count)))
+        may_change = ("compile",) if options.compile is None else ()
+        keep_settings(path, settings | {"compile": self.options.compile}, may_change)
+
+
+_TASK_SETTINGS = ("dataset_name", "phase", "order", "segment", "mask_type", "caption", "seed")
+_OPTION_SETTINGS = ("resize_mode", "guidance_scale", "num_inference_steps", "preset", "attention_backend")
+_OPTION_SETTINGS += ("vae_tiling", "quantize_text_encoder", "quantize_transformers")
+_OPTION_SETTINGS += ("image_encoder_large", "image_encoder_bigG", "revision", "variant")
