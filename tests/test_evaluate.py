@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+import command_line
 import evaluate
 from temu_vtoff.metrics.ssim import ssim
 from tests.metrics.conftest import backbones  # noqa: F401
@@ -172,6 +173,19 @@ def test_folders(tmp_path: Path) -> None:
     assert "Infinity" not in text and "NaN" not in text
 
 
+def test_pictures_of_a_few_pixels_are_one_sentence_a_metric(tmp_path: Path, backbones: Path, monkeypatch) -> None:  # noqa: F811
+    monkeypatch.setenv("TORCH_HOME", str(backbones))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in (1, 2):
+            Image.new("RGB", (4, 6), (10, 200, 100 + number)).save(tmp_path / name / f"{number}.png")
+    run("--pred_dir", tmp_path / "a", "--truth_dir", tmp_path / "b")
+    results = json.loads((tmp_path / "a_evaluation" / "metrics.json").read_text())
+    assert set(results["metrics"]["overall"]) == {"psnr", "dists", "fid", "kid"}
+    assert results["skipped"]["ssim"].startswith("SSIM needs at least 11 pixels on each side")
+    assert set(results["skipped"]) == {"ssim", "ms_ssim", "lpips"}
+
+
 def test_no_stale_results(dresscode: Path, predictions: Path) -> None:
     first = of_dresscode(dresscode, predictions, "--metrics", "ssim") / "metrics.json"
     before = json.loads(first.read_text())["metrics"]["overall"]["ssim"]["mean"]
@@ -188,7 +202,8 @@ def test_missing_and_extra_predictions(dresscode: Path, predictions: Path) -> No
         of_dresscode(dresscode, predictions)
     message = str(caught.value)
     assert "2 missing: upper_body/000002_1, dresses/200001_1" in message
-    assert "1 without truth: dresses/stray" in message and "--allow_missing" in message
+    assert "1 without truth: dresses/stray" in message
+    assert "--allow_missing" in command_line.explain(caught.value)
     output = of_dresscode(dresscode, predictions, "--allow_missing", "--metrics", "ssim")
     results = json.loads((output / "metrics.json").read_text())
     assert results["items"] == 10 and results["extra"] == ["dresses/stray"]

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from temu_vtoff.datasets.sample import Item, Sample, SampleBatch, stack_samples
     from temu_vtoff.datasets.vitonhd import VitonHDDataset
 
-DATASETS = ("dresscode", "vitonhd")
+_CLASSES = {"dresscode": "DressCodeDataset", "vitonhd": "VitonHDDataset"}  # in the module of the dataset's name
+DATASETS = tuple(_CLASSES)
 PHASES = ("train", "test")
 ORDERS = ("paired", "unpaired")
 MASK_TYPES = ("fine", "bounding_box", "mask")
@@ -40,8 +41,7 @@ def open_dataset(name: str, root: str, **options: Any) -> "TryOffDataset":
     """
     if name not in DATASETS:
         raise ValueError(f"The dataset is {name!r}; choose one of {', '.join(DATASETS)}.")
-    home = import_module(f"temu_vtoff.datasets.{name}")
-    return (home.DressCodeDataset if name == "dresscode" else home.VitonHDDataset)(root, **options)
+    return getattr(import_module(f"{__name__}.{name}"), _CLASSES[name])(root, **options)
 
 
 __getattr__, __dir__ = lazy_names(

@@ -14,4 +14,4 @@ def load_clip(name_or_path: str = CLIP_MODEL, device: torch.device | str = "cpu"
     """
     from transformers import CLIPVisionModelWithProjection as Model
 
-    return Embedder.load(Model, name_or_path, lambda out: out.image_embeds, device, "CLIP", "--clip_model")
+    return Embedder.load(Model, name_or_path, lambda out: out.image_embeds, device, "CLIP", "clip_model")

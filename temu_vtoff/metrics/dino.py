@@ -14,6 +14,4 @@ def load_dino(name_or_path: str = DINO_MODEL, device: torch.device | str = "cpu"
     """
     from transformers import AutoModel
 
-    return Embedder.load(
-        AutoModel, name_or_path, lambda out: out.last_hidden_state[:, 0], device, "DINO", "--dino_model"
-    )
+    return Embedder.load(AutoModel, name_or_path, lambda out: out.last_hidden_state[:, 0], device, "DINO", "dino_model")

@@ -26,20 +26,20 @@ class Embedder:
         embedding: Callable[[Any], torch.Tensor],
         device: torch.device | str,
         what: str,
-        flag: str,
+        argument: str,
     ) -> "Embedder":
         """
         Args:
             model_class: Of transformers.
             what: Name of the model in messages.
-            flag: That chooses another one.
+            argument: The argument that chooses it, for messages.
 
         Raises:
             CheckpointError: It can't be had.
         """
         from transformers import AutoImageProcessor
 
-        with explain_loading(name_or_path, what, flag=flag):
+        with explain_loading(name_or_path, what, argument):
             model = model_class.from_pretrained(name_or_path)
             processor = AutoImageProcessor.from_pretrained(name_or_path)
         return cls(model.eval().to(device), processor, embedding)

@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.functional import to_tensor
 
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.metrics import CLIP_MODEL, DINO_MODEL, METRICS
 from temu_vtoff.metrics.backbones import BackboneUnavailableError
@@ -27,7 +28,7 @@ from temu_vtoff.metrics.inception import inception_features, inception_input, lo
 from temu_vtoff.metrics.kid import kid
 from temu_vtoff.metrics.lpips import load_lpips_network, lpips
 from temu_vtoff.metrics.matching import PicturePair
-from temu_vtoff.metrics.ms_ssim import LEAST_SIDE, ms_ssim
+from temu_vtoff.metrics.ms_ssim import ms_ssim
 from temu_vtoff.metrics.psnr import psnr
 from temu_vtoff.metrics.silhouette import silhouette_iou
 from temu_vtoff.metrics.ssim import ssim
@@ -36,13 +37,13 @@ from temu_vtoff.pictures import fit_picture, open_picture
 logger = logging.getLogger(__name__)
 
 PairMetric = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (B, 3, H, W) in [0, 1] twice -> (B,)
-_PLAIN: dict[str, PairMetric] = {
+_WITHOUT_NETWORK: dict[str, PairMetric] = {
     "ssim": ssim,
     "ms_ssim": ms_ssim,
     "psnr": psnr,
     "silhouette_iou": silhouette_iou,
     "color_error": color_error,
-}  # that need no network
+}
 OVERALL = "overall"
 
 
@@ -178,6 +179,11 @@ class Evaluator:
             return None
 
     def _load_pair_metric(self, name: str) -> PairMetric:
+        least = METRICS[name].least_side
+        if min(self.width, self.height) < least:
+            title = METRICS[name].title
+            sentence = f"{title} needs at least {least} pixels on each side; give a larger {{width}} and {{height}}."
+            raise ArgumentError(sentence, "width", "height")
         if name == "lpips":
             return partial(lpips, network=load_lpips_network(self.device))
         if name == "dists":
@@ -186,9 +192,7 @@ class Evaluator:
             return load_clip(self.models[name], self.device).similarity
         if name == "dino":
             return load_dino(self.models[name], self.device).similarity
-        if name == "ms_ssim" and min(self.width, self.height) < LEAST_SIDE:
-            raise ValueError(f"MS-SSIM needs at least {LEAST_SIDE} pixels on each side; give --width and --height.")
-        return _PLAIN[name]
+        return _WITHOUT_NETWORK[name]
 
 
 class _Pictures(Dataset):

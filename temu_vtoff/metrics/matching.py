@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures import list_pictures
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ class Matching:
     missing: list[str]  # keys of truths without prediction
     extra: list[str]  # keys of predictions without truth
 
-    def require_complete(self, remedy: str) -> None:
+    def require_complete(self) -> None:
         """
         Raises:
-            ValueError: Something has no partner; lists it, and ends with the remedy.
+            ArgumentError: Something has no partner; lists it.
         """
         problems = [
             f"{len(keys)} {what}: {', '.join(keys[:SHOWN])}{', …' if len(keys) > SHOWN else ''}"
@@ -51,7 +52,11 @@ class Matching:
             if keys
         ]
         if problems:
-            raise ValueError(f"The predictions are not those of the truths; {'; '.join(problems)}. {remedy}")
+            raise ArgumentError(
+                f"The predictions are not those of the truths; {'; '.join(problems)}. Finish them, or give "
+                "{allow_missing} to leave those out.",
+                "allow_missing",
+            )
 
 
 def match_dataset(items: Sequence[Item], pred_dir: str | Path) -> Matching:

@@ -2,7 +2,9 @@
 
 import torch
 
-LEAST_SIDE = 161  # in pixels: 11-pixel windows at a sixteenth of the size
+from temu_vtoff.metrics import METRICS
+
+LEAST_SIDE = METRICS["ms_ssim"].least_side  # 11-pixel windows at a sixteenth of the size
 
 
 def ms_ssim(predictions: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:

@@ -25,17 +25,39 @@ _PLOT_WIDTH, _PLOT_HEIGHT = 240, 80
 
 @dataclass(frozen=True)
 class Setting:
-    """What the page tells about the evaluation besides its scores."""
+    """How an evaluation was made.
+
+    Attributes:
+        title: What is evaluated on what.
+        command: The command line that made it.
+        width: Pictures were compared at width x height.
+        height: See width.
+        resize_mode: How pictures of another aspect ratio were fitted.
+        seed: Seed of KID's random subsets.
+        dataset_name: None where two folders are compared; then there are no published numbers.
+        order: The list of pairs.
+        missing: Keys of truths without a prediction.
+        extra: Keys of predictions without a truth.
+    """
 
     title: str
     command: str
-    rule: str
     width: int
     height: int
-    dataset_name: str | None = None  # None in folder mode: then there are no published numbers
+    resize_mode: str = "pad"
+    seed: int = 0
+    dataset_name: str | None = None
     order: str = "paired"
     missing: Sequence[str] = ()
     extra: Sequence[str] = ()
+
+    @property
+    def rule(self) -> str:
+        """How pictures were made comparable, in one sentence."""
+        return (
+            f"Predictions and truths alike: turned upright, RGB, then {self.resize_mode} to that size with Lanczos "
+            "resampling; FID and KID resize from there as clean-fid does."
+        )
 
 
 def render_report(scores: Scores, setting: Setting) -> str:

@@ -55,6 +55,13 @@ def test_ssim_of_flat_pictures_is_the_luminance_term() -> None:
     assert ssim(a, b).item() == pytest.approx((2 * 0.2 * 0.6 + 1e-4) / (0.2**2 + 0.6**2 + 1e-4), abs=1e-4)
 
 
+@pytest.mark.parametrize(("metric", "least"), [(ssim, 11), (ms_ssim, 161)])
+def test_too_small_pictures_are_one_sentence(metric, least: int) -> None:
+    small = torch.rand(1, 3, 4, 300)
+    with pytest.raises(ValueError, match=f"needs pictures of at least {least} pixels on each side"):
+        metric(small, small)
+
+
 def test_ms_ssim_agrees_with_its_definition(pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
     def terms(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         """SSIM with a mirrored border, as torchmetrics has it, and its contrast term within the border."""

@@ -1,0 +1,60 @@
+"""What an evaluation leaves behind: metrics.json, per_item.csv and report.html."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from temu_vtoff.files import write_text
+from temu_vtoff.metrics.evaluation import Scores
+from temu_vtoff.metrics.report import Setting, render_report
+
+
+def write_results(folder: Path, scores: Scores, setting: Setting) -> list[Path]:
+    """Writes the three files into an existing folder; their paths."""
+    files = {
+        "metrics.json": json.dumps(_strict(_summary(scores, setting)), indent=1, ensure_ascii=False) + "\n",
+        "per_item.csv": _table(scores),
+        "report.html": render_report(scores, setting),
+    }
+    for name, text in files.items():
+        write_text(folder / name, text)
+    return [folder / name for name in files]
+
+
+def _summary(scores: Scores, setting: Setting) -> dict[str, Any]:
+    return {
+        "title": setting.title,
+        "items": len(scores.pairs),
+        "width": setting.width,
+        "height": setting.height,
+        "resize": setting.rule,
+        "kid_seed": setting.seed,
+        "metrics": scores.summary(),
+        "skipped": scores.skipped,
+        "missing": setting.missing,
+        "extra": setting.extra,
+    }
+
+
+def _table(scores: Scores) -> str:
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(["key", "category", "prediction", "truth", *scores.per_item])
+    for index, pair in enumerate(scores.pairs):
+        values = (float(found[index]) for found in scores.per_item.values())
+        rows.writerow([pair.key, pair.category, pair.prediction, pair.truth, *values])
+    return table.getvalue()
+
+
+def _strict(value: Any) -> Any:
+    """Strict JSON has no infinities: "inf" for the PSNR of equal pictures, null for what is undefined by it."""
+    if isinstance(value, dict):
+        return {key: _strict(entry) for key, entry in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
