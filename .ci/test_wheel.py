@@ -102,20 +102,12 @@ def test_the_library_is_there_and_nothing_else_of_the_repository(run, environmen
 
 
 def test_a_picture_of_an_example_photo(run, tmp_path):
-    photo = ROOT / "examples" / "example1.jpg"
+    photo = str(ROOT / "examples" / "example1.jpg")
     run(
-        "import torch\n"
-        "from temu_vtoff import TryOffPipeline\n"
-        "from temu_vtoff.pictures import open_picture\n"
-        "from temu_vtoff.captioning.qwen import Captioner\n"
-        "from temu_vtoff.segmentation.masks import garment_mask, mask_picture\n"
-        "from temu_vtoff.segmentation.segmenter import ClothSegmenter\n"
-        f"photo = open_picture({str(photo)!r})\n"
-        "(label_map,) = ClothSegmenter.from_pretrained('builtin').label_maps([photo])\n"
-        "mask = mask_picture(garment_mask(label_map, 'upper_body'))\n"
-        "caption = Captioner.from_pretrained('builtin')(photo, 'upper_body')\n"
-        "pipe = TryOffPipeline.from_pretrained('builtin')\n"
-        "pipe(photo, mask=mask, prompt=caption, preset='fast').images[0].save('product.png')\n"
+        "from temu_vtoff import Options, TryOff, segment_clothing\n"
+        f"mask, _ = segment_clothing({photo!r}, model='builtin')\n"
+        f"(product,) = TryOff(Options(tryoff='builtin', preset='fast'))({photo!r})\n"
+        "product.images[0].save('product.png')\n"
     )
     assert (tmp_path / "product.png").stat().st_size > 10_000
 

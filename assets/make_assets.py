@@ -14,10 +14,10 @@ from pathlib import Path
 from PIL import Image
 
 import command_line
+import temu_vtoff
 from builtin_training.measure import HELD_OUT_SEEDS
 from drawn_people import CATEGORIES, draw_person
 from temu_vtoff.pictures import save_picture
-from temu_vtoff.segmentation.masks import garment_mask, mask_picture, masked_image
 
 FOLDER = Path(__file__).parent
 PICTURES = ("teaser", "workflow", "compair")
@@ -27,26 +27,15 @@ GAP, PAPER = 10, (255, 255, 255)
 
 def make_pairs() -> list[list[tuple[Image.Image, Image.Image]]]:
     """For each category, photos with the product pictures made of them."""
-    import torch
-
-    from temu_vtoff import TryOffPipeline
-    from temu_vtoff.captioning.qwen import Captioner
-    from temu_vtoff.segmentation.segmenter import ClothSegmenter
-
-    segmenter, captioner = ClothSegmenter.from_pretrained("builtin"), Captioner.from_pretrained("builtin")
-    pipe = TryOffPipeline.from_pretrained("builtin")
+    toolkit = temu_vtoff.TryOff(temu_vtoff.Options(tryoff="builtin"), keep_loaded=True)
     rows = []
     for category in CATEGORIES:
-        photos = [draw_person(HELD_OUT_SEEDS + i, category).photo for i in range(PER_CATEGORY)]
-        masks = [garment_mask(label_map, category).mask for label_map in segmenter.label_maps(photos)]
-        products = pipe(
-            photos,
-            [mask_picture(mask) for mask in masks],
-            masked_image=[masked_image(photo, mask) for photo, mask in zip(photos, masks, strict=True)],
-            prompt=captioner(photos, category),
-            generator=[torch.Generator().manual_seed(i) for i in range(PER_CATEGORY)],
-        ).images
-        rows.append(list(zip(photos, products, strict=True)))
+        garments = toolkit.segment(
+            [draw_person(HELD_OUT_SEEDS + i, category).photo for i in range(PER_CATEGORY)], category
+        )
+        toolkit.caption(garments)
+        products = [next(toolkit.generate([garment], seed=i)) for i, garment in enumerate(garments)]
+        rows.append([(product.garment.photo, product.images[0]) for product in products])
     return rows
 
 

@@ -1,26 +1,22 @@
-"""The product picture, from a photo, a mask and a caption.
+"""All three steps: the garments of a photo, a caption of each, a product picture of each.
 
-python examples/try_off.py
+python examples/try_off.py examples/example1.jpg
 """
 
+import sys
 from pathlib import Path
 
-import torch
-from PIL import Image
+from temu_vtoff import Options, TryOff
 
-from SegCloth import segment_clothing
-from temu_vtoff import TryOffPipeline
-
-# For photographs: TryOffPipeline.from_pretrained("stabilityai/stable-diffusion-3-medium-diffusers",
-#                                                "davidelobba/TEMU-VTOFF", torch_dtype=torch.bfloat16).to("cuda")
-pipe = TryOffPipeline.from_pretrained("builtin")
-
-photo = Image.open(Path(__file__).parent / "example1.jpg")
-mask, _ = segment_clothing(photo, category="upper_body", model="builtin")
-caption = (Path(__file__).parent / "outputs" / "example1_caption.txt").read_text().strip()
-product = pipe(photo, mask=mask, prompt=caption, generator=torch.Generator().manual_seed(0)).images[0]
+photo = sys.argv[1] if len(sys.argv) == 2 else "examples/example1.jpg"
+toolkit = TryOff(Options(tryoff="builtin"))  # for photographs: Options(tryoff="davidelobba/TEMU-VTOFF")
 
 folder = Path("outputs")
 folder.mkdir(exist_ok=True)
-product.save(folder / "try_off.png")
-print(f"{caption}: see {folder / 'try_off.png'}.")
+for product in toolkit(photo, category="all"):
+    if product.error is not None:
+        print(product.error)
+        continue
+    path = folder / f"{product.garment.name}.png"
+    product.images[0].save(path)
+    print(f"{path}: {product.garment.caption}")
