@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING
 import command_line
 import command_line.dataset
 from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.captioning.prompt import ATTRIBUTES, SOURCES
-from temu_vtoff.captioning.qwen import MAX_PIXELS, Captioner
+from temu_vtoff.captioning.prompt import ATTRIBUTES, MAX_PIXELS, SOURCES
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.hub.sources import PUBLISHED_CAPTIONER
+from temu_vtoff.lazy import lazy_names
 from temu_vtoff.pictures import open_picture
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from temu_vtoff.runs.captioning import CaptionMaker
     from temu_vtoff.runs.sharing import Share
 
-__all__ = ["Captioner"]
+__getattr__, __dir__ = lazy_names("temu_vtoff", {"Captioner": "captioning.qwen"})  # imported on first use
 
 DRAWN_ONLY = f"The built-in captioner knows drawn people only; for photographs use {PUBLISHED_CAPTIONER}."
 
@@ -111,6 +111,7 @@ def load_captioner(args: argparse.Namespace, device: "torch.device") -> "Caption
         from temu_vtoff.captioning.server import ApiCaptioner
 
         return ApiCaptioner(args.api_base, args.caption_model, args.concurrency)
+    from temu_vtoff.captioning.qwen import Captioner
     from temu_vtoff.hardware.devices import choose_dtype
 
     dtype = choose_dtype(args.mixed_precision, device)

@@ -8,8 +8,8 @@ from PIL import Image
 from qwen_vl_utils import process_vision_info
 from tiny_models import save_tiny_qwen, save_tiny_segformer
 
-from temu_vtoff.captioning.prompt import ATTRIBUTES, SOURCES, caption_prompt, clean_caption
-from temu_vtoff.captioning.qwen import MAX_PIXELS, Captioner, _GumbelNoise
+from temu_vtoff.captioning.prompt import ATTRIBUTES, MAX_PIXELS, SOURCES, caption_prompt, clean_caption
+from temu_vtoff.captioning.qwen import Captioner, _GumbelNoise
 from temu_vtoff.hub.errors import CheckpointError, HubUnreachableError
 
 CATEGORIES = ["dresses", "upper_body", "lower_body", "dresses"]

@@ -109,7 +109,7 @@ def test_there_is_no_other_builtin_part():
 HUB_ANSWERS = {  # the hub's status and error code -> what we say
     "401-GatedRepo": "is gated or private.*accept its licence.*hf auth login",
     "403-GatedRepo": "is gated or private.*accept its licence.*hf auth login",
-    "404-RepoNotFound": "neither a folder here nor a model on the hub.*check the spelling",
+    "404-RepoNotFound": "neither a folder here nor a public model on the hub.*check the spelling",
     "404-RevisionNotFound": "no such revision",
     "500-OutOfOrder": "the hub",
 }

@@ -20,7 +20,8 @@ from SegCloth import GarmentNotFoundError, batch_segment_clothing, segment_cloth
 from temu_vtoff import builtin
 from temu_vtoff.hub.errors import CheckpointError, HubUnreachableError
 from temu_vtoff.segmentation import clothing
-from temu_vtoff.segmentation.segmenter import LABELS, ClothSegmenter
+from temu_vtoff.segmentation.masks import LABELS
+from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from tests import script_calls
 from tests.script_calls import ROOT, heavy_imports
 from tests.tiny_models import save_tiny_segformer

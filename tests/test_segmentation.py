@@ -10,7 +10,8 @@ from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
 from temu_vtoff.hub.errors import CheckpointError, HubUnreachableError
 from temu_vtoff.segmentation import segmenter as segmentation
-from temu_vtoff.segmentation.segmenter import LABELS, ClothSegmenter
+from temu_vtoff.segmentation.masks import LABELS
+from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from transformers import (
 from builtin_training.captioner import build_captioner, build_processor
 from builtin_training.tokenizers_from_text import qwen_tokenizer
 from temu_vtoff.captioning.prompt import ATTRIBUTES, SOURCES, caption_prompt
-from temu_vtoff.segmentation.segmenter import LABELS
+from temu_vtoff.segmentation.masks import LABELS
 
 
 def save_tiny_qwen(folder: Path, seed: int = 0) -> Path:

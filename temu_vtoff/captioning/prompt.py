@@ -1,9 +1,16 @@
 """What a captioner is asked, and the clean line that its answer becomes: "a <cloth type> with <attributes>"."""
 
+import math
 import re
+from collections.abc import Sequence
 from typing import Literal
 
+from temu_vtoff.errors import ArgumentError
+
 Source = Literal["person", "garment"]
+
+MAX_PIXELS = 1024 * 28 * 28  # 1024 visual tokens of 28x28 pixels each: a whole 768x1024 photo
+SEEDS = range(2**63)
 
 _FULL = ("Cloth Type", "Waist", "Fit", "Hem", "Neckline", "Sleeve Length", "Cloth Length")
 ATTRIBUTES = {"upper_body": _FULL, "lower_body": ("Cloth Type", "Waist", "Fit", "Cloth Length"), "dresses": _FULL}
@@ -16,19 +23,19 @@ _GARMENTS = {
 
 
 def caption_prompt(category: str, source: Source = "person") -> str:
-    """What the captioner is asked. The built-in captioner was trained on these very words.
+    """The question to the captioner. The built-in captioner was trained on exactly these words.
 
     Args:
         category: A key of `ATTRIBUTES`.
         source: "person" when the picture shows somebody wearing the garment, "garment" for an in-shop picture.
 
     Raises:
-        ValueError: Unknown category or source.
+        ArgumentError: Unknown category or source.
     """
     if category not in ATTRIBUTES:
-        raise ValueError(f"category is {category!r}; choose one of {', '.join(ATTRIBUTES)}.")
+        raise ArgumentError(f"{{category}} is {category!r}; choose one of {', '.join(ATTRIBUTES)}.", "category")
     if source not in SOURCES:
-        raise ValueError(f"caption source is {source!r}; choose one of {', '.join(SOURCES)}.")
+        raise ArgumentError(f"{{source}} is {source!r}; choose one of {', '.join(SOURCES)}.", "source")
     garment = _GARMENTS[category]
     scene = f"{garment} this person wears" if source == "person" else f"{garment} in this shop picture"
     attributes = ", ".join(name.lower() for name in ATTRIBUTES[category])
@@ -40,8 +47,23 @@ def caption_prompt(category: str, source: Source = "person") -> str:
     )
 
 
+def check_sampling(temperature: float, max_new_tokens: int, seeds: Sequence[int | None]) -> None:
+    """
+    Raises:
+        ArgumentError: A value that no captioner can sample with.
+    """
+    if not (math.isfinite(temperature) and temperature >= 0):
+        raise ArgumentError(f"{{temperature}} is {temperature}; give 0 or more.", "temperature")
+    if max_new_tokens < 1:
+        raise ArgumentError(f"{{max_new_tokens}} is {max_new_tokens}; give at least 1.", "max_new_tokens")
+    for seed in seeds:
+        if seed is not None and seed not in SEEDS:
+            raise ArgumentError(f"{{seed}} is {seed}; give a whole number from 0 to {SEEDS[-1]}.", "seed")
+
+
 def clean_caption(text: str) -> str:
-    """One line without what chat models put around an answer: quotes, a label, Markdown, the final full stop."""
+    """One line without what chat models put around an answer: thoughts, quotes, a label, Markdown, the full stop."""
+    text = re.sub(r"^.*</think>|<think>.*", " ", text, flags=re.DOTALL)  # an unfinished thought has no answer
     text = re.sub(r"[*_`#]+|^\s*[-•]\s+", " ", text, flags=re.MULTILINE)
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     line = re.sub(r"^(?:the )?(?:caption|answer|description)\s*:\s*", "", line, flags=re.IGNORECASE)

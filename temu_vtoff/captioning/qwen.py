@@ -1,26 +1,23 @@
 """Captions of a garment's shape by Qwen2.5-VL: "a <cloth type> with <attributes>", never colours or patterns.
 
-Colours, patterns and materials come from the pixels; the caption tells the try-off model what they leave open.
-Heavy imports stand inside functions, so that scripts that offer captions start at once.
+Colours, patterns and materials come from the pixels; the caption describes what the pixels leave open.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from PIL import Image
+from qwen_vl_utils import process_vision_info
+from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
-from temu_vtoff import builtin
-from temu_vtoff.captioning.prompt import Source, caption_prompt, clean_caption
-from temu_vtoff.hub.errors import explain_loading
+from temu_vtoff.captioning.prompt import MAX_PIXELS, Source, caption_prompt, check_sampling, clean_caption
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.hub.loading import load_processor, load_transformers_model, try_tokenizer
 from temu_vtoff.hub.sources import PUBLISHED_CAPTIONER
-from temu_vtoff.hub.strict import check_weights
 
-if TYPE_CHECKING:
-    import torch
-    from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
-
-MAX_PIXELS = 1024 * 28 * 28  # 1024 visual tokens of 28x28 pixels each: a 768x1024 photo whole
+_LONGEST_RATIO = 200  # of a picture's sides: qwen-vl-utils takes no more
 
 
 class Captioner:
@@ -28,8 +25,8 @@ class Captioner:
 
     def __init__(
         self,
-        model: "Qwen2_5_VLForConditionalGeneration",
-        processor: "Qwen2_5_VLProcessor",
+        model: Qwen2_5_VLForConditionalGeneration,
+        processor: Qwen2_5_VLProcessor,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
     ):
@@ -38,18 +35,22 @@ class Captioner:
         size = processor.image_processor.size
         self.max_pixels = min(size["longest_edge"], MAX_PIXELS) if max_pixels is None else max_pixels
         self.min_pixels = min(size["shortest_edge"], self.max_pixels) if min_pixels is None else min_pixels
-        if self.max_pixels < max(self.min_pixels, self._token_side**2):
-            raise ValueError(
-                f"max_pixels is {self.max_pixels}; give at least {max(self.min_pixels, self._token_side**2)}, which is "
-                "the larger of min_pixels and the pixels of one visual token."
+        least = max(self.min_pixels, self._token_side**2)
+        if self.max_pixels < least:
+            raise ArgumentError(
+                f"{{max_pixels}} is {self.max_pixels}; give at least {least}, the larger of min_pixels and the pixels "
+                "of one visual token.",
+                "max_pixels",
             )
+        if self.min_pixels < 1:
+            raise ArgumentError(f"{{min_pixels}} is {self.min_pixels}; give at least 1.", "min_pixels")
 
     @classmethod
     def from_pretrained(
         cls,
         name_or_path: str | Path = PUBLISHED_CAPTIONER,
-        device: "str | torch.device | None" = None,
-        dtype: "torch.dtype | None" = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
     ) -> "Captioner":
@@ -58,29 +59,26 @@ class Captioner:
             name_or_path: Hub id, folder, or "builtin".
             device: Left unset, the CPU.
             dtype: Left unset, bfloat16 on a CUDA device and float32 elsewhere.
-            min_pixels: Smaller pictures are enlarged to so many pixels; left unset, the checkpoint's bound.
-            max_pixels: Larger pictures are reduced to so many pixels, 28x28 of which make a visual token; left unset,
-                the checkpoint's bound, but at most `MAX_PIXELS`.
+            min_pixels: Smaller pictures are enlarged to this many pixels; left unset, the checkpoint's bound.
+            max_pixels: Larger pictures are reduced to this many pixels, 28x28 for a visual token; left unset, the
+                checkpoint's bound, but at most `MAX_PIXELS`.
 
         Raises:
             HubUnreachableError: The model is not on this machine and the hub does not answer.
             CheckpointError: It can't be loaded.
-            ValueError: `max_pixels` is below `min_pixels`, or not enough for one visual token.
+            ArgumentError: `max_pixels` is below `min_pixels`, or not enough for one visual token.
         """
-        import torch
-        from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
-
-        where = builtin.resolve(name_or_path, "captioner")
-        device = torch.device("cpu" if device is None else device)
-        if dtype is None:
-            dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-        with explain_loading(name_or_path, "the captioner"):
-            model, info = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-                where, dtype=dtype, output_loading_info=True
-            )
-            processor = AutoProcessor.from_pretrained(where)
-        check_weights(info["missing_keys"], (), "the captioner", name_or_path)
-        return cls(model.to(device), processor, min_pixels, max_pixels)
+        what, options = "the captioner", {"part": "captioner"}
+        model = load_transformers_model(  # first: its errors tell the cause
+            *(Qwen2_5_VLForConditionalGeneration, name_or_path, what),
+            device=device,
+            dtype=dtype,
+            cuda_dtype=torch.bfloat16,
+            **options,
+        )
+        needs = ("preprocessor_config.json", "processor_config.json")
+        processor = load_processor(AutoProcessor, name_or_path, what, needs=needs, trial=_try_processor, **options)
+        return cls(model, processor, min_pixels, max_pixels)
 
     def __call__(
         self,
@@ -99,33 +97,36 @@ class Captioner:
             source: Whether somebody wears the garment or it lies there alone.
             temperature: 0 for the likeliest word each time; the higher, the more varied.
             max_new_tokens: Longer answers are cut.
-            seed: Of the sampling, for all or for each.
+            seed: Random seed, for all or for each.
 
         Returns:
             For each picture one clean line.
 
         Raises:
-            ValueError: Unknown category or source, a count that does not fit, a negative temperature, or a picture too
-                elongated to be seen.
+            ArgumentError: Unknown category or source, or a sampling setting out of range.
+            ValueError: A count that does not fit, or a picture too elongated to be seen.
         """
-        import torch
-        from qwen_vl_utils import process_vision_info
-
         images = [images] if isinstance(images, Image.Image) else list(images)
         categories = [categories] * len(images) if isinstance(categories, str) else list(categories)
         seeds = [seed] * len(images) if isinstance(seed, int) else list(seed)
         if not len(images) == len(categories) == len(seeds):
             raise ValueError(f"{len(images)} pictures came with {len(categories)} categories and {len(seeds)} seeds.")
-        if temperature < 0:
-            raise ValueError(f"temperature is {temperature}; give 0 or more.")
+        check_sampling(temperature, max_new_tokens, seeds)
         if not images:
             return []
+        inputs = self._inputs(
+            [self._chat(i, caption_prompt(c, source)) for i, c in zip(images, categories, strict=True)]
+        )
+        answers = self._generate(inputs, temperature, max_new_tokens, seeds)
+        return [
+            clean_caption(text) for text in self.processor.tokenizer.batch_decode(answers, skip_special_tokens=True)
+        ]
 
-        chats = [self._chat(image, caption_prompt(c, source)) for image, c in zip(images, categories, strict=True)]
-        tokenizer = self.processor.tokenizer
-        # Resized to the bounds. qwen-vl-utils takes it for granted that 2x2 patches make a visual token.
+    def _inputs(self, chats: list[list[dict[str, Any]]]) -> Any:
+        """What the model is given: pictures resized to the bounds and questions, padded on the left."""
+        # qwen-vl-utils assumes that 2x2 patches make a visual token.
         pictures, _ = process_vision_info(chats, image_patch_size=self._token_side // 2)
-        inputs = self.processor(
+        return self.processor(
             text=self.processor.apply_chat_template(chats, tokenize=False, add_generation_prompt=True),
             images=pictures,
             do_resize=False,
@@ -134,12 +135,15 @@ class Captioner:
             return_tensors="pt",
         ).to(self.model.device)
 
-        # Greedy search on noisy scores is sampling, and unlike `do_sample` it draws for each picture on its own.
-        # The checkpoint's other settings, its repetition penalty, stay. The padding must not come up as a word: the
-        # penalty weighs it by how much of it a picture's neighbours brought about.
+    def _generate(self, inputs: Any, temperature: float, max_new_tokens: int, seeds: list[int]) -> torch.Tensor:
+        """The tokens of the answers, (B, T)."""
+        # Greedy search on noisy scores is sampling, and unlike `do_sample` it draws for each picture separately. The
+        # checkpoint's other settings, such as its repetition penalty, stay. The padding token must not be generated:
+        # the penalty counts how often it occurs, which depends on the other pictures of the batch.
+        tokenizer = self.processor.tokenizer
         pad = tokenizer.pad_token_id
-        generators = [torch.Generator().manual_seed(s) for s in seeds]
-        answers = self.model.generate(
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        tokens = self.model.generate(
             **inputs,
             max_new_tokens=max_new_tokens,
             do_sample=False,
@@ -150,14 +154,11 @@ class Captioner:
             suppress_tokens=[pad] if pad != tokenizer.eos_token_id else None,
             logits_processor=[_GumbelNoise(temperature, generators)] if temperature > 0 else [],
         )
-        answers = answers[:, inputs["input_ids"].shape[1] :]
-        return [clean_caption(text) for text in tokenizer.batch_decode(answers, skip_special_tokens=True)]
+        return tokens[:, inputs["input_ids"].shape[1] :]
 
     def _chat(self, image: Image.Image, prompt: str) -> list[dict[str, Any]]:
         ratio = max(image.size) / min(image.size)
-        limit = min(
-            200, self.max_pixels // self._token_side**2
-        )  # qwen-vl-utils takes 200; one visual token must fit across
+        limit = min(_LONGEST_RATIO, self.max_pixels // self._token_side**2)  # one visual token must fit across
         if ratio > limit:
             raise ValueError(
                 f"the picture is {image.width}x{image.height}, too elongated to be seen with max_pixels "
@@ -172,6 +173,22 @@ class Captioner:
         return self.processor.image_processor.patch_size * self.processor.image_processor.merge_size
 
 
+def _try_processor(processor: Qwen2_5_VLProcessor) -> str | None:
+    """Prepares a question about a picture, and returns what gets lost of it."""
+    tokenizer = processor.tokenizer
+    if tokenizer.pad_token_id is None or tokenizer.eos_token_id is None:
+        return "its tokenizer has no padding token or no end-of-text token: tokenizer_config.json is incomplete"
+    question = "a shirt"
+    chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
+    text = processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    if processor.image_token not in text or question not in text:
+        return "its chat template leaves out the picture or the question"
+    inputs = processor(text=[text], images=[Image.new("RGB", (56, 56))], return_tensors="pt")
+    if not (inputs["input_ids"] == processor.image_token_id).any():
+        return f"its tokenizer does not know {processor.image_token}"
+    return try_tokenizer(tokenizer)
+
+
 class _GumbelNoise:
     """A logits processor: adds noise to each row from its own generator.
 
@@ -179,12 +196,10 @@ class _GumbelNoise:
     drawn on the CPU, so that every device draws the same.
     """
 
-    def __init__(self, temperature: float, generators: "list[torch.Generator]"):
+    def __init__(self, temperature: float, generators: list[torch.Generator]):
         self.temperature = temperature
         self.generators = generators
 
-    def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":  # (B, T), (B, vocabulary)
-        import torch
-
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # (B, T), (B, vocabulary)
         noise = [torch.empty(scores.shape[1]).exponential_(generator=g).log().neg() for g in self.generators]
         return scores + self.temperature * torch.stack(noise).to(scores)

@@ -1,6 +1,4 @@
-"""Captions from a server: the prompts of `captioning`, sent to any OpenAI-compatible chat API (vLLM, SGLang, …)."""
-
-from __future__ import annotations
+"""Captions from a server: the same prompts, sent to any OpenAI-compatible chat API (vLLM, SGLang, ...)."""
 
 import base64
 import io
@@ -10,33 +8,64 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from PIL import Image
 
-from temu_vtoff.captioning.prompt import Source, caption_prompt, clean_caption
+from temu_vtoff.captioning.prompt import Source, caption_prompt, check_sampling, clean_caption
+from temu_vtoff.errors import ArgumentError
 
 KEY_VARIABLE = "OPENAI_API_KEY"  # sent when set
 LONGEST_PAUSE = 60.0  # seconds between two tries
+LARGEST_ANSWER = 2**20  # bytes
 
 
-class ServerUnreachableError(ValueError):
-    """Nobody answers at the address given, or nobody lets us in: no other picture would fare better."""
+class ServerUnreachableError(ArgumentError):
+    """The server can't be reached or refuses access, so that no other picture would get a caption either."""
+
+
+class _TemporaryError(Exception):
+    """A failure that another try may mend.
+
+    Attributes:
+        error: What is raised when no try is left.
+        pause: Seconds to wait, where the server says so.
+    """
+
+    def __init__(self, error: ValueError, pause: float | None = None):
+        super().__init__(error)
+        self.error, self.pause = error, pause
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """Redirects are errors: following one would turn the POST into a GET and send the key to another server."""
+
+    def redirect_request(self, *args: Any) -> None:
+        return None
+
+
+_OPENER = build_opener(_NoRedirects)
 
 
 @dataclass(frozen=True)
 class ApiCaptioner:
-    """Asks a server; called like `captioning.Captioner`.
+    """Captions from a server; called like `captioning.qwen.Captioner`.
 
     Attributes:
         api_base: The address up to the version: http://localhost:8000/v1.
-        model: As the server calls it.
-        concurrency: Questions under way at once, at most.
-        retries: Further tries after a failure that may pass: no connection, too busy (429), a server's error (5xx).
-        pause: Seconds before the second try; doubled each time, and overruled by the server's Retry-After.
+        model: The model's name on the server.
+        concurrency: Requests under way at the same time.
+        retries: Further tries after a failure that may pass: no connection, a damaged answer, too many requests (429),
+            a server error (5xx).
+        pause: Seconds before the second try; doubled each time. The server's Retry-After comes first.
         timeout: Seconds to wait for one answer.
+
+    Raises:
+        ArgumentError: An address that is no URL, or a number out of range.
     """
 
     api_base: str
@@ -45,6 +74,15 @@ class ApiCaptioner:
     retries: int = 5
     pause: float = 1.0
     timeout: float = 300.0
+
+    def __post_init__(self) -> None:
+        if not _is_url(self.api_base):
+            raise ArgumentError(
+                f"{{api_base}} is {self.api_base!r}; give an address such as http://localhost:8000/v1.", "api_base"
+            )
+        for name, smallest in (("concurrency", 1), ("retries", 0), ("pause", 0), ("timeout", 0.001)):
+            if not getattr(self, name) >= smallest:
+                raise ArgumentError(f"{{{name}}} is {getattr(self, name)}; give at least {smallest}.", name)
 
     def __call__(
         self,
@@ -55,58 +93,102 @@ class ApiCaptioner:
         max_new_tokens: int = 75,
         seed: Sequence[int] | None = None,
     ) -> list[str | Exception]:
-        """For each picture one clean line, or what the server had against it.
+        """For each picture one clean line, or what went wrong with it.
 
         Raises:
-            ServerUnreachableError: No connection, or no right to ask, after all tries.
+            ServerUnreachableError: No connection, or no access, after all tries.
+            ArgumentError: Unknown category or source, or a setting out of range.
         """
-        seeds = [None] * len(images) if seed is None else seed
+        seeds = [None] * len(images) if seed is None else list(seed)
+        check_sampling(temperature, max_new_tokens, seeds)
+        prompts = [caption_prompt(category, source) for category in categories]
 
-        def ask(image: Image.Image, category: str, seed: int | None) -> str | Exception:
+        def ask(asked: tuple[Image.Image, str, int | None]) -> str | Exception:
+            image, prompt, seed = asked
             question = {
                 "model": self.model,
-                "messages": [{"role": "user", "content": _content(image, caption_prompt(category, source))}],
+                "messages": [{"role": "user", "content": _content(image, prompt)}],
                 "temperature": temperature,
                 "max_tokens": max_new_tokens,
                 **({} if seed is None else {"seed": seed % 2**31}),  # servers take no more
             }
             try:
-                return clean_caption(self._post(question))
+                return clean_caption(self._ask(question))
             except ServerUnreachableError:
                 raise
             except ValueError as error:
                 return error
 
         with ThreadPoolExecutor(self.concurrency) as pool:
-            return list(pool.map(ask, images, categories, seeds))
+            return list(pool.map(ask, zip(images, prompts, seeds, strict=True)))
 
-    def _post(self, question: dict[str, Any]) -> str:
-        url = f"{self.api_base.rstrip('/')}/chat/completions"
-        headers = {"Content-Type": "application/json"}
-        if KEY_VARIABLE in os.environ:
-            headers["Authorization"] = f"Bearer {os.environ[KEY_VARIABLE]}"
-        request = Request(url, json.dumps(question).encode(), headers)
+    def _ask(self, question: dict[str, Any]) -> str:
+        """The answer, after as many tries as it takes."""
         pause = self.pause
         for remaining in range(self.retries, -1, -1):
-            wait = pause
             try:
-                with urlopen(request, timeout=self.timeout) as response:
-                    return _answer(response.read())
-            except HTTPError as error:
-                text = " ".join(error.read(2000).decode("utf-8", "replace").split())
-                trouble = ValueError(f"{url} answered {error.code}: {text}")
-                if error.code in (401, 403, 404):
-                    hint = f"check --api_base, the model's name and {KEY_VARIABLE}"
-                    raise ServerUnreachableError(f"{trouble}; {hint}.") from error
-                if error.code != 429 and error.code < 500:
-                    raise trouble from error
-                wait = _seconds(error.headers.get("Retry-After"), pause)
-            except (URLError, OSError) as error:  # a timeout among them
-                trouble = ServerUnreachableError(f"{url} can't be reached: {getattr(error, 'reason', error)}.")
-            if remaining:
-                time.sleep(min(wait, LONGEST_PAUSE))
+                return self._try(question)
+            except _TemporaryError as trouble:
+                if not remaining:
+                    raise trouble.error from trouble.__cause__
+                time.sleep(min(pause if trouble.pause is None else trouble.pause, LONGEST_PAUSE))
                 pause *= 2
-        raise trouble
+
+    def _try(self, question: dict[str, Any]) -> str:
+        url = f"{self.api_base.rstrip('/')}/chat/completions"
+        request = Request(url, json.dumps(question).encode(), _headers())
+        try:
+            with _OPENER.open(request, timeout=self.timeout) as response:
+                return _answer(_body(response, time.monotonic() + self.timeout))
+        except HTTPError as error:
+            raise self._refusal(error, url) from error
+        except TimeoutError as error:
+            raise _TemporaryError(_unreachable(f"{url} did not answer within {self.timeout:g} seconds")) from error
+        except URLError as error:  # no connection; or one that the server closed while the picture was sent
+            if isinstance(error.reason, ConnectionError) and not isinstance(error.reason, ConnectionRefusedError):
+                raise _TemporaryError(ValueError(f"{url} closed the connection: {error.reason}.")) from error
+            raise _TemporaryError(_unreachable(f"{url} can't be reached: {error.reason}")) from error
+        except (HTTPException, OSError, ValueError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise _TemporaryError(ValueError(f"{url} gave a damaged answer ({reason}).")) from error
+
+    def _refusal(self, error: HTTPError, url: str) -> Exception:
+        """What an HTTP status means: it ends the run, this item alone, or may pass."""
+        try:
+            text = " ".join(error.read(2000).decode("utf-8", "replace").split())
+        except (HTTPException, OSError):
+            text = ""
+        error.close()
+        sentence = f"{url} answered {error.code}{f': {text}' if text else ''}"
+        if 300 <= error.code < 400:
+            return _unreachable(f"{url} redirects to {error.headers.get('Location', 'another address')}")
+        if error.code in (401, 403, 404):
+            return _unreachable(f"{sentence.rstrip('.')}; check the model's name and {KEY_VARIABLE} too")
+        if error.code == 429 or error.code >= 500:
+            return _TemporaryError(ValueError(f"{sentence}."), _seconds(error.headers.get("Retry-After")))
+        return ValueError(f"{sentence}.")
+
+
+def _unreachable(problem: str) -> ServerUnreachableError:
+    return ServerUnreachableError(f"{problem} (check {{api_base}}).", "api_base")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port  # raises when it is no number
+    except ValueError:
+        return False
+    plain = text.isascii() and text.isprintable() and " " not in text
+    return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+
+
+def _headers() -> dict[str, str]:
+    headers = {"Content-Type": "application/json"}
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ServerUnreachableError(f"{KEY_VARIABLE} holds characters that no HTTP header can carry.")
+    return headers | ({"Authorization": f"Bearer {key}"} if key else {})
 
 
 def _content(image: Image.Image, prompt: str) -> list[dict[str, Any]]:
@@ -116,16 +198,40 @@ def _content(image: Image.Image, prompt: str) -> list[dict[str, Any]]:
     return [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": prompt}]
 
 
+def _body(response: HTTPResponse, deadline: float) -> bytes:
+    """
+    Raises:
+        ValueError: It is too large.
+        TimeoutError: It comes too slowly.
+    """
+    body = b""
+    while part := response.read1(2**16):
+        body += part
+        if len(body) > LARGEST_ANSWER:
+            raise ValueError(f"more than {LARGEST_ANSWER} bytes")
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return body
+
+
 def _answer(body: bytes) -> str:
+    """The text of a chat completion; empty where the model said nothing.
+
+    Raises:
+        ValueError: It is none.
+    """
     try:
         content = json.loads(body)["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"the server's answer is none of a chat: {body[:200]!r}") from error
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
+        raise ValueError(f"no chat completion: {body[:200]!r}") from error
+    if not isinstance(content, str | None):
+        raise ValueError(f"the content is {content!r:.200}, not a text")
     return content or ""
 
 
-def _seconds(retry_after: str | None, otherwise: float) -> float:
+def _seconds(retry_after: str | None) -> float | None:
     try:
-        return max(0.0, float(retry_after))
+        seconds = float(retry_after)
     except (TypeError, ValueError):
-        return otherwise
+        return None
+    return seconds if seconds >= 0 else None

@@ -3,9 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from temu_vtoff.errors import ArgumentError
 
 
-class CheckpointError(ValueError):
+class CheckpointError(ArgumentError):
     """A model could not be loaded; the message says what was asked for, what is wrong and how to mend it."""
 
 
@@ -13,69 +26,81 @@ class HubUnreachableError(CheckpointError):
     """The model is not on this machine and the hub could not be asked for it."""
 
 
+class _Cause(NamedTuple):
+    """A kind of failure: it is recognised by any of its features in any error of the chain."""
+
+    sentence: str  # {what}, {name}: what was asked for; {hint}: the argument; {error}: the library's own words
+    kinds: tuple[type[Exception], ...] = ()
+    names: tuple[str, ...] = ()  # of exception classes, where importing them would import a network library
+    statuses: tuple[int, ...] = ()  # HTTP
+    phrases: tuple[str, ...] = ()  # of the message, where a library has no class for it
+    error: type[CheckpointError] = CheckpointError
+
+    def explains(self, error: BaseException) -> bool:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        return (
+            isinstance(error, self.kinds)
+            or not {kind.__name__ for kind in type(error).__mro__}.isdisjoint(self.names)
+            or status in self.statuses
+            or any(phrase in str(error) for phrase in self.phrases)
+        )
+
+
+_GATED = (
+    "{what} {name} is gated or private{hint}: accept its licence on its hub page and log in with `hf auth login` or "
+    "set HF_TOKEN; a fine-grained token also needs the permission to read gated repositories."
+)
+_CAUSES = (  # the first that explains one of the errors counts
+    _Cause(_GATED, kinds=(GatedRepoError,)),
+    _Cause("{what} {name} has no such revision{hint}.", kinds=(RevisionNotFoundError,)),
+    _Cause(
+        "{what} {name} is neither a folder here nor a public model on the hub{hint}: check the spelling; for a private "
+        "model log in with `hf auth login` or set HF_TOKEN.",
+        kinds=(RepositoryNotFoundError,),
+    ),
+    _Cause(_GATED, statuses=(401, 403)),
+    _Cause(
+        "{what} {name} is neither a folder here nor in the local cache, and the hub can't be reached{hint}: check the "
+        "network (or HF_HUB_OFFLINE), or give a folder that holds it.",
+        kinds=(LocalEntryNotFoundError, OfflineModeIsEnabled),
+        names=("ConnectionError", "ConnectError", "Timeout", "TransportError", "ProxyError", "gaierror"),
+        phrases=("couldn't connect to", "outgoing traffic has been disabled"),
+        error=HubUnreachableError,
+    ),
+    _Cause("{what}: there is no folder {name}, and it is no hub id{hint}.", kinds=(HFValidationError,)),
+    _Cause("{what} {name}: the hub answered {error}{hint}.", kinds=(HfHubHTTPError,)),
+    _Cause("{what} can't be loaded from {name}{hint}: {error}", kinds=(Exception,)),
+)
+_LIBRARIES = {"accelerate", "diffusers", "huggingface_hub", "safetensors", "tokenizers", "torch", "transformers"}
+
+
 @contextmanager
-def explain_loading(name_or_path: str | Path, what: str, flag: str | None = None) -> Iterator[None]:
-    """Turns the errors that loading a checkpoint can raise into `CheckpointError`s of one sentence.
+def explain_loading(name_or_path: str | Path, what: str, argument: str | None = None) -> Iterator[None]:
+    """Turns the errors that libraries raise while they load a checkpoint into `CheckpointError`s of one sentence.
+
+    Errors raised by this library and lack of memory pass unchanged.
 
     Args:
         name_or_path: What the user asked for: a hub id or a folder.
-        what: What is being loaded, for the message: "the SegFormer", "the base model".
-        flag: The argument that chose it, named in the remedy.
+        what: What is being loaded, for the message: "the segmenter", "the base model".
+        argument: Name of the argument that chose it, for the message.
     """
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    hint = f" (argument {flag})" if flag else ""
     try:
         yield
-    except CheckpointError:
+    except ArgumentError:
         raise
     except Exception as error:
-        chain = list(_causes(error))
-        status = next((s for e in chain if (s := _http_status(e)) is not None), None)
-
-        def caused_by(*kinds: type[BaseException]) -> bool:
-            return any(isinstance(e, kinds) for e in chain)
-
-        text = " ".join(str(e) for e in chain)
-        if caused_by(GatedRepoError) or status in (401, 403):
-            raise CheckpointError(
-                f"{what} {name_or_path} is gated or private{hint}: accept its licence on its hub page, then log in "
-                "with `hf auth login` or set HF_TOKEN."
-            ) from error
-        if caused_by(RevisionNotFoundError):
-            raise CheckpointError(f"{what} {name_or_path} has no such revision{hint}.") from error
-        if caused_by(RepositoryNotFoundError):
-            raise CheckpointError(
-                f"{what} {name_or_path} is neither a folder here nor a model on the hub{hint}: check the spelling."
-            ) from error
-        if caused_by(LocalEntryNotFoundError, OfflineModeIsEnabled) or _is_network_error(chain, text):
-            raise HubUnreachableError(
-                f"{what} {name_or_path} is neither a folder here nor in the local cache, and the hub can't be "
-                f"reached{hint}: check the network (or HF_HUB_OFFLINE), or give a folder that holds it."
-            ) from error
-        if caused_by(HFValidationError):
-            raise CheckpointError(f"{what}: there is no folder {name_or_path}, and it is no hub id{hint}.") from error
-        if caused_by(EntryNotFoundError, OSError, ValueError, RuntimeError, KeyError, TypeError) and not caused_by(
-            MemoryError
-        ):
-            if "out of memory" in text.lower():
-                raise
-            raise CheckpointError(f"{what} can't be loaded from {name_or_path}{hint}: {_one_line(error)}") from error
-        if caused_by(HfHubHTTPError):
-            raise CheckpointError(f"{what} {name_or_path}: the hub answered {_one_line(error)}{hint}.") from error
-        raise
+        chain = list(_chain(error))
+        if not any(map(_is_from_a_library, chain)) or any(map(_is_want_of_memory, chain)):
+            raise
+        cause = next(cause for cause in _CAUSES if any(map(cause.explains, chain)))
+        hint = f" (argument {{{argument}}})" if argument else ""
+        sentence = cause.sentence.format(what=what, name=name_or_path, hint=hint, error=_one_line(error))
+        raise cause.error(sentence, *[argument] * bool(argument)) from error
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and all that led to it."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -83,24 +108,25 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _http_status(error: BaseException) -> int | None:
-    return getattr(getattr(error, "response", None), "status_code", None)
+def _is_from_a_library(error: BaseException) -> bool:
+    """Whether a loading library raised it or called what did; otherwise the mistake is ours."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
+            return True
+        traceback = traceback.tb_next
+    return False
 
 
-def _is_network_error(chain: list[BaseException], text: str) -> bool:
-    names = {kind.__name__ for e in chain for kind in type(e).__mro__}
-    network = {
-        "ConnectionError",
-        "ConnectError",
-        "Timeout",
-        "ConnectTimeout",
-        "TransportError",
-        "ProxyError",
-        "gaierror",
-    }
-    return bool(names & network) or "couldn't connect to" in text or "outgoing traffic has been disabled" in text
+def _is_want_of_memory(error: BaseException) -> bool:
+    name = type(error).__name__
+    return name in ("MemoryError", "OutOfMemoryError") or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
 
 
 def _one_line(error: BaseException, limit: int = 300) -> str:
-    line = " ".join(str(error).split())
+    """The message on one line; a programming error's, which says little alone, with its class."""
+    plain = isinstance(error, (OSError, RuntimeError, ValueError))
+    line = " ".join((str(error) if plain else f"{type(error).__name__}: {error}").split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,19 +1,22 @@
 """Where the try-off model comes from: the published sources, what goes with what, and how large its pictures are.
 
-Reads configurations only, so that a script can tell what is wrong before anything heavy is imported.
+Reads configurations only, so that a script can report a mistake before torch is imported.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import hf_hub_download
+
 from temu_vtoff.builtin import BUILTIN, resolve
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hub.errors import CheckpointError, explain_loading
+from temu_vtoff.hub.model_files import read_configuration, read_json
 
 PUBLISHED_BASE = "stabilityai/stable-diffusion-3-medium-diffusers"
 PUBLISHED_TRYOFF = "davidelobba/TEMU-VTOFF"
@@ -25,16 +28,18 @@ IMAGE_ENCODERS = {  # of the published model, on the hub
 }
 TRYOFF = ("transformer", "transformer_vton")
 REQUIRED = (*TRYOFF, "vae", "scheduler")  # of a whole pipeline
+_SHAPE = ("sample_size", "patch_size", "pos_embed_max_size")  # of a transformer, which decide the size
 ASPECT_RATIO = 3 / 4  # width to height of DressCode's and VITON-HD's pictures
 
 
 @dataclass(frozen=True)
 class WorkingSize:
-    """The size that a model was made for, in pixels, and which others it takes.
+    """The size in pixels that a model was made for, and which other sizes it takes.
 
     Attributes:
-        multiple: What each side must be a multiple of.
-        largest: What each side may be at most, by the position embeddings.
+        width, height: The model's own.
+        multiple: Each side must be a multiple of it.
+        largest: The longest side that the position embeddings allow.
     """
 
     width: int
@@ -44,9 +49,9 @@ class WorkingSize:
 
     @classmethod
     def of(cls, vae_config: Mapping[str, Any], *transformer_configs: Mapping[str, Any]) -> WorkingSize:
-        """Read off the VAE's and both transformers' configurations, the generator's first.
+        """Computed from the configurations of the VAE and of both transformers, the generator's first.
 
-        The published model's is 768 x 1024, multiples of 16 up to 3072.
+        Published: 768 x 1024, multiples of 16 up to 3072.
         """
         scale = 2 ** (len(vae_config["block_out_channels"]) - 1)
         patches = [config["patch_size"] for config in transformer_configs]
@@ -57,69 +62,79 @@ class WorkingSize:
         return cls(round(height * ASPECT_RATIO / multiple) * multiple, height, multiple, largest)
 
     def choose(self, width: int | None = None, height: int | None = None) -> tuple[int, int]:
-        """Width and height as wanted, else the model's own.
+        """The width and height given, where None is the model's own.
 
         Raises:
-            ValueError: Not a positive multiple of `multiple`, and then the message says the nearest that is; or larger
-                than `largest`.
+            ArgumentError: Not a positive multiple of `multiple`, or larger than `largest`.
         """
         width = self.width if width is None else width
         height = self.height if height is None else height
         for name, value in (("width", width), ("height", height)):
             if value < self.multiple or value % self.multiple:
                 nearest = max(self.multiple, round(value / self.multiple) * self.multiple)
-                raise ValueError(f"{name} {value} is not a multiple of {self.multiple}; the nearest is {nearest}.")
+                raise ArgumentError(
+                    f"{{{name}}} {value} is not a multiple of {self.multiple}; the nearest is {nearest}.", name
+                )
             if value > self.largest:
-                raise ValueError(f"{name} {value} is more than this model can place: {self.largest} at most.")
+                raise ArgumentError(f"{{{name}}} {value} is too large for this model: {self.largest} at most.", name)
         return width, height
 
 
 def complete_sources(base: str | None = None, tryoff: str | None = None) -> tuple[str, str]:
-    """The base and the try-off source when one of them, or both, are left open.
+    """The base and the try-off source, where each may be left open.
 
-    Neither is the built-in model. A base that is a whole pipeline stands alone; otherwise one of the two published
-    sources goes with what is named.
+    Both left open are the built-in model. A folder that holds a whole pipeline stands for both sources. Otherwise the
+    other published source goes with the one that is named.
     """
     if base is None and tryoff is None:
         return BUILTIN, BUILTIN
-    if tryoff is None:
-        return base, base if _is_whole(base) else PUBLISHED_TRYOFF
-    return (tryoff if _is_whole(tryoff) else PUBLISHED_BASE) if base is None else base, tryoff
+    if base is None:
+        base = tryoff if _is_whole(tryoff) else PUBLISHED_BASE
+    elif tryoff is None:
+        tryoff = base if _is_whole(base) else PUBLISHED_TRYOFF
+    return base, tryoff
 
 
 def read_working_size(base: str, tryoff: str, revision: str | None = None) -> WorkingSize:
-    """The model's size from its configurations alone: cheap, and tells early when a source can't be had.
+    """The model's size, from its configurations alone, so that mistakes are reported before anything is loaded.
 
     Raises:
-        CheckpointError: As for `load_components`.
+        CheckpointError: A source can't be had, or a configuration is damaged.
     """
     base, tryoff = resolve(base, "tryoff"), resolve(tryoff, "tryoff")
     check_folders({"vae": (base, "vae")} | {name: (tryoff, name) for name in TRYOFF})
-    with explain_loading(tryoff, "the try-off model"):
-        of_base = {"revision": revision} if tryoff == base else {}
-        transformers = [_read_json(tryoff, f"{name}/config.json", **of_base) for name in TRYOFF]
-    with explain_loading(base, "the base model"):
-        vae = _read_json(base, "vae/config.json", revision)
-    return WorkingSize.of(vae, *transformers)
+    of_base = {"revision": revision} if tryoff == base else {}
+    transformers = [
+        read_configuration(_find(tryoff, f"{name}/config.json", "the try-off model", **of_base), f"the {name}", _SHAPE)
+        for name in TRYOFF
+    ]
+    vae_file = _find(base, "vae/config.json", "the base model", revision)
+    return WorkingSize.of(read_configuration(vae_file, "the vae", ["block_out_channels"]), *transformers)
 
 
 def read_index(where: str, revision: str | None = None) -> dict[str, Any]:
     """A whole pipeline's model_index.json; empty for a folder without one."""
     if Path(where).is_dir() and not (Path(where) / "model_index.json").is_file():
         return {}
-    with explain_loading(where, "the model"):
-        return _read_json(where, "model_index.json", revision)
+    return read_json(_find(where, "model_index.json", "the model", revision), "the model")
 
 
-def _read_json(where: str, file: str, revision: str | None = None) -> dict[str, Any]:
-    from huggingface_hub import hf_hub_download
-
-    path = Path(where) / file if Path(where).is_dir() else Path(hf_hub_download(where, file, revision=revision))
-    return json.loads(path.read_text(encoding="utf-8"))
+def _find(where: str, file: str, what: str, revision: str | None = None) -> Path:
+    """A file of a model, downloaded when it lies on the hub."""
+    if Path(where).is_dir():
+        return Path(where) / file
+    with explain_loading(where, what):
+        return Path(hf_hub_download(where, file, revision=revision))
 
 
 def check_folders(sources: dict[str, tuple[str, str | None]]) -> None:
-    """Before anything is loaded: every part of a local source must be there; all that are missing are named at once."""
+    """
+    Args:
+        sources: Folder or hub id and subfolder of each component.
+
+    Raises:
+        CheckpointError: Folders lack subfolders; all of them are named.
+    """
     absent: dict[str, list[str]] = {}
     for where, subfolder in sources.values():
         if subfolder is not None and Path(where).is_dir() and not (Path(where) / subfolder).is_dir():
@@ -129,6 +144,6 @@ def check_folders(sources: dict[str, tuple[str, str | None]]) -> None:
         raise CheckpointError(f"Not a complete checkpoint: {lacks}.")
 
 
-def _is_whole(source: str) -> bool:
+def _is_whole(source: str | Path) -> bool:
     folder = Path(source)
     return source == BUILTIN or all((folder / part).is_dir() for part in REQUIRED)

@@ -3,7 +3,6 @@
 Heavy imports stand inside functions, so that scripts that offer segmentation start at once.
 """
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,45 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from temu_vtoff import builtin
-from temu_vtoff.hub.errors import CheckpointError, explain_loading
+from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
-from temu_vtoff.hub.strict import check_weights
-from temu_vtoff.segmentation.masks import (
-    CATEGORIES,
-    CATEGORY_LABELS,
-    LABELS,
-    GarmentNotFoundError,
-    choose_labels,
-    clean_mask,
-    garment_mask,
-    garments_present,
-    label_ids,
-    mask_picture,
-    masked_image,
-)
+from temu_vtoff.segmentation.masks import LABELS
 
 if TYPE_CHECKING:
     import torch
     from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
 
-__all__ = [
-    "CATEGORIES",
-    "CATEGORY_LABELS",
-    "LABELS",
-    "ClothSegmenter",
-    "GarmentNotFoundError",
-    "choose_labels",
-    "clean_mask",
-    "garment_mask",
-    "garments_present",
-    "label_ids",
-    "mask_picture",
-    "masked_image",
-]
-
 _PIXELS_AT_ONCE = 2**18  # of a label map: with 18 float32 scores each, 19 MB
-logger = logging.getLogger(__name__)
 
 
 class ClothSegmenter:
@@ -76,24 +45,25 @@ class ClothSegmenter:
             HubUnreachableError: The model is not on this machine and the hub does not answer.
             CheckpointError: It can't be loaded, or has other labels.
         """
-        import torch
         from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
 
-        where = builtin.resolve(name_or_path, "segmenter")
-        device = torch.device("cpu" if device is None else device)
-        if dtype is None:
-            dtype = torch.float16 if device.type == "cuda" else torch.float32
-        with explain_loading(name_or_path, "the segmenter"):  # the model first: its errors tell the cause
-            model, info = SegformerForSemanticSegmentation.from_pretrained(where, dtype=dtype, output_loading_info=True)
-            processor = SegformerImageProcessor.from_pretrained(where)
-        check_weights(info["missing_keys"], (), "the segmenter", name_or_path)
+        from temu_vtoff.hub.loading import load_processor, load_transformers_model
+
+        what = "the segmenter"
+        model = load_transformers_model(  # first: its errors tell the cause
+            SegformerForSemanticSegmentation, name_or_path, what, part="segmenter", device=device, dtype=dtype
+        )
         names = [name for _, name in sorted(model.config.id2label.items())]
         if [name.lower() for name in names] != [name.lower() for name in LABELS]:
             raise CheckpointError(
-                f"the segmenter {name_or_path} has other labels ({', '.join(names[:3])}, …, {len(names)} in all); give "
-                f"a SegFormer trained on {', '.join(LABELS[:3])} and so on, as {PUBLISHED_SEGMENTER}."
+                f"{what} {name_or_path} has other labels ({', '.join(names[:3])}, …, {len(names)} in all); give a "
+                f"SegFormer trained on {', '.join(LABELS[:3])} and so on, such as {PUBLISHED_SEGMENTER}."
             )
-        return cls(model.to(device), processor)
+        needs = ("preprocessor_config.json",)
+        processor = load_processor(
+            SegformerImageProcessor, name_or_path, what, needs=needs, trial=_try_processor, part="segmenter"
+        )
+        return cls(model, processor)
 
     def label_maps(self, images: Sequence[Image.Image]) -> list[np.ndarray]:
         """The label of every pixel.
@@ -118,6 +88,13 @@ class ClothSegmenter:
     def _reduced(self, image: Image.Image) -> Image.Image:
         """A huge photo at four times the model's size or more: the processor's resize takes 60 bytes for each pixel."""
         return image.reduce(max(1, min(image.size) // (4 * self.processor.size["height"])))
+
+
+def _try_processor(processor: "SegformerImageProcessor") -> str | None:
+    if not processor.size.get("height") or not processor.size.get("width"):
+        return "preprocessor_config.json lacks the height and width of the model's input"
+    processor([Image.new("RGB", (8, 8))], return_tensors="pt")
+    return None
 
 
 def _label_map(logits: "torch.Tensor", height: int, width: int) -> "torch.Tensor":

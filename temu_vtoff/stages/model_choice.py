@@ -10,12 +10,12 @@ from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.hub.sources import (
     IMAGE_ENCODERS,
     PUBLISHED_CAPTIONER,
+    PUBLISHED_SEGMENTER,
     TRYOFF,
     WorkingSize,
     complete_sources,
     read_working_size,
 )
-from temu_vtoff.segmentation.segmenter import PUBLISHED_SEGMENTER
 
 if TYPE_CHECKING:
     import torch

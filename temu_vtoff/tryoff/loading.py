@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
+from PIL import Image
 from transformers import (
     AutoTokenizer,
     CLIPImageProcessor,
@@ -18,9 +19,9 @@ from transformers import (
 
 from temu_vtoff.builtin import resolve
 from temu_vtoff.hardware.quantization import quantization_config
-from temu_vtoff.hub.errors import explain_loading
+from temu_vtoff.hub.loading import load_diffusers_model, load_processor, load_transformers_model, try_tokenizer
+from temu_vtoff.hub.model_files import VOCABULARIES
 from temu_vtoff.hub.sources import IMAGE_ENCODERS, REQUIRED, TRYOFF, check_folders, read_index
-from temu_vtoff.hub.strict import check_weights
 from temu_vtoff.models.feature_extractor import FeatureExtractor
 from temu_vtoff.models.generator import TryOffTransformer
 
@@ -32,12 +33,23 @@ _TRANSFORMERS = {
     "image_encoder_large": CLIPVisionModelWithProjection,
     "image_encoder_bigG": CLIPVisionModelWithProjection,
 }
-_OTHERS = {
-    "scheduler": FlowMatchEulerDiscreteScheduler,
-    "feature_extractor": CLIPImageProcessor,
-    "tokenizer": AutoTokenizer,
-    "tokenizer_2": AutoTokenizer,
-    "tokenizer_3": AutoTokenizer,
+
+
+def _try_scheduler(scheduler: FlowMatchEulerDiscreteScheduler) -> None:
+    scheduler.from_config(scheduler.config).set_timesteps(2, mu=1.0 if scheduler.config.use_dynamic_shifting else None)
+
+
+def _try_image_processor(processor: CLIPImageProcessor) -> None:
+    processor(Image.new("RGB", (8, 8)), return_tensors="pt")
+
+
+_TOKENIZER = (AutoTokenizer, VOCABULARIES, try_tokenizer)
+_OTHERS = {  # class, files of which one must be there, and a trial
+    "scheduler": (FlowMatchEulerDiscreteScheduler, ("scheduler_config.json",), _try_scheduler),
+    "feature_extractor": (CLIPImageProcessor, ("preprocessor_config.json",), _try_image_processor),
+    "tokenizer": _TOKENIZER,
+    "tokenizer_2": _TOKENIZER,
+    "tokenizer_3": _TOKENIZER,
 }
 TEXT_PARTS = ("text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "tokenizer_2", "tokenizer_3")
 _BASE = ("vae", "scheduler", *TEXT_PARTS)
@@ -102,22 +114,20 @@ def _load(
 ) -> Any:
     if name in IMAGE_ENCODERS and subfolder is None and (Path(where) / name / "config.json").is_file():
         subfolder = name  # a whole pipeline's folder, named as an image encoder
-    place: dict[str, Any] = {"subfolder": subfolder} if subfolder is not None else {}
-    if revision is not None:
-        place["revision"] = revision
-    with explain_loading(where if subfolder is None else f"{where}/{subfolder}", f"the {name}"):
-        if name in _OTHERS:
-            return _OTHERS[name].from_pretrained(where, **place)
-        if variant is not None:
-            place["variant"] = variant
-        if bits is not None:
-            library = "diffusers" if name in _DIFFUSERS else "transformers"
-            place["quantization_config"] = quantization_config(library, bits, torch_dtype)
-        if name in _DIFFUSERS:
-            return _DIFFUSERS[name].from_pretrained(where, torch_dtype=torch_dtype, **place)
-        model, info = _TRANSFORMERS[name].from_pretrained(where, dtype=torch_dtype, output_loading_info=True, **place)
-        check_weights(info["missing_keys"], (), f"the {name}", where)
-        return model.eval()
+    options: dict[str, Any] = {} if revision is None else {"revision": revision}
+    what = f"the {name}"
+    if name in _OTHERS:
+        cls, needs, trial = _OTHERS[name]
+        return load_processor(cls, where, what, needs=needs, trial=trial, subfolder=subfolder, **options)
+    if variant is not None:
+        options["variant"] = variant
+    if bits is not None:
+        library = "diffusers" if name in _DIFFUSERS else "transformers"
+        options["quantization_config"] = quantization_config(library, bits, torch_dtype)
+    if name in _DIFFUSERS:
+        options |= {"subfolder": subfolder, "torch_dtype": torch_dtype}
+        return load_diffusers_model(_DIFFUSERS[name], where, what, **options)[0]
+    return load_transformers_model(_TRANSFORMERS[name], where, what, subfolder=subfolder, dtype=torch_dtype, **options)
 
 
 def _listed(where: str, index: dict[str, Any]) -> list[str]:

@@ -1,0 +1,215 @@
+"""Loading a component of a model strictly: damaged files, absurd sizes and missing weights get one sentence."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.utils import logging as diffusers_logging
+
+from temu_vtoff import builtin
+from temu_vtoff.hub.errors import CheckpointError, explain_loading
+from temu_vtoff.hub.model_files import HeldWeights, check_model_files, local_folder
+
+_SLACK = 4  # times the numbers in the files: quantized weights are packed
+
+
+def load_transformers_model(
+    cls: type,
+    name_or_path: str | Path,
+    what: str,
+    *,
+    part: str | None = None,
+    subfolder: str | None = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    cuda_dtype: torch.dtype = torch.float16,
+    argument: str | None = None,
+    **options: Any,
+) -> Any:
+    """A transformers model, in evaluation mode.
+
+    Args:
+        cls: A `PreTrainedModel`.
+        what: The component, for messages: "the segmenter".
+        part: Of the built-in model, when `name_or_path` may be "builtin".
+        device: Left unset, the model stays where it is loaded, on the CPU.
+        dtype: Left unset, `cuda_dtype` on a CUDA device and float32 elsewhere.
+        argument: The argument that chose the model, for messages.
+        options: Of `from_pretrained`: revision, variant, quantization_config and so on.
+
+    Raises:
+        HubUnreachableError: The model is not on this machine and the hub does not answer.
+        CheckpointError: It can't be loaded, or lacks weights.
+    """
+    where = str(name_or_path) if part is None else builtin.resolve(name_or_path, part)
+    if dtype is None:
+        dtype = cuda_dtype if device is not None and torch.device(device).type == "cuda" else torch.float32
+    place = _place(subfolder) | options
+    shown = _shown(name_or_path, subfolder)
+    with explain_loading(shown, what, argument):
+        held = check_component(where, what, needs=("config.json",), **place)
+        if held is not None:
+            config = cls.config_class.from_pretrained(where, **_without(place, "variant", "quantization_config"))
+            _check_size(lambda: cls(config), held, what, shown)
+        model, info = cls.from_pretrained(
+            where, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **place
+        )
+    check_weights(info["missing_keys"], (), what, shown, mismatched=info["mismatched_keys"])
+    return (model if device is None else model.to(device)).eval()
+
+
+def load_diffusers_model(
+    cls: type,
+    name_or_path: str | Path,
+    what: str,
+    *,
+    subfolder: str | None = None,
+    argument: str | None = None,
+    load: Callable[..., Any] | None = None,
+    **options: Any,
+) -> tuple[Any, dict[str, Any]]:
+    """A diffusers model and its loading info, of which nothing is missing.
+
+    Args:
+        cls: A `ModelMixin`.
+        what: The component, for messages.
+        argument: The argument that chose the model, for messages.
+        load: Left unset, the class's `from_pretrained`.
+        options: Of `from_pretrained`.
+
+    Raises:
+        CheckpointError: It can't be loaded, or lacks weights.
+    """
+    place = _place(subfolder) | options
+    shown = _shown(name_or_path, subfolder)
+    logger = diffusers_logging.get_logger("diffusers.models.modeling_utils")
+    level = logger.level
+    logger.setLevel("ERROR")  # what it warns of, weights missing or left over, is an error or expected here
+    try:
+        with explain_loading(shown, what, argument):
+            held = check_component(name_or_path, what, needs=("config.json",), **place)
+            if held is not None:
+                config = cls.load_config(name_or_path, **_only(place, "subfolder", "revision", "cache_dir"))
+                _check_size(lambda: cls.from_config(config), held, what, shown)
+            load = cls.from_pretrained if load is None else load
+            model, info = load(name_or_path, output_loading_info=True, **place)
+    finally:
+        logger.setLevel(level)
+    check_weights(info["missing_keys"], (), what, shown)
+    return model, info
+
+
+def load_processor(
+    cls: type,
+    name_or_path: str | Path,
+    what: str,
+    *,
+    needs: Sequence[str],
+    trial: Callable[[Any], str | None],
+    part: str | None = None,
+    subfolder: str | None = None,
+    argument: str | None = None,
+    **options: Any,
+) -> Any:
+    """A tokenizer, image processor or scheduler: what has a configuration, but no weights.
+
+    Args:
+        cls: Has `from_pretrained`.
+        what: The component, for messages.
+        needs: Files of which one must be there.
+        trial: Uses it once, and returns what is wrong with it, or None. What fails then is the checkpoint's fault.
+        part: Of the built-in model, when `name_or_path` may be "builtin".
+        argument: The argument that chose the model, for messages.
+        options: Of `from_pretrained`.
+
+    Raises:
+        CheckpointError: It can't be loaded, or does not work.
+    """
+    where = str(name_or_path) if part is None else builtin.resolve(name_or_path, part)
+    place = _place(subfolder) | options
+    with explain_loading(_shown(name_or_path, subfolder), what, argument):
+        check_component(where, what, needs=needs, **place)
+        loaded = cls.from_pretrained(where, **place)
+        problem = trial(loaded)
+    if problem is not None:
+        raise CheckpointError(f"{what} can't be loaded from {_shown(name_or_path, subfolder)}: {problem}.")
+    return loaded
+
+
+def try_tokenizer(tokenizer: Any) -> str | None:
+    """A trial for `load_processor`: tokenizes a text as the pipeline does."""
+    tokens = tokenizer("a shirt", padding="max_length", max_length=8, truncation=True)["input_ids"]
+    if set(tokens) <= set(tokenizer.all_special_ids):
+        return "it knows no words: its vocabulary is missing"
+    return None
+
+
+def check_component(
+    name_or_path: str | Path,
+    what: str,
+    *,
+    needs: Sequence[str],
+    subfolder: str | None = None,
+    variant: str | None = None,
+    **options: Any,
+) -> HeldWeights | None:
+    """`check_model_files` where the files are on this machine already."""
+    folder = local_folder(name_or_path, subfolder, **_only(options, "revision", "cache_dir"))
+    if folder is None:
+        return None
+    return check_model_files(folder, what, needs, variant, complete=Path(name_or_path).is_dir())
+
+
+def check_weights(
+    missing: Sequence[str], surplus: Sequence[str], what: str, where: str | Path, mismatched: Sequence[Any] = ()
+) -> None:
+    """
+    Args:
+        missing: Names of weights that the model has and the checkpoint lacks.
+        surplus: The reverse.
+        mismatched: Those of other shapes: names, or tuples that begin with the name.
+
+    Raises:
+        CheckpointError: There are any.
+    """
+    wrong = {name if isinstance(name, str) else name[0] for name in mismatched}
+    for keys, problem in (
+        (wrong, "has {} weights of other shapes than its configuration says"),
+        (missing, "lacks {} weights"),
+        (surplus, "has unknown {} weights"),
+    ):
+        if keys:
+            names = sorted(keys)
+            some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+            raise CheckpointError(
+                f"{what} can't be loaded from {where}: the checkpoint {problem.format(len(names))} ({some}); is it the "
+                "right folder, and complete?"
+            )
+
+
+def _check_size(build: Callable[[], torch.nn.Module], held: HeldWeights, what: str, where: str) -> None:
+    """Builds the model without memory, to see whether the weights on disk are enough for its configuration."""
+    with torch.device("meta"):
+        count = sum(parameter.numel() for parameter in build().parameters())
+    if count > _SLACK * held.elements:
+        raise CheckpointError(
+            f"{what} can't be loaded from {where}: its configuration describes {count:,} weights, but the files hold "
+            f"{held.elements:,}; is it the right folder, and complete?"
+        )
+
+
+def _shown(name_or_path: str | Path, subfolder: str | None) -> str:
+    return str(name_or_path) if subfolder is None else f"{name_or_path}/{subfolder}"
+
+
+def _place(subfolder: str | None) -> dict[str, str]:
+    return {} if subfolder is None else {"subfolder": subfolder}
+
+
+def _only(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: options[name] for name in names if name in options}
+
+
+def _without(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in names}
