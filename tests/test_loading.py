@@ -90,7 +90,7 @@ def test_working_size_comes_from_the_configurations():
     assert WorkingSize.of(vae, published, published) == WorkingSize(768, 1024, 16, 3072)
     finer = {"sample_size": 128, "patch_size": 1, "pos_embed_max_size": 128}
     assert WorkingSize.of(vae, finer, published) == WorkingSize(768, 1024, 16, 1024)
-    with pytest.raises(ValueError, match="height 1040 is more than this model can place: 1024 at most"):
+    with pytest.raises(ValueError, match="height 1040 is too large for this model: 1024 at most"):
         WorkingSize.of(vae, finer, published).choose(768, 1040)
 
 

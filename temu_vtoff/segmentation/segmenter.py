@@ -1,22 +1,18 @@
-"""Where the garments of dressed people are: label maps by a SegFormer, and what `masks` makes of them.
-
-Heavy imports stand inside functions, so that scripts that offer segmentation start at once.
-"""
+"""Label maps of dressed people by a SegFormer; `masks` makes garments' masks of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from PIL import Image
+from torch.nn.functional import interpolate
+from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
 
 from temu_vtoff.hub.errors import CheckpointError
+from temu_vtoff.hub.loading import load_processor, load_transformers_model
 from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
 from temu_vtoff.segmentation.masks import LABELS
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
 
 _PIXELS_AT_ONCE = 2**18  # of a label map: with 18 float32 scores each, 19 MB
 
@@ -24,7 +20,7 @@ _PIXELS_AT_ONCE = 2**18  # of a label map: with 18 float32 scores each, 19 MB
 class ClothSegmenter:
     """A SegFormer with the labels of `LABELS`, loaded once and used for any number of photos."""
 
-    def __init__(self, model: "SegformerForSemanticSegmentation", processor: "SegformerImageProcessor"):
+    def __init__(self, model: SegformerForSemanticSegmentation, processor: SegformerImageProcessor):
         self.model = model.eval()
         self.processor = processor
 
@@ -32,8 +28,8 @@ class ClothSegmenter:
     def from_pretrained(
         cls,
         name_or_path: str | Path = PUBLISHED_SEGMENTER,
-        device: "str | torch.device | None" = None,
-        dtype: "torch.dtype | None" = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
     ) -> "ClothSegmenter":
         """
         Args:
@@ -45,10 +41,6 @@ class ClothSegmenter:
             HubUnreachableError: The model is not on this machine and the hub does not answer.
             CheckpointError: It can't be loaded, or has other labels.
         """
-        from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
-
-        from temu_vtoff.hub.loading import load_processor, load_transformers_model
-
         what = "the segmenter"
         model = load_transformers_model(  # first: its errors tell the cause
             SegformerForSemanticSegmentation, name_or_path, what, part="segmenter", device=device, dtype=dtype
@@ -74,8 +66,6 @@ class ClothSegmenter:
         Returns:
             For each photo (H, W) of its own size, uint8 ids of `LABELS`.
         """
-        import torch
-
         if not images:
             return []
         with torch.inference_mode():
@@ -90,14 +80,14 @@ class ClothSegmenter:
         return image.reduce(max(1, min(image.size) // (4 * self.processor.size["height"])))
 
 
-def _try_processor(processor: "SegformerImageProcessor") -> str | None:
+def _try_processor(processor: SegformerImageProcessor) -> str | None:
     if not processor.size.get("height") or not processor.size.get("width"):
         return "preprocessor_config.json lacks the height and width of the model's input"
     processor([Image.new("RGB", (8, 8))], return_tensors="pt")
     return None
 
 
-def _label_map(logits: "torch.Tensor", height: int, width: int) -> "torch.Tensor":
+def _label_map(logits: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Logits upsampled to the photo's size, then argmax: the other way round 5% of the labels change.
 
     Bilinear as `F.interpolate`, but in stripes of rows, since the scores of all labels of a 48-megapixel photo at once
@@ -109,9 +99,6 @@ def _label_map(logits: "torch.Tensor", height: int, width: int) -> "torch.Tensor
     Returns:
         (height, width), uint8.
     """
-    import torch
-    from torch.nn.functional import interpolate
-
     h = logits.shape[1]
     across = interpolate(logits[None], size=(h, width), mode="bilinear", align_corners=False)[0]  # (labels, h, W)
     rows = ((torch.arange(height, device=logits.device) + 0.5) * (h / height) - 0.5).clamp(min=0)
