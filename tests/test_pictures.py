@@ -80,6 +80,16 @@ def test_odd_exif_tags_leave_the_orientation():
     assert open_picture(CASES / "exif_type" / "photo.jpg").size == (512, 384)
 
 
+def test_a_damaged_entry_of_exif_does_not_hide_the_orientation_after_it():
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "a camera", 6
+    block = bytearray(exif.tobytes())
+    block[20] = 255  # the first byte of the maker's length: Pillow gives up there
+    data = io.BytesIO()
+    LEFT_RED.save(data, "JPEG", exif=bytes(block))
+    assert open_picture(Image.open(data)).size == (40, 60)
+
+
 def test_small_mutations_of_exif_never_fail(tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F], exif[0x0131] = 6, "maker", "program"

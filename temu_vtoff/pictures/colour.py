@@ -32,7 +32,7 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_grey(image)
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         return rgba.convert("RGB"), rgba.getchannel("A")
     return image if image.mode in _SPACES else image.convert("L" if image.mode == "1" else "RGB"), None
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from temu_vtoff.pictures.colour import split_alpha
-from temu_vtoff.pictures.opening import open_as_is
+from temu_vtoff.pictures.opening import reading, upright
 
 NEARLY_ALL = 0.95  # of the picture: a mask that covers more is a mistake
 PHOTO_SHARE = 0.1  # of the pixels: with more in between black, white and a paint it is a photo
@@ -86,7 +86,8 @@ def _name(source: str | Path | Image.Image) -> str:
 
 
 def _marked(source: str | Path | Image.Image) -> Image.Image:
-    colours, alpha = split_alpha(open_as_is(source))
+    with reading(source) as (image, _):
+        colours, alpha = split_alpha(upright(image))
     marked = None
     if alpha is not None:
         opacity = np.asarray(alpha)

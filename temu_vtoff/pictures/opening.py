@@ -7,11 +7,11 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from temu_vtoff.pictures.colour import to_srgb
+from temu_vtoff.pictures.exif import orientation
 from temu_vtoff.pictures.formats import register_plugin
 
 LONGEST = 100  # times the short side: beyond, nothing is left of the short side at a model's size
-_ORIENTATION = 0x0112  # the EXIF tag
-_TURNS = {
+_TURNS = {  # EXIF orientation: what makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -38,7 +38,7 @@ def open_picture(source: str | Path | Image.Image) -> Image.Image:
             decompression limit.
     """
     with reading(source) as (image, name):
-        picture = to_srgb(_upright(image))
+        picture = to_srgb(upright(image))
     if max(picture.size) > LONGEST * min(picture.size):
         raise ValueError(
             f"{name} is {picture.width}x{picture.height} pixels: one side may be at most {LONGEST} times the other."
@@ -52,7 +52,7 @@ def open_as_is(source: str | Path | Image.Image) -> Image.Image:
     Arguments and errors as of `open_picture`.
     """
     with reading(source) as (image, _):
-        return _upright(image)
+        return upright(image)
 
 
 @contextmanager
@@ -87,33 +87,26 @@ def reading(source: str | Path | Image.Image) -> Iterator[tuple[Image.Image, str
         raise ValueError(f"{name} can't be read as a picture: {reason}") from error
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """A turned copy, of whose metadata only the transparent colour and the colour profile are left."""
     depth = _grey_depth(image)
     image.load()
     if 0 in image.size:
         raise ValueError(f"it has {image.width}x{image.height} pixels.")
-    turn = _TURNS.get(_orientation(image))
-    upright = image.copy() if turn is None else image.transpose(turn)
-    upright.info = {key: image.info[key] for key in ("transparency", "icc_profile") if key in image.info}
-    clear = upright.info.get("transparency")
+    turn = _TURNS.get(orientation(image))
+    turned = image.copy() if turn is None else image.transpose(turn)
+    turned.info = {key: image.info[key] for key in ("transparency", "icc_profile") if key in image.info}
+    clear = turned.info.get("transparency")
     if isinstance(clear, int) and depth < 8:  # Pillow scales the levels of such a picture, not its transparent one
-        upright.info["transparency"] = clear * 255 // (2**depth - 1)
+        turned.info["transparency"] = clear * 255 // (2**depth - 1)
     elif isinstance(clear, tuple) and max(clear) > 255:  # it reads 16-bit colours as 8 bits
-        upright.info["transparency"] = tuple(level >> 8 for level in clear)
-    return upright
+        turned.info["transparency"] = tuple(level >> 8 for level in clear)
+    elif not isinstance(clear, (int, tuple, bytes)):
+        turned.info.pop("transparency", None)
+    return turned
 
 
 def _grey_depth(image: Image.Image) -> int:
     """Bits of a grey PNG that is not decoded yet; 8 for everything else."""
     raw_mode = getattr(getattr(image, "png", None), "im_rawmode", None)
     return {"1": 1, "L;2": 2, "L;4": 4}.get(raw_mode, 8)
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 where there is none or it can't be read. Nothing else of EXIF matters."""
-    try:
-        value = image.getexif().get(_ORIENTATION, 1)
-        return value if isinstance(value, int) else 1
-    except Exception:  # damaged tags raise all kinds
-        return 1
