@@ -1,8 +1,10 @@
 """inference_dataset.py: the same pictures whatever happens on the way, and no trouble of an item left untold."""
 
 import csv
+import errno
 import io
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -15,6 +17,11 @@ import pytest
 from PIL import Image
 
 import inference_dataset
+from temu_vtoff import Options
+from temu_vtoff.hardware import ATTENTION_BACKENDS
+from temu_vtoff.runs.generation import picture_path
+from temu_vtoff.runs.task import DatasetTask
+from temu_vtoff.runs.tryoff import DatasetTryOff
 from tests import script_calls
 from tests.script_processes import ROOT, contents, kill_after, run, start
 from tests.tiny_datasets import SIZE, write_dresscode, write_vitonhd
@@ -164,6 +171,92 @@ def test_batch_sizes_hardly_matter(flags: list[object], expected: dict[str, byte
         difference = abs(np.stack([np.asarray(Image.open(folder / name)) for name in reference]) - pictures)
         assert difference.max() <= 1
         assert (difference.max(axis=-1) > 0).mean() <= 0.001
+
+
+def test_with_nothing_left_no_model_is_loaded(call, dresscode: Path, models: Path, tmp_path: Path) -> None:
+    own = tmp_path / "models"
+    shutil.copytree(models, own)
+    flags = ["--category", "dresses", "--segment", "all", "--segmentation_model", own / "segformer", "--caption", "all"]
+    flags += ["--caption_model", own / "qwen", "--pretrained_model_name_or_path", own / "pipe"]
+    assert call(*flags)[0] == 0
+    for weights in own.rglob("*.safetensors"):
+        weights.unlink()
+    status, errors = call(*flags)
+    assert status == 0, errors
+    (tmp_path / "out/dresses/200003_1.png").unlink()
+    status, errors = call(*flags)
+    assert status == 2 and "pipe" in errors and "Traceback" not in errors  # now the pipeline is wanted, and that alone
+
+
+def test_files_that_were_cut_are_made_again(call, expected: dict[str, bytes], tmp_path: Path) -> None:
+    out, cut = tmp_path / "out", ("dresses/200000_1.png", "dresses/200003_1.png", "dresses/200008_1.png")
+    assert call("--category", "dresses")[0] == 0
+    for name, length in zip(cut, (0, 100, -1), strict=True):
+        (out / name).write_bytes((out / name).read_bytes()[:length])
+    journal = out / "journal" / "manifest.0.jsonl"
+    lines = journal.read_bytes().splitlines()
+    journal.write_bytes(b"\n".join([*lines[:3], b"\0" * 40, b"}{}", *lines[4:]]))
+    status, errors = call("--category", "dresses")
+    assert status == 0 and "2 damaged lines are passed over" in errors
+    assert contents(out, "*.png") == {name: data for name, data in expected.items() if name.startswith("dresses")}
+    assert {row["status"] for row in manifest(out).values()} == {"done"}
+    (out / "settings.json").write_bytes(b"")
+    status, errors = call("--category", "dresses")
+    assert status == 2 and "settings.json is damaged" in errors and "Traceback" not in errors
+
+
+def test_a_full_disk_is_told_in_one_sentence(call, expected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, synced, sync = tmp_path / "out", [], os.fsync
+
+    def fsync(file: int) -> None:
+        synced.append(file)
+        if len(synced) > 5:  # settings and some pictures
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(file)
+
+    monkeypatch.setattr("temu_vtoff.files.os.fsync", fsync)
+    status, errors = call("--category", "dresses")
+    assert status == 2 and "disk" in errors and "full" in errors
+    assert len([line for line in errors.splitlines() if line.strip()]) == 1, errors
+    assert len(list(out.rglob("*_1.png"))) == 4 and not list(out.rglob(".*"))
+    monkeypatch.undo()
+    assert call("--category", "dresses")[0] == 0
+    assert contents(out, "*.png") == {name: data for name, data in expected.items() if name.startswith("dresses")}
+
+
+def test_compiling_depends_on_the_pictures_left(
+    models: Path, dresscode: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is compiled here: the question is what would be. 27 pictures make a long run."""
+    monkeypatch.setattr("temu_vtoff.hardware.acceleration.COMPILE_FROM", 10)
+
+    def compiled(chosen: bool | None = None, **changes: object) -> bool:
+        task = DatasetTask("dresscode", dresscode, tmp_path, caption="missing", **changes)
+        options = Options(base=str(models / "pipe"), device="cpu", batch_size=4, compile=chosen)
+        return DatasetTryOff(task, options).options.compile
+
+    assert not compiled(limit=1)
+    assert compiled()  # the settings of the trial don't hold it back
+    assert compiled(limit=1)  # begun so: a resumed run rounds as the first one did, however few are left
+    assert json.loads((tmp_path / "settings.json").read_text())["compile"] is True
+    with pytest.raises(ValueError, match="compile true, not false"):
+        compiled(False)
+    (tmp_path / "settings.json").unlink()
+    for item in DatasetTryOff(
+        DatasetTask("dresscode", dresscode, tmp_path, caption="missing"), Options(base=str(models / "pipe"))
+    ).items[:20]:
+        path = picture_path(tmp_path, item)
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", SIZE).save(path)
+    (tmp_path / "settings.json").unlink()
+    assert not compiled()
+
+
+def test_run_json_says_what_was_taken(call, tmp_path: Path) -> None:
+    assert call("--category", "dresses", "--limit", 2)[0] == 0
+    taken = json.loads((tmp_path / "out" / "run.json").read_text())["taken"]
+    assert taken["dtype"] in ("float32", "bfloat16") and taken["offload"] == "none" and taken["compiled"] is False
+    assert taken["attention_backend"] in ATTENTION_BACKENDS
 
 
 def test_failed_items_are_told_and_tried_again(call, dresscode: Path, tmp_path: Path) -> None:

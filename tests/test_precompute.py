@@ -1,7 +1,9 @@
 """What is made of a dataset before pictures are: features, captions, masks; by one process or more, killed or not."""
 
 import base64
+import importlib
 import io
+import itertools
 import json
 import random
 import shutil
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import inference_dataset
 from precompute_utils import captioning_qwen, precompute_image_features, precompute_text_features
@@ -98,6 +101,49 @@ def test_killed_and_finished_by_several(script: str, flags, made: dict[str, Path
     assert run(script, argv, processes=chance.choice([2, 3])) == 0
     assert contents(tmp_path, *PATTERNS) == goal
     assert not list(tmp_path.rglob(".*"))
+
+
+@pytest.mark.parametrize("script", [TEXT, IMAGE, CAPTION, SEGMENT])
+def test_with_nothing_left_no_model_is_loaded(
+    script: str, flags, made: dict[str, Path], models: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """What was cut is made again with the same bytes; then the weights go, and the script has no use for them."""
+    weights = list(models.rglob("*.safetensors"))
+    shutil.copytree(made[script], tmp_path, dirs_exist_ok=True)
+    module = importlib.import_module(script)
+    argv = [*flags[script], *into(script, tmp_path)]
+    files = sorted(path for pattern in ("*.pt", "*_mask.png") for path in tmp_path.rglob(pattern))
+    for path, length in zip(files[::9], itertools.cycle((0, 40, -1)), strict=False):
+        path.write_bytes(path.read_bytes()[:length])
+    assert call(module, *argv) == 0
+    assert contents(tmp_path, *PATTERNS) == contents(made[script], *PATTERNS)
+    try:
+        for path in weights:
+            path.rename(path.with_suffix(".away"))
+        assert call(module, *argv) == 0, capsys.readouterr().err
+        assert call(module, *argv[:-1], tmp_path / "elsewhere") == 2
+    finally:
+        for path in weights:
+            path.with_suffix(".away").rename(path)
+
+
+@pytest.mark.parametrize("script", [TEXT, IMAGE])
+def test_values_that_are_not_finite_fail_their_items(
+    script: str, flags, models: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(models / "pipe", tmp_path / "pipe")
+    name = {TEXT: "text_encoder_3", IMAGE: "image_encoder_large"}[script]
+    (path,) = (tmp_path / "pipe" / name).glob("*.safetensors")
+    tensors = load_file(path)
+    for tensor in tensors.values():
+        tensor.fill_(float("nan"))
+    save_file(tensors, path, metadata={"format": "pt"})
+    argv = [*flags[script], "--pretrained_model_name_or_path", tmp_path / "pipe", "--output_dir", tmp_path / "out"]
+    status = call(importlib.import_module(script), *argv)
+    errors = capsys.readouterr().err
+    assert status == {TEXT: 2, IMAGE: 1}[script]  # of the captions, the empty one comes first
+    assert "not finite in float32: encode in bfloat16 or float32" in errors and "Traceback" not in errors
+    assert not list((tmp_path / "out").rglob("*/dresses/*.pt"))
 
 
 def test_what_a_killed_captioner_left_is_tidied_up(flags, tmp_path: Path) -> None:

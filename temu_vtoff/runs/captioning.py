@@ -13,7 +13,7 @@ from temu_vtoff.files import write_bytes
 from temu_vtoff.runs.journal import Journal
 from temu_vtoff.runs.phases import Outcome, run_phases, silent
 from temu_vtoff.runs.phases import Progress as PhaseProgress
-from temu_vtoff.runs.reading import naming_killed_readers, one_sentence
+from temu_vtoff.runs.reading import naming_killed_readers
 from temu_vtoff.runs.settings import keep_settings
 from temu_vtoff.runs.sharing import item_seed
 from temu_vtoff.runs.stage import Progress, each_batch, each_result
@@ -91,9 +91,7 @@ def caption_items(
     for captioner, samples in steps:
         for sample, caption in each_result(partial(ask, captioner), samples, failures):
             item = sample.item
-            if isinstance(caption, Exception):
-                failures[item] = one_sentence(caption, item)
-            elif not caption:
+            if not caption:
                 failures[item] = f"{getattr(item, source)}: the captioner answered nothing"
             elif item.id not in done:
                 done.add(item.id)

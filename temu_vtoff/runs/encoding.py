@@ -29,7 +29,6 @@ from temu_vtoff.datasets.features import (
     is_whole_feature,
     save_feature,
 )
-from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware.devices import choose_device, choose_dtype
 from temu_vtoff.hub.errors import explain_loading
 from temu_vtoff.models.generator import TryOffTransformer
@@ -46,10 +45,6 @@ ENCODERS = {"all": (POOLED, CLIP, T5), "clip": (POOLED, CLIP), "t5": (T5,)}  # w
 _OTHER_PARTS = ("transformer", "transformer_vton", "vae", "scheduler")
 _IMAGE_PARTS = ("image_encoder_large", "image_encoder_bigG", "feature_extractor")
 _UNUSED_BY = {"all": (), "clip": ("text_encoder_3", "tokenizer_3"), "t5": ("text_encoder", "text_encoder_2")}
-
-
-class NotFiniteError(ArgumentError):
-    """Values that a precision can't hold."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +238,7 @@ def _save(row: torch.Tensor, path: Path, dtype: torch.dtype, item: Item, failure
     """Writes one feature of an item; one with values that aren't finite fails the item."""
     try:
         save_feature(_finite(row, dtype), path)
-    except NotFiniteError as error:
+    except ValueError as error:
         failures[item] = one_sentence(error, item)
 
 
@@ -251,13 +246,14 @@ def _finite(row: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """The feature as it goes on disk.
 
     Raises:
-        NotFiniteError: An encoder's precision, or the file's, is too small for it.
+        ValueError: An encoder's precision, or the file's, is too small for it.
     """
     if not row.isfinite().all():
-        raise NotFiniteError("the encoders' embeddings are not finite: use {precision} bf16 or no.", "precision")
+        encoded_in = str(row.dtype).removeprefix("torch.")
+        raise ValueError(f"the embeddings are not finite in {encoded_in}: encode in bfloat16 or float32.")
     row = row.to(dtype)
     if not row.isfinite().all():
-        raise NotFiniteError("the embeddings are too large for {dtype} fp16: use bf16 or fp32.", "dtype")
+        raise ValueError("the embeddings are too large for files in float16: write bfloat16 or float32.")
     return row
 
 

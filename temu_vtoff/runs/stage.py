@@ -50,12 +50,12 @@ def each_batch(
 
 
 def each_result(
-    make: Callable[[list[Sample]], Sequence[Result]], samples: list[Sample], failures: dict[Item, str]
+    make: Callable[[list[Sample]], Sequence[Result | Exception]], samples: list[Sample], failures: dict[Item, str]
 ) -> Iterator[tuple[Sample, Result]]:
     """The samples with what `make` makes of them. When a batch fails, each sample gets a batch of its own.
 
     Args:
-        make: The model, called with several samples.
+        make: The model, called with several samples; an exception among its results fails that sample.
         failures: Gets one sentence on each sample that fails on its own.
 
     Raises:
@@ -74,4 +74,8 @@ def each_result(
         for sample in samples:
             yield from each_result(make, [sample], failures)
     else:
-        yield from zip(samples, results, strict=True)
+        for sample, result in zip(samples, results, strict=True):
+            if isinstance(result, Exception):
+                failures[sample.item] = one_sentence(result, sample.item)
+            else:
+                yield sample, result

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from temu_vtoff.captioning.qwen import Captioner
-from temu_vtoff.hardware.acceleration import is_compiling_worth_it, speed_up
+from temu_vtoff.hardware.acceleration import choose_attention_backend, is_compiling_worth_it, speed_up
 from temu_vtoff.hardware.devices import choose_device, choose_dtype, place
 from temu_vtoff.hub.sources import TRYOFF
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
@@ -80,16 +80,18 @@ def load_pipeline(options: Options, pictures: int = 1, **components: Any) -> Loa
     compiled = offload != "sequential" and (
         is_compiling_worth_it(pictures) if options.compile is None else options.compile
     )
+    backend = options.attention_backend
+    backend = choose_attention_backend(device, dtype) if backend is None else backend
     if compiled:
         logger.warning("Compiling for speed: the first pictures take up to some minutes longer.")
-    speed_up(pipe, compiled, options.attention_backend, choose_preset(options.preset).fp8)
+    speed_up(pipe, compiled, backend, choose_preset(options.preset).fp8)
     pipe.set_progress_bar_config(disable=True)
     taken = {
         "device": _name(device),
         "dtype": str(dtype).removeprefix("torch."),
         "offload": offload,
         "compiled": compiled,
-        "attention_backend": options.attention_backend,
+        "attention_backend": backend,
     }
     return LoadedPipeline(pipe, taken)
 
