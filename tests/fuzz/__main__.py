@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
     while time.monotonic() < ends and (args.cases is None or sum(done.values()) < args.cases):
         name = kinds[sum(done.values()) % len(kinds)]
         again = f"python -m tests.fuzz --only {name} --seed {seed} --cases 1"
-        faulthandler.dump_traceback_later(LONGEST, exit=True)
+        faulthandler.dump_traceback_later(LONGEST, exit=True, file=sys.__stderr__)
         try:
             with tempfile.TemporaryDirectory() as folder:
                 KINDS[name](np.random.default_rng(seed), Path(folder))
