@@ -8,36 +8,78 @@ One row for each scale, batch size and preset goes to benchmarks/results/generat
 """
 
 import argparse
-import statistics
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import command_line
 from drawn_people import draw_person
 from temu_vtoff.hardware import ATTENTION_BACKENDS
+from temu_vtoff.tryoff.presets import PRESETS
 
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.measuring import Stages
     from temu_vtoff import TryOffPipeline
+    from temu_vtoff.tryoff.denoising import Conditions
 
 SCALES = ("builtin", "sd3-reduced", "sd3-medium")
 CATEGORY, SEED = "upper_body", 901  # of the person drawn
 GUIDANCE_SCALE, REFERENCE_STEPS = 2.0, 28
-STAGES = {
-    "encode": ("encode_captions", "encode_image", "encode_latents"),
-    "extract": ("extract_reference",),
-    "denoise": ("denoise",),
-    "decode": ("decode_latents",),
-}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one pipeline is measured at.
+
+    Attributes:
+        batch: Photos at once.
+        steps: Steps of all presets; None takes each preset's own.
+        compile: Compile the transformers' blocks, unless they are offloaded sequentially.
+        fp8: Whether the pipeline multiplies in 8-bit floating point.
+        reference: Time the plain computation too.
+        repeats: Times that each denoising loop is timed.
+    """
+
+    scale: str
+    batch: int
+    device: "torch.device"
+    dtype: "torch.dtype"
+    offload: str
+    steps: int | None = None
+    compile: bool = True
+    attention_backend: str | None = None
+    fp8: bool = False
+    reference: bool = False
+    repeats: int = 3
+
+    def steps_of(self, preset: str) -> int:
+        """How many steps a preset takes here."""
+        return PRESETS[preset].steps if self.steps is None else self.steps
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the pipeline, stage by stage.
+
+    Attributes:
+        seconds: By stage.
+        noise: (B, 16, h, w), what denoising starts from.
+        person: (B, 33, h, w), the extractor's input.
+        image_embeds: (B, P).
+    """
+
+    seconds: dict[str, float]
+    noise: "torch.Tensor"
+    conditions: "Conditions"
+    person: "torch.Tensor"
+    image_embeds: "torch.Tensor"
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    from temu_vtoff.tryoff.presets import PRESETS
-
     parser = command_line.parser(__doc__)
     add = parser.add_argument
     add("--scale", nargs="+", choices=SCALES, help="when absent builtin, and on a GPU sd3-medium too")
@@ -47,14 +89,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--num_inference_steps", type=command_line.positive, help="of all, instead of 28 and the presets' own")
     add("--repeats", type=command_line.positive, default=3, help="of each denoising, after one to warm up")
     add("--compile", action=argparse.BooleanOptionalAction, default=True, help="compile the transformers' blocks")
-    add("--attention_backend", choices=ATTENTION_BACKENDS, help="kernel; the fastest at hand when absent")
+    add("--attention_backend", choices=ATTENTION_BACKENDS, help="kernel; default: the fastest available")
     command_line.add_device_flags(parser)
     return parser.parse_args(argv)
 
 
-def measure(
-    args: argparse.Namespace, scale: str, batch: int, presets: list[str], device: "torch.device", fp8: bool
-) -> None:
+def measure(setting: Setting, presets: list[str]) -> None:
     """Writes the rows of some presets that share a pipeline."""
     import torch
 
@@ -62,120 +102,138 @@ def measure(
     from benchmarks.reference import stock
     from benchmarks.scales import build
     from temu_vtoff.hardware.acceleration import choose_attention_backend, speed_up
-    from temu_vtoff.hardware.devices import choose_dtype, place
-    from temu_vtoff.runs.record import peak_memory_mb
-    from temu_vtoff.tryoff.presets import PRESETS
+    from temu_vtoff.hardware.devices import place
 
-    dtype = choose_dtype(args.mixed_precision, device)
-    pipe = build(scale, device, dtype)
-    plain = [stock(model) for model in (pipe.transformer, pipe.transformer_vton)] if args.vs is not None else None
-    offload = place(pipe, device, args.offload)
-    compiled = args.compile and offload != "sequential"
-    backend = args.attention_backend
-    speed_up(pipe, compiled, backend, fp8)
-    backend = choose_attention_backend(device, dtype) if backend is None else backend
+    device, dtype = setting.device, setting.dtype
+    pipe = build(setting.scale, device, dtype)
+    plain = [stock(model) for model in (pipe.transformer, pipe.transformer_vton)] if setting.reference else None
+    offload = place(pipe, device, setting.offload)
+    compiled = setting.compile and offload != "sequential"
+    speed_up(pipe, compiled, setting.attention_backend, setting.fp8)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
-    stages = {preset: whole_call(pipe, batch, preset, args.num_inference_steps, device) for preset in presets}
-    latents, prompt, pooled, features, *_ = stages[presets[0]].arguments["denoise"]
-
-    def loop(name: str) -> Callable[[], "torch.Tensor"]:
-        preset = PRESETS[name]
-        steps = preset.steps if args.num_inference_steps is None else args.num_inference_steps
-        return lambda: pipe.denoise(latents, prompt, pooled, features, GUIDANCE_SCALE, preset, steps)
-
-    loops = {name: loop(name) for name in presets}
+    calls = {preset: whole_call(pipe, setting, preset) for preset in presets}
+    first = calls[presets[0]]
+    loops = {preset: denoising_loop(pipe, setting, preset, first) for preset in presets}
     if plain is not None:
-        given = (latents, prompt, pooled, *stages[presets[0]].arguments["extract_reference"])
-        loops = {"reference": reference_loop(pipe, plain, given, args.num_inference_steps)} | loops
-    times = measuring.in_turn(loops, device, args.repeats)
+        loops = {"reference": reference_loop(pipe, plain, first, setting.steps or REFERENCE_STEPS)} | loops
+    times = measuring.in_turn(loops, device, setting.repeats)
     outputs = {name: work() for name, work in loops.items()} if plain is not None else {}
-
-    height, width = latents.shape[-2:]
-    tokens = height * width // pipe.transformer.config.patch_size**2
-    per_branch = measuring.denoising_flops(pipe.transformer.config, tokens, prompt.shape[1])
-    for name in presets:
-        preset, summary = PRESETS[name], measuring.summary(times[name])
-        steps = preset.steps if args.num_inference_steps is None else args.num_inference_steps
-        branches = sum(1 + preset.is_guided(step, steps) for step in range(steps))
-        row = {
-            "scale": scale,
-            "preset": name,
-            "batch": batch,
-            "steps": steps,
-            "branches": branches,  # evaluations, each guided step being two
-            "size": [width * pipe.vae_scale_factor, height * pipe.vae_scale_factor],
-            "device": measuring.device_name(device),
-            "dtype": str(dtype).removeprefix("torch."),
-            "compiled": compiled,
-            "attention": backend,
-            "offload": offload,
-            "fp8": fp8,
-            "denoise_seconds": summary,
-            "stage_seconds": {stage: round(s, 4) for stage, s in stages[name].seconds.items()},
-            "peak_memory_mb": peak_memory_mb(),
-            "product_tflops": round(measuring.product_rate(device, dtype), 3),
-        }
-        if preset.cache_threshold == 0:  # else it isn't known how many blocks were spared
-            row["denoise_tflops"] = round(per_branch * branches * batch / summary["median"] / 1e12, 3)
+    made_so = {
+        "device": measuring.device_name(device),
+        "dtype": str(dtype).removeprefix("torch."),
+        "compiled": compiled,
+        "attention": setting.attention_backend or choose_attention_backend(device, dtype),
+        "offload": offload,
+        "fp8": setting.fp8,
+    }
+    for preset in presets:
+        row = row_of(pipe, setting, preset, calls[preset], times) | made_so
         if plain is not None:
-            row["reference_seconds"] = measuring.summary(times["reference"])
-            row["speedup"] = round(statistics.median(times["reference"]) / statistics.median(times[name]), 3)
-            row["max_difference"] = float((outputs[name] - outputs["reference"]).abs().max())
+            row["max_difference"] = float((outputs[preset] - outputs["reference"]).abs().max())
         measuring.write_row("generation", row)
         print(told(row))
 
 
-def whole_call(pipe: "TryOffPipeline", batch: int, preset: str, steps: int | None, device: "torch.device") -> "Stages":
-    """Stages' seconds of a warm call on a drawn person."""
-    import numpy as np
-    import torch
-    from PIL import Image
+def row_of(
+    pipe: "TryOffPipeline", setting: Setting, preset: str, call: Call, times: dict[str, list[float]]
+) -> dict[str, Any]:
+    """A preset's figures."""
+    from benchmarks import measuring
+    from temu_vtoff.runs.record import peak_memory_mb
 
-    from benchmarks.measuring import Stages, seconds
-    from temu_vtoff.segmentation.masks import CATEGORY_LABELS
+    height, width = call.noise.shape[-2:]
+    tokens = height * width // pipe.transformer.config.patch_size**2
+    per_branch = measuring.denoising_flops(pipe.transformer.config, tokens, call.conditions.prompt_embeds.shape[1])
+    steps, summary = setting.steps_of(preset), measuring.summary(times[preset])
+    row = {
+        "scale": setting.scale,
+        "preset": preset,
+        "batch": setting.batch,
+        "steps": steps,
+        "branches": 2 * steps,  # evaluations: every step is guided
+        "size": [width * pipe.vae_scale_factor, height * pipe.vae_scale_factor],
+        "denoise_seconds": summary,
+        "stage_seconds": {stage: round(s, 4) for stage, s in call.seconds.items()},
+        "peak_memory_mb": peak_memory_mb(),
+        "product_tflops": round(measuring.product_rate(setting.device, setting.dtype), 3),
+        "denoise_tflops": round(per_branch * 2 * steps * setting.batch / summary["median"] / 1e12, 3),
+    }
+    if "reference" in times:
+        row["reference_seconds"] = measuring.summary(times["reference"])
+        row["speedup"] = round(median(times["reference"]) / median(times[preset]), 3)
+    return row
+
+
+def whole_call(pipe: "TryOffPipeline", setting: Setting, preset: str) -> Call:
+    """A warm call on a drawn person."""
+    import numpy as np
+
+    from temu_vtoff.segmentation.masks import CATEGORY_LABELS, mask_picture
+    from temu_vtoff.tryoff.inputs import read_photos
 
     person = draw_person(SEED, CATEGORY)
-    worn = Image.fromarray(np.isin(np.asarray(person.label_map), CATEGORY_LABELS[CATEGORY]).astype(np.uint8) * 255)
-
-    def call() -> list[Image.Image]:
-        return pipe(
-            [person.photo] * batch,
-            mask=[worn] * batch,
-            prompt=person.garments[CATEGORY].caption,
-            preset=preset,
-            num_inference_steps=steps,
-            guidance_scale=GUIDANCE_SCALE,
-            generator=torch.Generator().manual_seed(0),
-        ).images
-
-    call()
-    with Stages(pipe, STAGES, device) as stages, tempfile.TemporaryDirectory() as folder:
-        pictures = call()
-        stages.seconds["write"] = seconds(lambda: pictures[0].save(Path(folder) / "picture.png"), device)
-    return stages
+    worn = mask_picture(np.isin(np.asarray(person.label_map), CATEGORY_LABELS[CATEGORY]))
+    photos = read_photos([person.photo] * setting.batch, [worn] * setting.batch, None, pipe.working_size, None, None)
+    caption = person.garments[CATEGORY].caption
+    staged_call(pipe, setting, preset, photos, caption)
+    return staged_call(pipe, setting, preset, photos, caption)
 
 
-def reference_loop(
-    pipe: "TryOffPipeline", plain: list[Any], given: tuple[Any, ...], steps: int | None
-) -> Callable[[], "torch.Tensor"]:
+def staged_call(pipe: "TryOffPipeline", setting: Setting, preset: str, photos: Any, caption: str) -> Call:
+    """What the pipeline's `__call__` does, with a clock."""
+    import torch
+
+    from benchmarks.measuring import Clock
+    from temu_vtoff.tryoff.conditioning import extract_reference, latent_mask, person_channels
+    from temu_vtoff.tryoff.denoising import Conditions, denoise
+
+    count, rng, clock = len(photos), torch.Generator().manual_seed(0), Clock(setting.device)
+    with torch.no_grad():
+        texts = [clock("encode", lambda text=text: pipe.encode_captions([text] * count)) for text in ("", caption)]
+        prompt, pooled = (torch.cat(x).to(setting.device, setting.dtype) for x in zip(*texts, strict=True))
+        embeds = clock("encode", lambda: pipe.encode_image(photos.image))
+        latents = clock("encode", lambda: pipe.encode_latents(photos.image, generator=rng))
+        masked = clock("encode", lambda: pipe.encode_latents(photos.masked_image, generator=rng))
+        mask = latent_mask(photos.mask.to(latents), latents.shape[-2:])
+        person = person_channels(latents, mask, masked)
+        reference = clock("extract", lambda: extract_reference(pipe.transformer_vton, person, embeds, negative=True))
+        conditions = Conditions(prompt, pooled, reference, GUIDANCE_SCALE)
+        noise = torch.randn(latents.shape, generator=rng).to(setting.device)
+        scheduler, steps = PRESETS[preset].scheduler(pipe.scheduler), setting.steps_of(preset)
+        latents = clock("denoise", lambda: denoise(pipe.transformer, scheduler, noise, conditions, steps))
+        images = clock("decode", lambda: pipe.image_processor.postprocess(pipe.decode_latents(latents)))
+        pipe.maybe_free_model_hooks()
+    with tempfile.TemporaryDirectory() as folder:
+        clock("write", lambda: images[0].save(Path(folder) / "picture.png"))
+    return Call(clock.seconds, noise, conditions, person, embeds)
+
+
+def denoising_loop(pipe: "TryOffPipeline", setting: Setting, preset: str, call: Call) -> "Callable[[], torch.Tensor]":
+    """A preset's denoising alone."""
+    from temu_vtoff.tryoff.denoising import denoise
+
+    scheduler, steps = PRESETS[preset].scheduler(pipe.scheduler), setting.steps_of(preset)
+    return lambda: denoise(pipe.transformer, scheduler, call.noise, call.conditions, steps)
+
+
+def reference_loop(pipe: "TryOffPipeline", plain: list[Any], call: Call, steps: int) -> "Callable[[], torch.Tensor]":
     """The plain computation of the same picture; its extractor runs here, once, beforehand."""
     import torch
 
     from benchmarks import reference
 
-    latents, prompt, pooled, person, embeds, _ = given
     generator, extractor = plain
+    prompt, pooled = call.conditions.prompt_embeds, call.conditions.pooled_prompt_embeds
     with torch.no_grad():
-        both = torch.cat([torch.zeros_like(embeds), embeds]).to(prompt)
-        found = reference.extract(extractor, torch.cat([person, person]).to(prompt), both)
+        both = torch.cat([torch.zeros_like(call.image_embeds), call.image_embeds]).to(prompt)
+        found = reference.extract(extractor, torch.cat([call.person] * 2).to(prompt), both)
     scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config)
-    steps = REFERENCE_STEPS if steps is None else steps
 
     def loop() -> "torch.Tensor":
         with torch.no_grad():
-            return reference.denoise(generator, scheduler, latents, prompt, pooled, found, steps, GUIDANCE_SCALE)
+            return reference.denoise(generator, scheduler, call.noise, prompt, pooled, found, steps, GUIDANCE_SCALE)
 
     return loop
 
@@ -190,9 +248,8 @@ def told(row: dict[str, Any]) -> str:
 
 def main(args: argparse.Namespace) -> None:
     command_line.quiet_libraries()
-    from temu_vtoff.hardware.devices import choose_device
+    from temu_vtoff.hardware.devices import choose_device, choose_dtype
     from temu_vtoff.hardware.quantization import has_fp8
-    from temu_vtoff.tryoff.presets import PRESETS
 
     device = choose_device(args.device)
     scales = args.scale
@@ -202,8 +259,21 @@ def main(args: argparse.Namespace) -> None:
         for batch in args.batch_size:
             for fp8 in (False, True):  # which changes the weights, so that it needs a pipeline of its own
                 presets = [name for name in args.preset if (PRESETS[name].fp8 and has_fp8(device)) == fp8]
+                setting = Setting(
+                    scale=scale,
+                    batch=batch,
+                    device=device,
+                    dtype=choose_dtype(args.mixed_precision, device),
+                    offload=args.offload,
+                    steps=args.num_inference_steps,
+                    compile=args.compile,
+                    attention_backend=args.attention_backend,
+                    fp8=fp8,
+                    reference=args.vs is not None,
+                    repeats=args.repeats,
+                )
                 if presets:
-                    measure(args, scale, batch, presets, device, fp8)
+                    measure(setting, presets)
 
 
 if __name__ == "__main__":

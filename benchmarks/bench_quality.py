@@ -16,12 +16,10 @@ from temu_vtoff.tryoff.presets import PRESETS, Preset
 
 SCORES = ("silhouette_iou", "ssim", "color_error")
 TRIALS = {
-    "UniPC, 12 steps": Preset(steps=12, multistep=True),
-    "UniPC, 12, guided in the first half": Preset(steps=12, multistep=True, guidance_window=(0.0, 0.5)),
-    "UniPC, 12, guided in the last half": Preset(steps=12, multistep=True, guidance_window=(0.5, 1.0)),
-    "UniPC, 6": Preset(steps=6, multistep=True),
+    "UniPC, 12 steps": Preset(steps=12, solver="unipc"),
+    "UniPC, 7": Preset(steps=7, solver="unipc"),
+    "UniPC, 5": Preset(steps=5, solver="unipc"),
     "Euler, 9": Preset(steps=9),
-    "UniPC, 9, cached below 0.3": Preset(steps=9, multistep=True, cache_threshold=0.3),
 }
 
 
@@ -41,15 +39,15 @@ def main(args: argparse.Namespace) -> None:
     from benchmarks.measuring import seconds, write_row
     from temu_vtoff import TryOff
     from temu_vtoff.hardware.devices import choose_device, choose_dtype
-    from temu_vtoff.stages.model_choice import ModelChoice
+    from temu_vtoff.stages.models import load_pipeline
     from temu_vtoff.stages.options import Options
 
     device = choose_device(args.device)
     cases = measure.draw_cases(args.count)
     measure.segment_and_caption(cases, TryOff(Options(device=args.device, batch_size=args.batch_size)))
     dtype = choose_dtype(args.mixed_precision, device)
-    pipe = ModelChoice.from_flags({}).load_pipeline(device, dtype, args.offload)
-    pipe.set_progress_bar_config(disable=True)
+    options = Options(device=args.device, precision=args.mixed_precision, offload=args.offload)
+    pipe = load_pipeline(options).pipe
 
     presets = {name: PRESETS[name] for name in ("exact", *args.preset)} | (TRIALS if args.trials else {})
     for guidance in ("own", "published"):
@@ -64,7 +62,7 @@ def main(args: argparse.Namespace) -> None:
             scores = measure.score(made[0], cases, judge=None)
             exact = scores if exact is None else exact
             cells = [f"{scores[s]:.4f} ({100 * (scores[s] / exact[s] - 1):+.1f}%)" for s in SCORES]
-            print(f"| {name} | {' | '.join(cells)} |")
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
             row = {"guidance": guidance, "preset": name, "people": len(cases), "dtype": str(dtype)}
             write_row("quality", row | {"seconds": round(took, 1), "scores": scores})
 

@@ -36,37 +36,23 @@ def summary(times: list[float]) -> dict[str, float]:
     return {name: round(f(times), 4) for name, f in (("median", statistics.median), ("min", min), ("max", max))}
 
 
-class Stages:
-    """Seconds of a pipeline's parts, and what they were called with, while it is entered.
+class Clock:
+    """Seconds of the stages of a call.
 
     Attributes:
         seconds: By stage.
-        arguments: Positional ones of the last call, by method.
     """
 
-    def __init__(self, pipe: Any, stages: dict[str, tuple[str, ...]], device: torch.device) -> None:
-        self.pipe, self.stages, self.device = pipe, stages, device
-        self.seconds = dict.fromkeys(stages, 0.0)
-        self.arguments: dict[str, tuple[Any, ...]] = {}
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: dict[str, float] = {}
 
-    def __enter__(self) -> "Stages":
-        for stage, methods in self.stages.items():
-            for method in methods:
-                setattr(self.pipe, method, self._timed(getattr(self.pipe, method), method, stage))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for method in (m for methods in self.stages.values() for m in methods):
-            delattr(self.pipe, method)
-
-    def _timed(self, work: Callable[..., Any], method: str, stage: str) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            answer = []
-            self.seconds[stage] += seconds(lambda: answer.append(work(*args, **kwargs)), self.device)
-            self.arguments[method] = args
-            return answer[0]
-
-        return call
+    def __call__(self, stage: str, work: Callable[[], Any]) -> Any:
+        """What the work gives; its time is added to the stage's."""
+        answer = []
+        took = seconds(lambda: answer.append(work()), self.device)
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + took
+        return answer[0]
 
 
 def product_rate(device: torch.device, dtype: torch.dtype) -> float:

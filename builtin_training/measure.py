@@ -204,7 +204,7 @@ def make_products(pipe: TryOffPipeline, cases: list[Case], variant: str, samplin
 
 def copied(pipe: TryOffPipeline, kind: type[TryOffPipeline], **changes: bool) -> TryOffPipeline:
     """A pipeline of the same models, of another kind or with some values of its configuration changed."""
-    from temu_vtoff.tryoff.loading import CONFIG
+    from temu_vtoff.tryoff.components import CONFIG
 
     config = {name: pipe.config[name] for name in CONFIG}
     copy = kind(**pipe.components | config | changes)

@@ -6,17 +6,11 @@ from diffusers.models.attention_dispatch import AttentionBackendName
 from test_model import make_extractor, make_generator, make_inputs, make_reference
 from torch.nn import functional as F
 
-import command_line
 from temu_vtoff import TryOffPipeline, TryOffTransformer
-from temu_vtoff.hardware import acceleration, onednn
-from temu_vtoff.hardware.acceleration import (
-    ATTENTION_BACKENDS,
-    choose_attention_backend,
-    is_compiling_worth_it,
-    speed_up,
-)
+from temu_vtoff.hardware import ATTENTION_BACKENDS, acceleration, cpu
+from temu_vtoff.hardware.acceleration import choose_attention_backend, is_compiling_worth_it, speed_up
 from temu_vtoff.hardware.devices import choose_dtype, choose_training_precision
-from temu_vtoff.tryoff.presets import Preset
+from temu_vtoff.hub.sources import read_width
 
 
 @torch.no_grad()
@@ -33,13 +27,24 @@ def test_modulations_of_all_steps_at_once_are_those_of_each():
 
 
 @torch.no_grad()
-def test_onednn_computes_the_same():
+def test_the_cpus_own_ways_compute_the_same():
     x, layer = torch.randn(2, 5, 24), torch.nn.Linear(24, 7)
-    torch.testing.assert_close(onednn.linear(x, layer.weight, layer.bias), layer(x))
-    torch.testing.assert_close(onednn.linear(x, layer.weight, None), F.linear(x, layer.weight))
+    torch.testing.assert_close(cpu.linear(x, layer.weight, layer.bias), layer(x))
+    torch.testing.assert_close(cpu.linear(x, layer.weight, None), F.linear(x, layer.weight))
     query, key, value = torch.randn(2, 5, 3, 8), torch.randn(2, 9, 3, 8), torch.randn(2, 9, 3, 8)
     expected = F.scaled_dot_product_attention(*(part.transpose(1, 2) for part in (query, key, value))).transpose(1, 2)
-    torch.testing.assert_close(onednn.attention(query, key, value), expected)
+    torch.testing.assert_close(cpu.attend(query, key, value), expected)
+    half = cpu.attend(*(part.bfloat16() for part in (query, key, value)))
+    torch.testing.assert_close(half.float(), expected, atol=0.03, rtol=0.03)
+
+
+def test_attention_is_left_to_torch_where_that_is_faster_or_must_differentiate():
+    query, key = torch.zeros(1, 5, 3, 8), torch.zeros(1, 9, 3, 8)
+    assert cpu.attend(query, key, key) is None  # under autograd
+    with torch.no_grad():
+        assert cpu.attend(query.half(), key.half(), key.half()) is None
+        many = query.new_empty(1, 1, 1, 1).expand(1, 4096, 24, 64)
+        assert cpu.attend(many, many, many) is None
 
 
 @pytest.mark.parametrize(
@@ -49,15 +54,15 @@ def test_onednn_computes_the_same():
 def test_onednn_is_for_processors_that_gain_by_it(monkeypatch, tmp_path, vendor, family, faster):
     if vendor is not None:
         (tmp_path / "cpuinfo").write_text(f"vendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: 17\n")
-    monkeypatch.setattr(onednn, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(cpu, "CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    assert onednn.is_faster() is faster
+    assert cpu.has_fast_onednn() is faster
 
 
 def test_onednn_stands_back_in_other_precisions_and_under_autograd():
     model = torch.nn.Sequential(torch.nn.Linear(4, 4))
-    onednn.replace_linears(model)
-    assert isinstance(model[0], onednn.OneDnnLinear)
+    cpu.replace_linears(model)
+    assert isinstance(model[0], cpu.OneDnnLinear)
     model(torch.ones(1, 4)).sum().backward()
     assert model[0].weight.grad is not None
     assert model.to(torch.bfloat16)(torch.ones(1, 4, dtype=torch.bfloat16)).dtype == torch.bfloat16
@@ -65,23 +70,34 @@ def test_onednn_stands_back_in_other_precisions_and_under_autograd():
 
 @pytest.mark.parametrize("faster", [True, False])
 def test_a_made_fast_pipeline_gives_the_same_picture(golden, golden_inputs, golden_pipeline, monkeypatch, faster):
-    monkeypatch.setattr(onednn, "is_faster", lambda: faster)
+    monkeypatch.setattr(cpu, "has_fast_onednn", lambda: faster)
     speed_up(golden_pipeline)
-    used = {processor.by_onednn for processor in golden_pipeline.transformer.attn_processors.values()}
-    assert used == {faster}
+    kernels = {processor.kernel for processor in golden_pipeline.transformer.attn_processors.values()}
+    assert kernels == {cpu.attend if faster else None}
     image = golden_pipeline(
         **golden_inputs, num_inference_steps=4, output_type="pt", generator=torch.Generator().manual_seed(0)
     ).images
     torch.testing.assert_close(image, golden["pipeline.out.guided.image"], atol=1e-3, rtol=0)
 
 
+@torch.no_grad()
+def test_bfloat16_on_a_cpu_agrees_with_the_backends():
+    generator, extractor = make_generator().bfloat16(), make_extractor().bfloat16()
+    inputs = {name: x.bfloat16() if x.is_floating_point() else x for name, x in make_inputs(1, 8, 8).items()}
+    given = torch.randn(1, 33, 8, 8).bfloat16(), inputs["pooled_projections"]
+    plain = generator(**inputs, reference=extractor(*given)).sample
+    for model in (generator, extractor):
+        cpu.tune(model, attention_too=True)
+    torch.testing.assert_close(generator(**inputs, reference=extractor(*given)).sample, plain, atol=0.02, rtol=0.02)
+
+
 @pytest.mark.parametrize(
-    "negative_reference, preset, kinds",
-    [(True, Preset(), 1), (True, Preset(guidance_window=(0, 0.5)), 2), (False, Preset(), 2)],
+    "negative_reference, kinds",
+    [(True, 1), (False, 2)],
 )
-def test_the_repeated_block_compiles_twice_for_each_kind_of_evaluation(negative_reference, preset, kinds, monkeypatch):
-    """For all blocks but the last, and for the last, by the real compiler. Without guidance the batch is another, and a
-    branch without reference has other arguments."""
+def test_the_repeated_block_compiles_twice_for_each_kind_of_evaluation(negative_reference, kinds, monkeypatch):
+    """For all blocks but the last, and for the last, by the real compiler. A branch without reference has other
+    arguments."""
     frames = []
 
     def inductor(graph, example_inputs):
@@ -96,7 +112,7 @@ def test_the_repeated_block_compiles_twice_for_each_kind_of_evaluation(negative_
         "compile_repeated_blocks",
         lambda model, **options: compile_blocks(model, backend=inductor, **options),
     )
-    options = {"num_inference_steps": 4, "output_type": "latent", "preset": preset}
+    options = {"num_inference_steps": 4, "output_type": "latent"}
     photo, mask = torch.rand(1, 3, 64, 48), torch.ones(1, 1, 64, 48)
     config = {"negative_reference": negative_reference}
     plain, fast = (TryOffPipeline.from_pretrained("builtin", **config) for _ in range(2))
@@ -131,7 +147,7 @@ def test_compiled_blocks_serve_many_batch_sizes(golden_pipeline, monkeypatch):
 
 
 def test_the_attention_backend_is_the_fastest_at_hand(monkeypatch):
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    processor, gpu = torch.device("cpu"), torch.device("cuda")
     installed = set()
     monkeypatch.setattr(acceleration, "find_spec", lambda name: name if name in installed else None)
     monkeypatch.setattr(torch.backends.cudnn, "is_available", lambda: True)
@@ -143,21 +159,22 @@ def test_the_attention_backend_is_the_fastest_at_hand(monkeypatch):
     assert chosen((9, 0)) == "cudnn" and chosen((8, 6)) == "cudnn" and chosen((7, 5)) == "native"
     installed.add("flash_attn_interface")
     assert chosen((9, 0)) == "flash3" and chosen((8, 0)) == "cudnn" and chosen((9, 0), torch.float32) == "native"
-    monkeypatch.setattr(onednn, "is_faster", lambda: True)
-    assert choose_attention_backend(cpu, torch.float32) == "onednn"
-    assert choose_attention_backend(cpu, torch.bfloat16) == "native"
-    monkeypatch.setattr(onednn, "is_faster", lambda: False)
-    assert choose_attention_backend(cpu, torch.float32) == "native"
+    for fast in (True, False):
+        monkeypatch.setattr(cpu, "has_fast_onednn", lambda fast=fast: fast)
+        monkeypatch.setattr(cpu, "multiplies_bf16", lambda fast=fast: fast)
+        expected = "onednn" if fast else "native"
+        assert choose_attention_backend(processor, torch.float32) == expected
+        assert choose_attention_backend(processor, torch.bfloat16) == expected
+        assert choose_attention_backend(processor, torch.float16) == "native"
 
 
 def test_attention_backends_are_diffusers_own_and_can_be_named(golden_pipeline):
-    assert tuple(ATTENTION_BACKENDS) == command_line.ATTENTION_BACKENDS
     assert set(ATTENTION_BACKENDS.values()) <= {name.value for name in AttentionBackendName}
     speed_up(golden_pipeline, attention_backend="native")
-    assert not any(p.by_onednn for p in golden_pipeline.transformer.attn_processors.values())
-    with pytest.raises(ValueError, match="no attention backend 'magic'; choose one of flash3"):
+    assert not any(p.kernel for p in golden_pipeline.transformer.attn_processors.values())
+    with pytest.raises(ValueError, match="attention_backend is 'magic'; choose one of flash3"):
         speed_up(golden_pipeline, attention_backend="magic")
-    with pytest.raises(ValueError, match="flash3 can't be had here"):
+    with pytest.raises(ValueError, match="'flash3', which is not available here"):
         speed_up(golden_pipeline, attention_backend="flash3")
 
 
@@ -166,11 +183,37 @@ def test_compiling_is_for_runs_of_many_pictures():
 
 
 def test_bf16_is_chosen_where_it_is_native_and_faster(monkeypatch):
-    cpu = torch.device("cpu")
+    device = torch.device("cpu")
     for amx, dtype in ((True, torch.bfloat16), (False, torch.float32)):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
-        assert choose_dtype(None, cpu) == dtype
-    assert choose_dtype("bf16", cpu) == torch.bfloat16 and choose_dtype(None, torch.device("mps")) == torch.float32
+        assert choose_dtype(None, device) == dtype
+    assert choose_dtype("bf16", device) == torch.bfloat16
+    assert choose_dtype(None, torch.device("mps")) == torch.float32
+    with pytest.raises(ValueError, match="precision is 'fp8'; choose one of no, fp16, bf16"):
+        choose_dtype("fp8", device)
+
+
+def test_a_probe_decides_for_the_faster_presets_on_a_cpu(monkeypatch):
+    """Of wide models alone: the built-in one stays in float32, and so does the exact preset."""
+    device, probed = torch.device("cpu"), []
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(cpu, "gains_by_bf16", lambda width: probed.append(width) or width > 1000)
+    taken = [choose_dtype(None, device, preset, width) for preset in ("exact", "fast") for width in (500, 1536)]
+    assert taken == [torch.float32, torch.float32, torch.float32, torch.bfloat16] and probed == [500, 1536]
+    assert choose_dtype("no", device, "turbo", 1536) == torch.float32 == choose_dtype(None, device, "turbo")
+
+
+def test_the_probe_of_bf16(monkeypatch):
+    assert not cpu.gains_by_bf16(read_width("builtin"))
+    cpu.gains_by_bf16.cache_clear()
+    monkeypatch.setattr(cpu, "multiplies_bf16", lambda: False)
+    assert not cpu.gains_by_bf16(512)
+    cpu.gains_by_bf16.cache_clear()
+    monkeypatch.setattr(cpu, "multiplies_bf16", lambda: True)
+    clock = iter([0, 5, 5, 8, 8, 12, 12, 15, 20, 23, 23, 25, 25, 28, 28, 30])  # 3 s in float32, 2 s in bfloat16
+    monkeypatch.setattr(cpu.time, "perf_counter", lambda: next(clock))
+    assert cpu.gains_by_bf16(512)
+    cpu.gains_by_bf16.cache_clear()
 
 
 def test_training_takes_bf16_where_the_cpu_computes_it_itself(monkeypatch):

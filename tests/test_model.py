@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from temu_vtoff import FeatureExtractor, ReferenceFeatures, TryOffTransformer
 from temu_vtoff.hub.errors import CheckpointError
-from temu_vtoff.models.attention import attend_by_products, prefers_products
 
 SHAPES = [(3, 2, 12, 8), (4, 1, 8, 8), (2, 3, 6, 10)]  # layers, batch, latent height and width
 
@@ -247,26 +246,6 @@ def test_attention_backends_can_be_chosen():
     torch.testing.assert_close(generator(**make_inputs(1, 8, 8), reference=reference).sample, expected)
     for model in (generator, extractor):
         model.reset_attention_backend()
-
-
-def test_attention_by_products_is_attention():
-    query, key, value = torch.randn(2, 5, 3, 8), torch.randn(2, 7, 3, 8), torch.randn(2, 7, 3, 8)
-    expected = F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (query, key, value))).transpose(1, 2)
-    torch.testing.assert_close(attend_by_products(query, key, value), expected.flatten(2))
-    half = query.bfloat16()
-    assert prefers_products(half, half) and not prefers_products(query, key)
-    many = half.new_empty(1, 1, 1, 1).expand(64, 4096, 24, 64)
-    assert not prefers_products(many, many)
-
-
-def test_bfloat16_attention_on_a_cpu_agrees_with_the_backends():
-    generator, extractor = make_generator().bfloat16(), make_extractor().bfloat16()
-    inputs = {name: x.bfloat16() if x.is_floating_point() else x for name, x in make_inputs(1, 8, 8).items()}
-    given = torch.randn(1, 33, 8, 8).bfloat16(), inputs["pooled_projections"]
-    ours = generator(**inputs, reference=extractor(*given)).sample
-    for model in (generator, extractor):
-        model.set_attention_backend("_native_math")
-    torch.testing.assert_close(ours, generator(**inputs, reference=extractor(*given)).sample, atol=0.02, rtol=0.02)
 
 
 def test_mistakes_are_told():

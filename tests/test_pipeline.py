@@ -198,6 +198,9 @@ def test_offloading_needs_every_component_in_its_order(golden_pipeline):
     assert models <= named <= set(golden_pipeline.components)
 
 
+NO_EMBEDS = {"prompt_embeds": None, "pooled_prompt_embeds": None}
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -210,9 +213,16 @@ def test_offloading_needs_every_component_in_its_order(golden_pipeline):
         ({"mask": torch.ones(2, 1, 96, 64)}, "mask holds 2 for 1 photos"),
         ({"mask": torch.ones(1, 3, 96, 64)}, "mask must have 1 channels"),
         ({"image": -torch.ones(1, 3, 96, 64)}, r"image must lie in \[0, 1\]"),
-        ({"prompt": ["a", "b"], "prompt_embeds": None}, "2 texts for 1 photos"),
-        ({"prompt_embeds": None}, "no text encoders: give prompt_embeds"),
-        ({"negative_prompt_embeds": None}, "no text encoders"),
+        ({"prompt": ["a", "b"], **NO_EMBEDS}, "2 texts for 1 photos"),
+        (NO_EMBEDS, "no text encoders: give prompt_embeds"),
+        ({f"negative_{name}": None for name in NO_EMBEDS}, "no text encoders"),
+        ({"pooled_prompt_embeds": None}, "prompt_embeds and pooled_prompt_embeds belong together"),
+        ({"negative_prompt_embeds": None}, "negative_prompt_embeds and negative_pooled_prompt_embeds belong together"),
+        ({"guidance_scale": float("nan")}, "guidance_scale is nan; give a finite number"),
+        ({"guidance_scale": float("inf")}, "guidance_scale is inf"),
+        ({"image": torch.full((1, 3, 96, 64), float("nan"))}, r"image must lie in \[0, 1\]"),
+        ({"image": []}, "no photo: give at least one"),
+        ({"image": torch.zeros(0, 3, 96, 64)}, "no photo"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(golden_inputs, golden_pipeline, change, message):

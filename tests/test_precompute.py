@@ -25,7 +25,7 @@ from temu_vtoff import TryOffPipeline
 from temu_vtoff.captioning.prompt import caption_prompt
 from temu_vtoff.datasets import DressCodeDataset
 from temu_vtoff.datasets.features import CLIP, POOLED, T5, ImageFeatures, TextFeatures
-from temu_vtoff.tryoff.loading import TEXT_PARTS
+from temu_vtoff.tryoff.components import TEXT_PARTS
 from tests.script_calls import call
 from tests.script_processes import contents, kill_after, kill_when, run, start
 from tests.tiny_datasets import write_dresscode, write_vitonhd

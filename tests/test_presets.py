@@ -1,25 +1,27 @@
 """Presets: no preset, offload mode or batch size changes the pictures beyond what it states."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
-from PIL import Image
+from diffusers import (
+    DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
 
 from benchmarks import reference
-from benchmarks.measuring import Stages
 from drawn_people import draw_person
 from temu_vtoff import TryOffPipeline
 from temu_vtoff.hardware.acceleration import speed_up
-from temu_vtoff.models.block_cache import FirstBlockCache
-from temu_vtoff.segmentation.masks import CATEGORY_LABELS
-from temu_vtoff.tryoff.presets import PRESETS, Preset, choose_preset
+from temu_vtoff.segmentation.masks import CATEGORY_LABELS, mask_picture
+from temu_vtoff.tryoff.presets import PRESETS, SOLVERS, Preset, choose_preset
 
 # Mean absolute difference from the plain computation's picture, in [0, 1].
 TOLERANCE = {"exact": 1e-3, "fast": 0.02, "turbo": 0.03}
-STAGES = {"all": ("extract_reference", "denoise")}
+
+
+PEOPLE = ((901, "upper_body"), (902, "lower_body"), (903, "dresses"))  # seeds and garments
 
 
 def load() -> TryOffPipeline:
@@ -29,25 +31,23 @@ def load() -> TryOffPipeline:
     return pipe
 
 
-def product(pipe: TryOffPipeline, batch: int = 1, **options) -> torch.Tensor:
-    """(B, 3, H, W): the products of one drawn person, all by the same noise."""
-    person = draw_person(901, "upper_body")
-    worn = Image.fromarray(np.isin(np.asarray(person.label_map), CATEGORY_LABELS["upper_body"]).astype(np.uint8) * 255)
-    caption = person.garments["upper_body"].caption
-    generator = [torch.Generator().manual_seed(0) for _ in range(batch)]
-    return pipe(
-        [person.photo] * batch, [worn] * batch, prompt=caption, generator=generator, output_type="pt", **options
-    ).images
+def products(pipe: TryOffPipeline, *numbers: int, **options) -> torch.Tensor:
+    """(B, 3, H, W): the products of some of `PEOPLE` in one batch, each by its own noise."""
+    photos, masks, captions = [], [], []
+    for seed, category in (PEOPLE[number] for number in numbers):
+        person = draw_person(seed, category)
+        photos.append(person.photo)
+        masks.append(mask_picture(np.isin(np.asarray(person.label_map), CATEGORY_LABELS[category])))
+        captions.append(person.garments[category].caption)
+    generator = [torch.Generator().manual_seed(number) for number in numbers]
+    return pipe(photos, masks, prompt=captions, generator=generator, output_type="pt", **options).images
 
 
 @pytest.fixture(scope="module")
 def plain() -> torch.Tensor:
-    """The product by the plain statement of the published computation."""
+    """The first person's product by the plain statement of the published computation."""
     pipe = load()
-    with Stages(pipe, STAGES, torch.device("cpu")) as stages:
-        product(pipe, num_inference_steps=1)
-    person, embeds, _ = stages.arguments["extract_reference"]
-    latents, prompt, pooled, *_ = stages.arguments["denoise"]
+    latents, prompt, pooled, person, embeds = conditions_of(pipe)
     generator, extractor = (reference.stock(model) for model in (pipe.transformer, pipe.transformer_vton))
     scheduler = FlowMatchEulerDiscreteScheduler.from_config(pipe.scheduler.config)
     with torch.no_grad():
@@ -57,18 +57,48 @@ def plain() -> torch.Tensor:
         return pipe.image_processor.postprocess(pipe.decode_latents(latents), output_type="pt")
 
 
+def conditions_of(pipe: TryOffPipeline) -> tuple[torch.Tensor, ...]:
+    """Noise, both branches' embeddings, extractor input and image embedding of the first person's call."""
+    seen = {}
+    hooks = [
+        model.register_forward_pre_hook(
+            lambda model, args, kwargs, name=name: seen.update({name: (args, kwargs)}), with_kwargs=True
+        )
+        for name, model in (("extractor", pipe.transformer_vton), ("generator", pipe.transformer))
+    ]
+    products(pipe, 0, num_inference_steps=1)
+    for hook in hooks:
+        hook.remove()
+    (person, embeds), _ = seen["extractor"]
+    called = seen["generator"][1]
+    prompt, pooled = called["encoder_hidden_states"], called["pooled_projections"]
+    return called["hidden_states"][:1], prompt, pooled, person[:1], embeds[1:]
+
+
 @pytest.mark.parametrize("offload", ["none", "model"])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_no_preset_offload_mode_or_batch_size_changes_the_picture_beyond_its_tolerance(plain, preset, offload):
+def test_no_preset_or_offload_mode_changes_the_picture_beyond_its_tolerance(plain, preset, offload):
     pipe = load()
     if offload == "model":  # on the CPU: no memory is moved, but the hooks run as on a GPU
         pipe.enable_model_cpu_offload(device="cpu")
     speed_up(pipe)
-    one, two = product(pipe, preset=preset), product(pipe, batch=2, preset=preset)
+    one = products(pipe, 0, preset=preset)
     assert (one - plain).abs().mean() < TOLERANCE[preset]
-    torch.testing.assert_close(two, one.expand_as(two), atol=1e-3, rtol=0)
     if preset == "exact":
         torch.testing.assert_close(one, plain, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("negative_reference", [True, False])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_picture_does_not_depend_on_who_shares_its_batch(preset, negative_reference):
+    """Different people, garments, captions and noises in one batch, and each of them alone."""
+    pipe = load()
+    pipe.register_to_config(negative_reference=negative_reference)
+    speed_up(pipe)
+    together = products(pipe, *range(len(PEOPLE)), preset=preset)
+    for number in range(len(PEOPLE)):
+        alone = products(pipe, number, preset=preset)
+        torch.testing.assert_close(alone, together[number : number + 1], atol=1e-4, rtol=0)
 
 
 def test_sequential_offloading_takes_the_weights_of_every_model(golden_pipeline):
@@ -79,38 +109,20 @@ def test_sequential_offloading_takes_the_weights_of_every_model(golden_pipeline)
 
 
 def test_faster_presets_evaluate_less():
-    """Counted in blocks: a guided step runs both branches, a cached one the first block alone."""
+    """Counted in items of a block's batches: every step runs both branches."""
     pipe = load()
     counts = {}
-
-    def count(name: str, block: torch.nn.Module, args: tuple, output: object) -> None:
-        counts[name] += len(args[0])
-
     for name in PRESETS:
         counts[name] = 0
-        hooks = [block.register_forward_hook(partial(count, name)) for block in blocks(pipe)]
-        product(pipe, preset=name)
-        for hook in hooks:
-            hook.remove()
-    assert counts["exact"] == 2 * 28 * len(blocks(pipe))
-    assert counts["fast"] <= counts["exact"] / 2 and counts["turbo"] < counts["fast"]
 
+        def count(block, args, output, name=name):
+            counts[name] += len(args[0])
 
-def blocks(pipe: TryOffPipeline) -> torch.nn.ModuleList:
-    return pipe.transformer.transformer_blocks
-
-
-def test_guidance_acts_within_its_window(golden_inputs, golden_pipeline):
-    options = golden_inputs | {"num_inference_steps": 4, "output_type": "latent"}
-
-    def sample(window: tuple[float, float], scale: float = 2.0) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(0)
-        preset = Preset(guidance_window=window)
-        return golden_pipeline(**options, preset=preset, guidance_scale=scale, generator=generator).images
-
-    torch.testing.assert_close(sample((0, 0)), sample((0, 1), scale=1.0), atol=1e-5, rtol=0)
-    assert not torch.allclose(sample((0, 0.5)), sample((0, 1)), atol=1e-4)
-    assert not torch.allclose(sample((0, 0.5)), sample((0, 0)), atol=1e-4)
+        hook = pipe.transformer.transformer_blocks[-1].register_forward_hook(count)
+        products(pipe, 0, preset=name)
+        hook.remove()
+    assert counts == {name: 2 * preset.steps for name, preset in PRESETS.items()}
+    assert counts["turbo"] < counts["fast"] <= counts["exact"] / 2
 
 
 def test_solvers_meet_at_many_steps():
@@ -118,40 +130,37 @@ def test_solvers_meet_at_many_steps():
     pipe = load()
 
     def distance(steps: int) -> float:
-        made = [product(pipe, preset=Preset(steps=steps, multistep=multistep)) for multistep in (False, True)]
+        made = [products(pipe, 0, preset=Preset(steps=steps, solver=solver)) for solver in SOLVERS]
         return float((made[0] - made[1]).abs().mean())
 
     assert distance(40) < 0.5 * distance(8)
-    assert isinstance(Preset(multistep=True).scheduler(pipe.scheduler), UniPCMultistepScheduler)
+    unipc = Preset(solver="unipc").scheduler(pipe.scheduler)
+    assert isinstance(unipc, UniPCMultistepScheduler) and unipc.config.solver_order == 2
     assert Preset().scheduler(pipe.scheduler) is pipe.scheduler
 
 
-def test_the_cache_spares_blocks_only_while_the_first_one_stands_still():
-    cache = FirstBlockCache(threshold=0.1)
-    first = torch.ones(2, 3, 4)
-    assert not cache.holds(first)
-    assert cache.holds(1.05 * first) and cache.holds(0.95 * first)
-    one_moved = torch.stack([first[0], 2 * first[1]])
-    assert not cache.holds(one_moved)  # the most changed item counts
-    assert cache.holds(one_moved) and cache.hits == 3
-    assert not cache.holds(first[:1])  # another batch: guidance ended
+@pytest.mark.parametrize("kind", [HeunDiscreteScheduler, DDIMScheduler])
+def test_a_scheduler_of_another_kind_is_refused(golden_inputs, golden_pipeline, kind):
+    golden_pipeline.scheduler = kind()
+    with pytest.raises(ValueError, match=f"is a {kind.__name__}, which does not fit a flow model"):
+        golden_pipeline(**golden_inputs, num_inference_steps=1)
 
 
-@pytest.mark.parametrize("negative_reference", [True, False])
-def test_a_cache_that_never_holds_changes_nothing(golden_inputs, golden_pipeline, negative_reference):
-    golden_pipeline.register_to_config(negative_reference=negative_reference)
+def test_another_solver_of_the_flow_may_be_set(golden_inputs, golden_pipeline):
     options = golden_inputs | {"num_inference_steps": 4, "output_type": "latent"}
-    exact, never, always = (
-        golden_pipeline(**options, preset=preset, generator=torch.Generator().manual_seed(0)).images
-        for preset in (Preset(), Preset(cache_threshold=1e-9), Preset(cache_threshold=1e9))
-    )
-    assert torch.equal(never, exact) and not torch.allclose(always, exact, atol=1e-4)
+    by_preset = golden_pipeline(**options, preset="fast", generator=torch.Generator().manual_seed(0)).images
+    golden_pipeline.scheduler = choose_preset("fast").scheduler(golden_pipeline.scheduler)
+    for preset in ("exact", "fast"):
+        by_own = golden_pipeline(**options, preset=preset, generator=torch.Generator().manual_seed(0)).images
+        assert torch.equal(by_own, by_preset)
 
 
 def test_presets_are_chosen_by_name():
     assert choose_preset("fast") is PRESETS["fast"] and choose_preset(Preset(steps=3)).steps == 3
-    with pytest.raises(ValueError, match="no preset 'quick'; choose one of exact, fast, turbo"):
+    with pytest.raises(ValueError, match="preset is 'quick'; choose one of exact, fast, turbo"):
         choose_preset("quick")
+    with pytest.raises(ValueError, match="solver is 'heun'; choose one of euler, unipc"):
+        Preset(solver="heun")
 
 
 def test_a_callback_may_change_the_pooled_caption(golden_inputs, golden_pipeline):
@@ -168,14 +177,3 @@ def test_a_callback_may_change_the_pooled_caption(golden_inputs, golden_pipeline
     unchanged = golden_pipeline(**options, generator=torch.Generator().manual_seed(0)).images
     torch.testing.assert_close(sample(0.0), unchanged, atol=1e-5, rtol=0)
     assert not torch.allclose(sample(1.0), unchanged, atol=1e-4)
-
-
-def test_the_empty_caption_is_encoded_once():
-    pipe = load()
-    calls = []
-    pipe.text_encoder_3.register_forward_hook(lambda *args: calls.append(args))
-    for _ in range(3):
-        product(pipe, num_inference_steps=1)
-    assert len(calls) == 3 + 1
-    pipe.to(torch.bfloat16)
-    assert pipe.encode_empty_caption()[0].dtype == torch.bfloat16 and len(calls) == 5

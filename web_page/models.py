@@ -162,16 +162,12 @@ class _Watcher:
     def __init__(self, on_step: OnStep, steps: int, previews: bool) -> None:
         self.on_step, self.steps = on_step, steps
         self.every = max(1, steps // 8) if previews else None
-        self.before: Any = None  # latents of the first picture after the step before
 
     def __call__(self, pipe: "TryOffPipeline", step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        latents, preview = tensors["latents"][:1], None
-        if self.every is not None and self.before is not None and step % self.every == 0:
-            now, then = pipe.scheduler.sigmas[step + 1], pipe.scheduler.sigmas[step]
-            velocity = (latents - self.before) / (now - then)
-            clean = pipe.decode_latents(latents - now * velocity).float()
+        preview = None
+        if self.every is not None and step > 0 and step % self.every == 0:
+            clean = pipe.decode_latents(tensors["pred_original_sample"][:1])
             preview = pipe.image_processor.postprocess(clean, output_type="pil")[0]
-        self.before = latents
         if not self.on_step(step + 1, self.steps, preview):
             pipe._interrupt = True
         return {}

@@ -2,5 +2,11 @@
 
 PRECISIONS = ("no", "fp16", "bf16")  # as accelerate names them; "no" is float32
 OFFLOADS = ("auto", "none", "model", "sequential")
-ATTENTION_BACKENDS = ("flash3", "flash2", "cudnn", "native", "onednn")
+ATTENTION_BACKENDS = {  # our names -> diffusers' (for onednn, what runs where `cpu.attend` doesn't)
+    "flash3": "_flash_3",
+    "flash2": "flash",
+    "cudnn": "_native_cudnn",
+    "native": "native",
+    "onednn": "native",
+}
 QUANTIZED_BITS = (8, 4)

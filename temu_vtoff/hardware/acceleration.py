@@ -1,6 +1,6 @@
-"""What makes a pipeline faster and leaves its equations alone, so that only roundings change: the best kernel at hand
-for softmax(Q K^T / sqrt(d)) V, compiled blocks, oneDNN on the CPU, channels-last convolutions. And fp8, which changes
-more.
+"""What makes a pipeline faster and leaves its equations alone, so that only roundings change: the fastest available
+kernel for softmax(Q K^T / sqrt(d)) V, compiled blocks, channels-last convolutions, a CPU's own ways. And fp8, which
+changes more.
 """
 
 from __future__ import annotations
@@ -9,69 +9,67 @@ import logging
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from diffusers import DiffusionPipeline
 
-from temu_vtoff.hardware import onednn
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.hardware import ATTENTION_BACKENDS, cpu
 from temu_vtoff.hardware.quantization import has_fp8, to_fp8
-
-if TYPE_CHECKING:
-    from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 logger = logging.getLogger(__name__)
 
-ATTENTION_BACKENDS = {  # our names -> diffusers' (of onednn's, what serves where it doesn't)
-    "flash3": "_flash_3",
-    "flash2": "flash",
-    "cudnn": "_native_cudnn",
-    "native": "native",
-    "onednn": "native",
-}
 COMPILE_FROM = 200  # pictures: compiling takes as long as it saves on so many (docs/performance.md)
-MOST_VERSIONS = 64  # of a compiled block: two or four for each batch and picture size; torch refuses a ninth by itself
+MOST_VERSIONS = 64  # of a compiled block: two or four for each batch and picture size; torch allows 8 by default
 HALF = (torch.float16, torch.bfloat16)
 
 
 def choose_attention_backend(device: torch.device, dtype: torch.dtype) -> str:
-    """The fastest of `ATTENTION_BACKENDS` that is at hand for head size 64."""
+    """The fastest available of `ATTENTION_BACKENDS` for head size 64."""
     if device.type == "cuda" and dtype in HALF:
         generation = torch.cuda.get_device_capability(device)[0]
         if generation == 9 and find_spec("flash_attn_interface") is not None:
             return "flash3"
         if generation >= 8 and torch.backends.cudnn.is_available():
             return "cudnn"
-    if device.type == "cpu" and dtype == torch.float32 and onednn.is_faster():
-        return "onednn"
+    if device.type == "cpu":
+        by_heads = {torch.float32: cpu.has_fast_onednn, torch.bfloat16: cpu.multiplies_bf16}
+        if dtype in by_heads and by_heads[dtype]():
+            return "onednn"
     return "native"
 
 
-def is_compiling_worth_it(pictures: int) -> bool:
-    """Whether a run makes enough pictures to earn the warm-up back."""
-    return pictures >= COMPILE_FROM
+def is_compiling_worth_it(pictures_left: int) -> bool:
+    """Whether a run has enough pictures left to make to earn the warm-up back.
+
+    Args:
+        pictures_left: Those that this process will make: without finished ones and those of other processes, and
+            counted by any limit.
+    """
+    return pictures_left >= COMPILE_FROM
 
 
 def speed_up(
-    pipe: TryOffPipeline, compile: bool = False, attention_backend: str | None = None, fp8: bool = False
-) -> TryOffPipeline:
-    """Prepares a pipeline that is on its device, in place.
+    pipe: DiffusionPipeline, compile: bool = False, attention_backend: str | None = None, fp8: bool = False
+) -> DiffusionPipeline:
+    """Prepares a try-off pipeline that is on its device, in place.
 
     Args:
         compile: Compile the transformers' repeated blocks, for the sizes met: the first picture of a size then takes
             some tens of seconds longer. The compiled code is kept on disk for later runs.
-        attention_backend: One of `ATTENTION_BACKENDS`; the fastest at hand when absent.
+        attention_backend: A key of `ATTENTION_BACKENDS`; the fastest available when absent.
         fp8: Multiply in 8-bit floating point where the GPU has it; elsewhere nothing changes.
 
     Raises:
-        ValueError: The attention backend is unknown, or can't be had here.
+        ArgumentError: The attention backend is unknown, or not available here.
     """
     device, dtype = pipe._execution_device, pipe.transformer.dtype
     models = (pipe.transformer, pipe.transformer_vton)
     backend = choose_attention_backend(device, dtype) if attention_backend is None else attention_backend
     for model in models:
         _set_attention_backend(model, backend)
-        if device.type == "cpu" and onednn.is_faster():
-            onednn.replace_linears(model)
+        if device.type == "cpu":
+            cpu.tune(model, attention_too=backend == "onednn")
     pipe.vae.to(memory_format=torch.channels_last)
     if fp8 and has_fp8(device):
         to_fp8(pipe.transformer)
@@ -86,10 +84,12 @@ def speed_up(
 
 def _set_attention_backend(model: torch.nn.Module, backend: str) -> None:
     if backend not in ATTENTION_BACKENDS:
-        raise ValueError(f"There is no attention backend {backend!r}; choose one of {', '.join(ATTENTION_BACKENDS)}.")
+        raise ArgumentError(
+            f"{{attention_backend}} is {backend!r}; choose one of {', '.join(ATTENTION_BACKENDS)}.", "attention_backend"
+        )
     try:
         model.set_attention_backend(ATTENTION_BACKENDS[backend])
     except RuntimeError as error:
-        raise ValueError(f"The attention backend {backend} can't be had here: {error}") from error
-    for processor in model.attn_processors.values():
-        processor.by_onednn = backend == "onednn"
+        raise ArgumentError(
+            f"{{attention_backend}} is {backend!r}, which is not available here: {error}", "attention_backend"
+        ) from error

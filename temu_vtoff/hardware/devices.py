@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.hardware import PRECISIONS, cpu
+
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-OFFLOADS = ("auto", "none", "model", "sequential")
 WORKING_BYTES_PER_PIXEL = 4000  # estimate for bf16: reference 1.2 KB, the VAE's widest layers 2 KB, the rest
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
-DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}  # by the names of `--mixed_precision`
+DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.float16, torch.bfloat16), strict=True))
 
 
 def choose_device(name: str | None = None) -> torch.device:
     """The device by name, or the best there is: CUDA, then Apple's MPS, then the CPU.
 
     Raises:
-        ValueError: The named device is unknown or absent.
+        ArgumentError: The named device is unknown or absent.
     """
     if name is None:
         if torch.cuda.is_available():
@@ -33,28 +32,46 @@ def choose_device(name: str | None = None) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f"--device {name} is no device; give cpu, cuda, cuda:1 or mps.") from error
+        raise ArgumentError(f"{{device}} is {name!r}; give cpu, cuda, cuda:1 or mps.", "device") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"--device {name} was asked for, but torch sees {torch.cuda.device_count()} CUDA devices.")
+        count = torch.cuda.device_count()
+        raise ArgumentError(f"{{device}} is {name!r}, but torch sees {count} CUDA devices.", "device")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError(f"--device {name} was asked for, but this machine has no MPS.")
+        raise ArgumentError(f"{{device}} is {name!r}, but this machine has no MPS.", "device")
     return device
 
 
-def choose_dtype(mixed_precision: str | None, device: torch.device) -> torch.dtype:
-    """The compute dtype of `--mixed_precision`; left unset, bf16 where it is native and faster, else float32.
+def choose_dtype(
+    precision: str | None, device: torch.device, preset: str = "exact", width: int | None = None
+) -> torch.dtype:
+    """The precision that models run in; what it returns is what was taken, for a run's record.
 
-    That is on GPUs, and on CPUs with AMX. AVX512-BF16 alone gains nothing over float32 by oneDNN
-    (docs/performance.md).
+    Left open, it is bfloat16 where the device multiplies that itself and gains by it: on GPUs, on CPUs with AMX, and,
+    for the faster presets, on CPUs where a short probe at the generator's own width shows a gain. `exact` stays float32
+    on other CPUs.
+
+    Args:
+        precision: One of `PRECISIONS`, or None.
+        preset: A key of `temu_vtoff.tryoff.presets.PRESETS`.
+        width: The generator's, as `temu_vtoff.hub.sources.read_width` finds it before the model is loaded. None leaves
+            the probe out.
+
+    Raises:
+        ArgumentError: There is no such precision.
     """
-    if mixed_precision is None:
-        faster = device.type != "cpu" or torch.cpu._is_amx_tile_supported()
-        mixed_precision = "bf16" if faster and multiplies_bf16(device) else "no"
-    return DTYPES[mixed_precision]
+    if precision is None:
+        if device.type == "cpu" and not torch.cpu._is_amx_tile_supported():
+            gains = preset != "exact" and width is not None and cpu.gains_by_bf16(width)
+        else:
+            gains = multiplies_bf16(device)
+        precision = "bf16" if gains else "no"
+    if precision not in DTYPES:
+        raise ArgumentError(f"{{precision}} is {precision!r}; choose one of {', '.join(DTYPES)}.", "precision")
+    return DTYPES[precision]
 
 
 def choose_training_precision(mixed_precision: str | None, device: torch.device) -> str:
-    """The `--mixed_precision` of a training; left unset, as accelerate is configured, else bf16 where it is native.
+    """The precision of a training; left open, as accelerate is configured, else bf16 where it is native.
 
     Training gains by bf16 on any device that multiplies it itself, AVX512-BF16 included. Others emulate it: on a CPU
     with AVX2 alone a step takes ten times as long.
@@ -70,7 +87,7 @@ def multiplies_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 itself; others emulate it, slowly."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return device.type == "cpu" and cpu.multiplies_bf16()
 
 
 def choose_offload(sizes: Mapping[str, int], working: int, free: int) -> str:
@@ -116,18 +133,6 @@ def place(pipe: DiffusionPipeline, device: torch.device, offload: str = "auto") 
     else:
         pipe.enable_sequential_cpu_offload(device=device)
     return offload
-
-
-def keep_freed_memory() -> None:
-    """Has the C library keep what this process frees on the CPU, for the next tensor; for trainings.
-
-    glibc hands every large piece back to the system at once, which clears it again, page by page, before the next
-    tensor may have it: a training with large attentions spends much of its time so. Elsewhere than on Linux with glibc
-    nothing happens.
-    """
-    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, -1)  # never
 
 
 def free_memory() -> None:

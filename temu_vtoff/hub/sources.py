@@ -112,6 +112,19 @@ def read_working_size(base: str, tryoff: str, revision: str | None = None) -> Wo
     return WorkingSize.of(read_configuration(vae_file, "the vae", ["block_out_channels"]), *transformers)
 
 
+def read_width(tryoff: str) -> int:
+    """The generator's width D, from its configuration alone.
+
+    Raises:
+        CheckpointError: The source can't be had, or the configuration is damaged.
+    """
+    tryoff = resolve(tryoff, "tryoff")
+    check_folders({"transformer": (tryoff, "transformer")})
+    file = _find(tryoff, "transformer/config.json", "the try-off model")
+    config = read_configuration(file, "the transformer", ["num_attention_heads", "attention_head_dim"])
+    return config["num_attention_heads"] * config["attention_head_dim"]
+
+
 def read_index(where: str, revision: str | None = None) -> dict[str, Any]:
     """A whole pipeline's model_index.json; empty for a folder without one."""
     if Path(where).is_dir() and not (Path(where) / "model_index.json").is_file():

@@ -4,40 +4,36 @@ hands out its keys and values, and the generator's multimodal hybrid attention, 
 Letters: B batch, N image tokens, T text tokens, R reference tokens, D width, H heads, d head size (D = H d).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.attention_processor import Attention
 
-from temu_vtoff.hardware import onednn
-
-_FEW_SCORES = 2**26  # for which half a gigabyte, softmax and all, is no matter
+Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor | None]
 
 
 class _DispatchedAttnProcessor:
-    """Stateless but for the backend, which `ModelMixin.set_attention_backend` sets; one object serves every block.
+    """Stateless but for kernel and backend; one object serves every block.
 
     `Attention.forward` hands every processor an `encoder_hidden_states` and an `attention_mask`; where SD3 has none,
     they are None.
 
     Attributes:
-        by_onednn: Whether float32 on the CPU goes to `onednn.attention` instead.
+        kernel: Asked before diffusers' backends; takes and gives their layout, or None where it isn't for the tensors.
     """
 
-    by_onednn = False
-    _attention_backend = None
+    kernel: Kernel | None = None
+    _attention_backend = None  # of diffusers: set by `ModelMixin.set_attention_backend`
     _parallel_config = None
 
     def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        """softmax(Q K^T / sqrt(d)) V by the chosen backend: (B, N, H, d), 2 x (B, M, H, d) -> (B, N, D)."""
-        if self.by_onednn and onednn.serves(query):
-            return onednn.attention(query, key, value).flatten(2)
-        if self._attention_backend is None and prefers_products(query, key):
-            return attend_by_products(query, key, value)
-        attended = dispatch_attention_fn(
-            query, key, value, backend=self._attention_backend, parallel_config=self._parallel_config
-        )  # (B, N, H, d)
+        """softmax(Q K^T / sqrt(d)) V: (B, N, H, d), 2 x (B, M, H, d) -> (B, N, D)."""
+        attended = self.kernel(query, key, value) if self.kernel is not None else None
+        if attended is None:
+            attended = dispatch_attention_fn(
+                query, key, value, backend=self._attention_backend, parallel_config=self._parallel_config
+            )  # (B, N, H, d)
         return attended.flatten(2).to(query.dtype)
 
 
@@ -118,25 +114,6 @@ class HybridAttnProcessor(_DispatchedAttnProcessor):
         if not attn.context_pre_only:
             text = attn.to_add_out(text)
         return attn.to_out[0](image), text
-
-
-def prefers_products(query: torch.Tensor, key: torch.Tensor) -> bool:
-    """Whether `attend_by_products` is faster for (B, N, H, d) and (B, M, H, d), and its scores are few enough."""
-    items, queries, heads, _ = query.shape
-    few = items * heads * queries * key.shape[1] <= _FEW_SCORES
-    return few and query.device.type == "cpu" and query.dtype == torch.bfloat16
-
-
-def attend_by_products(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """softmax(Q K^T / sqrt(d)) V with all scores in memory: (B, N, H, d), 2 x (B, M, H, d) -> (B, N, D).
-
-    CPUs that compute bfloat16 themselves do these plain products faster than torch's fused attention.
-    """
-    items, _, heads, size = query.shape
-    query, key, value = (x.transpose(1, 2).flatten(0, 1) for x in (query, key, value))  # (B H, ., d)
-    zero = query.new_zeros(1, 1, 1)
-    scores = torch.baddbmm(zero, query, key.transpose(1, 2), beta=0, alpha=size**-0.5)  # (B H, N, M)
-    return torch.bmm(scores.softmax(dim=-1), value).unflatten(0, (items, heads)).transpose(1, 2).flatten(2)
 
 
 def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:

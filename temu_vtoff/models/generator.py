@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import wraps
 
 import torch
+from diffusers.hooks.group_offloading import _is_group_offload_enabled
 from diffusers.models.attention import JointTransformerBlock
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
@@ -18,7 +19,6 @@ from torch.nn import functional as F
 
 from temu_vtoff.hub.strict import StrictLoadingMixin
 from temu_vtoff.models.attention import HybridAttnProcessor
-from temu_vtoff.models.block_cache import FirstBlockCache
 from temu_vtoff.models.feature_extractor import ReferenceFeatures
 
 
@@ -26,9 +26,11 @@ from temu_vtoff.models.feature_extractor import ReferenceFeatures
 class Modulations:
     """AdaLN's shifts, scales and gates, which depend on timestep and pooled text alone.
 
+    Each may also be the embedding of both, (B, D), which its block then computes them of.
+
     Attributes:
         image: Of each of the L blocks, (B, 6, D).
-        text: Likewise; of the last block (B, 2, D).
+        text: Of each of the L blocks, (B, 6, D); of the last block (B, 2, D).
         out: Of the last norm, (B, 2, D).
     """
 
@@ -37,7 +39,7 @@ class Modulations:
     out: torch.Tensor
 
     def __getitem__(self, items: slice) -> "Modulations":
-        """Those of some items of the batch."""
+        """The modulations of some items of the batch."""
         return Modulations([m[items] for m in self.image], [m[items] for m in self.text], self.out[items])
 
 
@@ -57,13 +59,15 @@ class HybridBlock(JointTransformerBlock):
         Args:
             image: (B, N, D).
             text: (B, T, D).
-            image_modulation: (B, 6, D).
-            text_modulation: (B, 6, D); in the last block, whose text ends here, (B, 2, D).
+            image_modulation: (B, 6, D), or (B, D) to compute it here.
+            text_modulation: (B, 6, D), in the last block, whose text ends here, (B, 2, D); or (B, D).
             reference_key, reference_value: (B, R, D); both or neither.
 
         Returns:
             Text, None from the last block, and image.
         """
+        image_modulation = modulation(self.norm1, image_modulation)
+        text_modulation = modulation(self.norm1_context, text_modulation)
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = image_modulation[:, :, None].unbind(1)  # each (B, 1, D)
         if self.context_pre_only:
             text_scale, text_shift = text_modulation[:, :, None].unbind(1)
@@ -106,6 +110,11 @@ class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
             block.__class__ = HybridBlock  # the same weights, another forward
         self.set_attn_processor(HybridAttnProcessor())
 
+    @property
+    def computes_beforehand(self) -> bool:
+        """Whether `modulations` can be called: with diffusers' group offloading the weights come in `forward` alone."""
+        return not _is_group_offload_enabled(self)
+
     @apply_forward_hook  # with CPU offloading the weights may be elsewhere
     def modulations(self, timestep: torch.Tensor, pooled_projections: torch.Tensor) -> Modulations:
         """AdaLN of all blocks: for the S steps of a sampling at once, its weights, a third of all, are read once.
@@ -114,13 +123,16 @@ class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
             timestep: (S,) or (B,), in [0, 1000].
             pooled_projections: (B, P). With S timesteps for B items, give both S B times.
         """
-        temb = F.silu(self.time_text_embed(timestep, pooled_projections))  # (B, D)
+        embedded = self._embed(timestep, pooled_projections)
+        return Modulations(
+            [modulation(block.norm1, embedded) for block in self.transformer_blocks],
+            [modulation(block.norm1_context, embedded) for block in self.transformer_blocks],
+            modulation(self.norm_out, embedded),
+        )
 
-        def of(norm: nn.Module) -> torch.Tensor:
-            return norm.linear(temb).unflatten(-1, (-1, temb.shape[-1]))  # (B, 6 or 2, D)
-
-        blocks = self.transformer_blocks
-        return Modulations([of(b.norm1) for b in blocks], [of(b.norm1_context) for b in blocks], of(self.norm_out))
+    def _embed(self, timestep: torch.Tensor, pooled_projections: torch.Tensor) -> torch.Tensor:
+        """What AdaLN's linear layers read, (B, D)."""
+        return F.silu(self.time_text_embed(timestep, pooled_projections))
 
     def forward(
         self,
@@ -130,7 +142,6 @@ class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
         timestep: torch.Tensor | None = None,
         reference: ReferenceFeatures | None = None,
         modulations: Modulations | None = None,
-        cache: FirstBlockCache | None = None,
         return_dict: bool = True,
     ) -> Transformer2DModelOutput | tuple[torch.Tensor]:
         """One prediction of the flow's velocity.
@@ -142,7 +153,6 @@ class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
             timestep: (B,), in [0, 1000].
             reference: The person's features, as many as there are blocks; None is the stock SD3 transformer.
             modulations: Instead of `pooled_projections` and `timestep`: what `modulations` made of them.
-            cache: Of a whole sampling; it may spare all blocks but the first. None computes every block.
 
         Returns:
             The velocity, (B, 16, h, w), as `.sample`.
@@ -154,10 +164,11 @@ class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
         if reference is not None and len(reference) != len(blocks):
             raise ValueError(f"The reference has {len(reference)} blocks, the generator {len(blocks)}.")
         if modulations is None:
-            modulations = self.modulations(timestep, pooled_projections)
+            embedded = self._embed(timestep, pooled_projections)
+            modulations = Modulations([embedded] * len(blocks), [embedded] * len(blocks), embedded)
         height, width = hidden_states.shape[-2:]
 
-        embedded = image = self.pos_embed(hidden_states).contiguous()  # (B, N, D)
+        image = self.pos_embed(hidden_states).contiguous()  # (B, N, D)
         text = self.context_embedder(encoder_hidden_states)  # (B, T, D)
         for index, block in enumerate(blocks):
             arguments = [image, text, modulations.image[index], modulations.text[index]]
@@ -167,16 +178,8 @@ class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
                 text, image = self._gradient_checkpointing_func(block, *arguments)
             else:
                 text, image = block(*arguments)
-            if cache is not None and index == 0:
-                after_first = image
-                if cache.holds(image - embedded):
-                    image = image + cache.rest
-                    break
-        else:
-            if cache is not None:
-                cache.rest = image - after_first
 
-        scale, shift = modulations.out[:, :, None].unbind(1)
+        scale, shift = modulation(self.norm_out, modulations.out)[:, :, None].unbind(1)
         patches = self.proj_out(modulate(self.norm_out.norm(image), shift, scale))  # (B, N, p p C)
         sample = unpatchify(patches, height, width, self.config.patch_size)  # (B, C, h, w)
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
@@ -184,6 +187,11 @@ class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
     def fuse_qkv_projections(self) -> None:
         """Not available: diffusers' fused processor would drop the reference without a word."""
         raise ValueError("fuse_qkv_projections() is not available here: its attention would ignore the reference.")
+
+
+def modulation(norm: nn.Module, given: torch.Tensor) -> torch.Tensor:
+    """AdaLN's parameters (B, 6 or 2, D): as they are, or computed of the embedding (B, D)."""
+    return given if given.ndim == 3 else norm.linear(given).unflatten(-1, (-1, given.shape[-1]))
 
 
 def modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:

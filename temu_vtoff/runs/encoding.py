@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,19 +30,19 @@ from temu_vtoff.datasets.features import (
 )
 from temu_vtoff.hardware.devices import choose_device, choose_dtype
 from temu_vtoff.hub.errors import explain_loading
+from temu_vtoff.hub.sources import IMAGE_ENCODERS, REQUIRED
 from temu_vtoff.models.generator import TryOffTransformer
 from temu_vtoff.runs.reading import naming_killed_readers, one_sentence
 from temu_vtoff.runs.stage import Progress, each_batch, each_result
-from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, ConditioningMixin
-from temu_vtoff.tryoff.loading import TEXT_PARTS, load_components
+from temu_vtoff.tryoff.components import CONFIG, IMAGE_PARTS, TEXT_PARTS
+from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, encode_image
+from temu_vtoff.tryoff.loading import load_components
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, Sample, TryOffDataset
     from temu_vtoff.stages.options import Options
 
 ENCODERS = {"all": (POOLED, CLIP, T5), "clip": (POOLED, CLIP), "t5": (T5,)}  # which features each choice makes
-_OTHER_PARTS = ("transformer", "transformer_vton", "vae", "scheduler")
-_IMAGE_PARTS = ("image_encoder_large", "image_encoder_bigG", "feature_extractor")
 _UNUSED_BY = {"all": (), "clip": ("text_encoder_3", "tokenizer_3"), "t5": ("text_encoder", "text_encoder_2")}
 
 
@@ -71,7 +70,7 @@ class TextEncoder:
         Raises:
             CheckpointError: They can't be had.
         """
-        parts = _load(options, [*_OTHER_PARTS, *_IMAGE_PARTS, *_UNUSED_BY[which]])
+        parts = _load(options, [*REQUIRED, *IMAGE_PARTS, *_UNUSED_BY[which]])
         tryoff = options.sources.tryoff
         with explain_loading(tryoff, "the generator's configuration"):
             config = TryOffTransformer.load_config(resolve(tryoff, "tryoff"), subfolder="transformer")
@@ -99,13 +98,18 @@ class TextEncoder:
 
 
 @dataclass(frozen=True)
-class ImageEncoder(ConditioningMixin):
-    """The two vision encoders; `encode_image` is the pipeline's own."""
+class ImageEncoder:
+    """The two vision encoders without the rest of the pipeline.
 
-    image_encoder_large: torch.nn.Module
-    image_encoder_bigG: torch.nn.Module
-    feature_extractor: CLIPImageProcessor
-    config: SimpleNamespace
+    Attributes:
+        encoders: CLIP-L, CLIP-bigG.
+        processor: Resizes and normalises for both.
+        rescale_twice: As the pipeline's `rescale_clip_input_twice`.
+    """
+
+    encoders: Sequence[torch.nn.Module]
+    processor: CLIPImageProcessor
+    rescale_twice: bool
 
     @classmethod
     def load(cls, options: Options) -> ImageEncoder:
@@ -116,18 +120,18 @@ class ImageEncoder(ConditioningMixin):
         Raises:
             CheckpointError: They can't be had.
         """
-        parts = _load(options, [*_OTHER_PARTS, *TEXT_PARTS], **options.image_encoders)
+        parts = _load(options, [*REQUIRED, *TEXT_PARTS], **options.image_encoders)
         device = choose_device(options.device)
         return cls(
-            parts["image_encoder_large"].to(device),
-            parts["image_encoder_bigG"].to(device),
+            [parts[name].to(device) for name in IMAGE_ENCODERS],
             parts.get("feature_extractor", CLIPImageProcessor()),
-            SimpleNamespace(rescale_clip_input_twice=parts.get("rescale_clip_input_twice", True)),  # as TryOffPipeline
+            parts.get("rescale_clip_input_twice", CONFIG["rescale_clip_input_twice"]),
         )
 
-    @property
-    def _execution_device(self) -> torch.device:
-        return self.image_encoder_large.device
+    @torch.no_grad()
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, P), as the pipeline computes it."""
+        return encode_image(self.encoders, self.processor, image, self.rescale_twice)
 
 
 @naming_killed_readers()
@@ -226,7 +230,7 @@ def encode_image_items(
 
     @torch.no_grad()
     def encode(encoder: ImageEncoder, samples: Sequence[Sample]) -> torch.Tensor:
-        return encoder.encode_image(torch.stack([to_tensor(sample.person) for sample in samples]))
+        return encoder(torch.stack([to_tensor(sample.person) for sample in samples]))
 
     for encoder, samples in steps:
         for sample, row in each_result(partial(encode, encoder), samples, failures):

@@ -12,7 +12,7 @@ from temu_vtoff.datasets.captions import read_captions
 from temu_vtoff.datasets.features import ImageFeatures, TextFeatures
 from temu_vtoff.files import remove_leftovers, writable_folder
 from temu_vtoff.hardware.acceleration import is_compiling_worth_it
-from temu_vtoff.hardware.devices import choose_device, choose_dtype, free_memory
+from temu_vtoff.hardware.devices import free_memory
 from temu_vtoff.runs.captioning import caption_items, read_journal, write_captions
 from temu_vtoff.runs.generation import Precomputed, generate_items, has_picture, write_manifest
 from temu_vtoff.runs.journal import Journal
@@ -21,9 +21,9 @@ from temu_vtoff.runs.segmenting import segment_items
 from temu_vtoff.runs.settings import keep_settings, read_settings
 from temu_vtoff.runs.sharing import Share, cut_batches, first_of_each_category
 from temu_vtoff.runs.task import ALL, DatasetTask
-from temu_vtoff.stages.models import load_captioner, load_pipeline, load_segmenter
+from temu_vtoff.stages.models import load_captioner, load_pipeline, load_segmenter, pipeline_dtype
 from temu_vtoff.stages.options import Options
-from temu_vtoff.tryoff.loading import TEXT_PARTS
+from temu_vtoff.tryoff.components import TEXT_PARTS
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 
@@ -191,7 +191,7 @@ class DatasetTryOff:
         settings |= {name: getattr(options, name) for name in _OPTION_SETTINGS}
         settings |= {name: getattr(options.sources, name) for name in ("base", "tryoff", "segmenter", "captioner")}
         settings |= {"width": self.width, "height": self.height}
-        settings["dtype"] = str(choose_dtype(options.precision, choose_device(options.device)))
+        settings["dtype"] = str(pipeline_dtype(options))
         for name in ("caption_file", "mask_dir", "text_features_dir", "image_features_dir"):
             folder = getattr(task, name)
             settings[name] = None if folder is None else folder.name

@@ -11,7 +11,7 @@ import torch
 from temu_vtoff.captioning.qwen import Captioner
 from temu_vtoff.hardware.acceleration import choose_attention_backend, is_compiling_worth_it, speed_up
 from temu_vtoff.hardware.devices import choose_device, choose_dtype, place
-from temu_vtoff.hub.sources import TRYOFF
+from temu_vtoff.hub.sources import TRYOFF, read_width
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.stages.options import Options
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
@@ -49,6 +49,16 @@ def load_captioner(options: Options) -> Captioner:
     return Captioner.from_pretrained(options.sources.captioner, choose_device(options.device))
 
 
+def pipeline_dtype(options: Options) -> torch.dtype:
+    """The precision that `load_pipeline` takes.
+
+    Raises:
+        CheckpointError: The try-off model can't be had.
+    """
+    width = read_width(options.sources.tryoff)
+    return choose_dtype(options.precision, choose_device(options.device), options.preset, width)
+
+
 def load_pipeline(options: Options, pictures: int = 1, **components: Any) -> LoadedPipeline:
     """The try-off pipeline on its device, made fast.
 
@@ -61,9 +71,9 @@ def load_pipeline(options: Options, pictures: int = 1, **components: Any) -> Loa
         ArgumentError: What is asked for can't be had on this machine.
     """
     device = choose_device(options.device)
-    dtype = choose_dtype(options.precision, device)
-    bits = dict.fromkeys(TRYOFF, options.quantize_transformers) | {"text_encoder_3": options.quantize_text_encoder}
     sources = options.sources
+    dtype = pipeline_dtype(options)
+    bits = dict.fromkeys(TRYOFF, options.quantize_transformers) | {"text_encoder_3": options.quantize_text_encoder}
     pipe = TryOffPipeline.from_pretrained(
         sources.base,
         sources.tryoff,

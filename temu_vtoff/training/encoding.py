@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from torch.nn import functional as F
+
+from temu_vtoff.tryoff.conditioning import latent_mask, latent_moments, scale_latents
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import SampleBatch
@@ -70,15 +71,15 @@ class EncodedBatch:
 @torch.no_grad()
 def encode_pictures(pipeline: TryOffPipeline, pictures: SampleBatch) -> dict[str, torch.Tensor]:
     """The fields of `EncodedBatch` that come from the pipeline's VAE and image encoders, in their own dtypes."""
-    person_mean, person_std = latent_moments(pipeline, pictures.person)
-    masked_mean, masked_std = latent_moments(pipeline, pictures.masked_image)
+    person_mean, person_std = scaled_moments(pipeline, pictures.person)
+    masked_mean, masked_std = scaled_moments(pipeline, pictures.masked_image)
     return {
         "person_mean": person_mean,
         "person_std": person_std,
         "masked_mean": masked_mean,
         "masked_std": masked_std,
-        "mask": F.interpolate(pictures.mask.to(person_mean), size=person_mean.shape[-2:], mode="nearest"),
-        "garment_latents": latent_moments(pipeline, pictures.garment)[0],
+        "mask": latent_mask(pictures.mask.to(person_mean), person_mean.shape[-2:]),
+        "garment_latents": scaled_moments(pipeline, pictures.garment)[0],
         "image_embeds": pipeline.encode_image(pictures.person).float(),
     }
 
@@ -88,9 +89,7 @@ def encode_garments(vit: VisionFeatures, pictures: SampleBatch) -> dict[str, tor
     return {"garment_tokens": vit(pictures.garment.to(vit.mean.device)).float()}
 
 
-def latent_moments(pipeline: TryOffPipeline, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation of the latents of pictures (B, 3, H, W) in [0, 1]: two of (B, C, h, w), float32."""
-    vae = pipeline.vae
-    posterior = vae.encode((2 * image - 1).to(vae.device, vae.dtype)).latent_dist
-    scale, shift = vae.config.scaling_factor, vae.config.shift_factor
-    return (posterior.mean.float() - shift) * scale, posterior.std.float() * scale
+def scaled_moments(pipeline: TryOffPipeline, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of the scaled latents of pictures (B, 3, H, W) in [0, 1]: two of (B, C, h, w), float32."""
+    mean, std = latent_moments(pipeline.vae, image)
+    return scale_latents(pipeline.vae, mean), std * pipeline.vae.config.scaling_factor

@@ -25,7 +25,9 @@ from torch.utils.data import Dataset
 
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import replacing, write_text
+from temu_vtoff.hub.sources import IMAGE_ENCODERS
 from temu_vtoff.training.encoding import EncodedBatch, encode_garments, encode_pictures
+from temu_vtoff.tryoff.components import TEXT_ENCODERS
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import SampleBatch
@@ -37,8 +39,7 @@ logger = logging.getLogger(__name__)
 
 PICTURES, GARMENT_TOKENS = "pictures", "garment tokens"  # parts
 _STATE, _CAPTIONS = "cache.json", "captions.safetensors"
-_SEEING = ("vae", "image_encoder_large", "image_encoder_bigG")
-_READING = ("text_encoder", "text_encoder_2", "text_encoder_3")
+_SEEING = ("vae", *IMAGE_ENCODERS)
 _SAMPLED = 8  # weights of each parameter that go into a fingerprint
 _WRITE_EVERY = 512  # items
 
@@ -251,7 +252,7 @@ def fingerprint(pairs: PairDataset, models: Iterable[nn.Module | None], settings
 def _embed_captions(folder: Path, pairs: PairDataset, pipeline: TryOffPipeline, batch_size: int) -> None:
     """Writes the embeddings of the items' captions, unless the folder has them."""
     state, of_items = _State.read(folder), pairs.captions
-    key = fingerprint(pairs, [getattr(pipeline, name) for name in _READING], of_items)
+    key = fingerprint(pairs, [getattr(pipeline, name) for name in TEXT_ENCODERS], of_items)
     if state.captions_key == key:
         return
     ids = [pairs.dataset.items[index].id for index in pairs.order]

@@ -18,6 +18,7 @@ from temu_vtoff.training.encoding import EncodedBatch
 from temu_vtoff.training.flow_matching import draw_noise, flow_matching_loss, interpolate, sample_times
 from temu_vtoff.training.person_denoiser import PersonDenoiser
 from temu_vtoff.training.settings import FlowSettings
+from temu_vtoff.tryoff.conditioning import person_channels
 
 TIMESTEPS = 1000  # the transformers count time from 0 to 1000
 
@@ -39,7 +40,7 @@ class ExtractorObjective(nn.Module):
         times = sample_times(rngs, self.flow).to(latents.device)  # (B,)
         noise = draw_noise(latents, rngs)
         masked = sample_latents(batch.masked_mean, batch.masked_std, rngs)
-        person = torch.cat([interpolate(latents, noise, times), batch.mask, masked], dim=1)  # (B, 2 C + 1, h, w)
+        person = person_channels(interpolate(latents, noise, times), batch.mask, masked)  # (B, 2 C + 1, h, w)
         velocity = self.extractor.denoise(person, batch.image_embeds, times * TIMESTEPS)  # (B, C, h, w)
         return {"loss": flow_matching_loss(velocity, latents, noise, times, weighting=self.flow.weighting).mean()}
 
@@ -78,7 +79,7 @@ class GeneratorObjective(nn.Module):
         noise = draw_noise(latents, rngs)
         person_latents = sample_latents(batch.person_mean, batch.person_std, rngs)
         masked_latents = sample_latents(batch.masked_mean, batch.masked_std, rngs)
-        person = torch.cat([person_latents, batch.mask, masked_latents], dim=1)  # (B, 2 C + 1, h, w)
+        person = person_channels(person_latents, batch.mask, masked_latents)  # (B, 2 C + 1, h, w)
         with torch.set_grad_enabled(self.train_extractor and torch.is_grad_enabled()):
             reference = self.extractor(person, batch.image_embeds)
         velocity = self.generator(

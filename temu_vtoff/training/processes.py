@@ -11,7 +11,8 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import DistributedDataParallelKwargs
 
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.hardware.devices import choose_device, choose_training_precision, keep_freed_memory
+from temu_vtoff.hardware.cpu import keep_freed_memory
+from temu_vtoff.hardware.devices import choose_device, choose_training_precision
 
 LONGEST_WAIT = timedelta(days=1)  # one process encodes the data, the others wait
 

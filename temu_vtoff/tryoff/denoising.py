@@ -2,120 +2,156 @@
 
     v = v_negative + s (v_positive - v_negative)
 
-on the steps that a preset guides (arXiv 2505.21062, section 3; interval guidance: arXiv 2404.07724). Where the negative
-branch reads no reference, what guidance leads away from is the model without its extractor (cf. autoguidance, arXiv
-2406.02507).
+(arXiv 2505.21062, section 3). Where the negative branch reads no reference, guidance leads away from the model without
+its extractor (cf. autoguidance, arXiv 2406.02507).
 
-Letters: B pictures, h w latent size, T text tokens, P pooled width, S steps.
+Letters: B pictures, C latent channels, h w latent size, T text tokens, P pooled width, S steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+from diffusers import SchedulerMixin
 
-from temu_vtoff.models.block_cache import FirstBlockCache
 from temu_vtoff.models.feature_extractor import ReferenceFeatures
-from temu_vtoff.tryoff.presets import Preset
-
-StepCallback = Callable[[Any, int, torch.Tensor, dict[str, Any]], dict[str, Any]]
+from temu_vtoff.models.generator import Modulations, TryOffTransformer
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """One run of the generator: which of the 2 B conditions it takes, and what goes with them."""
+class Conditions:
+    """What the generator reads beside the latents; the negative branch's rows go first.
 
-    conditions: slice
+    Attributes:
+        prompt_embeds: (2 B, T, joint_attention_dim); (B, ...) without guidance.
+        pooled_prompt_embeds: (2 B, P); (B, P) without guidance.
+        reference: Of 2 B; of B, the negative branch reads none. None leaves stock SD3.
+        guidance_scale: s; 1 or less turns guidance off.
+    """
+
+    prompt_embeds: torch.Tensor
+    pooled_prompt_embeds: torch.Tensor
     reference: ReferenceFeatures | None
-    cache: FirstBlockCache | None
+    guidance_scale: float
 
 
-class DenoisingMixin:
-    """The sampling half of `TryOffPipeline`, whose components it uses."""
+@dataclass
+class Step:
+    """A finished step, as the callback gets it; what it changes here holds for the steps to come.
 
-    @torch.no_grad()
-    def denoise(
-        self,
-        latents: torch.Tensor,
-        prompt_embeds: torch.Tensor,
-        pooled_prompt_embeds: torch.Tensor,
-        reference: ReferenceFeatures | None,
-        guidance_scale: float,
-        preset: Preset,
-        steps: int,
-        callback_on_step_end: StepCallback | None = None,
-    ) -> torch.Tensor:
-        """From noise to the product pictures' latents.
+    Attributes:
+        number: From 0.
+        timestep: In [0, 1000].
+        latents: (B, C, h, w) after the step.
+        conditions: Of all steps so far.
+        before: (B, C, h, w), the latents x_t that the step started from.
+        velocity: (B, C, h, w), v.
+        sigma: t, the share of noise in x_t.
+        stop: Set it to end the loop.
+    """
 
-        Args:
-            latents: (B, 16, h, w), noise, in float32: the path of integration stays in full precision.
-            prompt_embeds: (2 B, T, joint_attention_dim), negative before positive; (B, ...) without guidance.
-            pooled_prompt_embeds: Likewise, (2 B, P).
-            reference: Likewise; of B although guided, it is the positive branch's, and the negative one reads none.
-                None leaves stock SD3.
-            guidance_scale: 1 or less turns guidance off.
-            preset: Solver, guided steps, caching.
-            steps: S.
-            callback_on_step_end: As of `TryOffPipeline.__call__`.
+    number: int
+    timestep: torch.Tensor
+    latents: torch.Tensor
+    conditions: Conditions
+    before: torch.Tensor
+    velocity: torch.Tensor
+    sigma: torch.Tensor
+    stop: bool = False
 
-        Returns:
-            (B, 16, h, w) in float32.
-        """
-        batch, both = len(latents), len(prompt_embeds)
-        scheduler = preset.scheduler(self.scheduler)
-        scheduler.set_timesteps(steps, device=latents.device)
-        self._num_timesteps = steps
-        modulated = None
+    @property
+    def clean(self) -> torch.Tensor:
+        """The clean prediction x_0 = x_t - t v, (B, C, h, w)."""
+        return self.before - self.sigma * self.velocity
 
-        def evaluation(first: int, end: int, reference: ReferenceFeatures | None) -> Evaluation:
-            cache = FirstBlockCache(preset.cache_threshold) if preset.cache_threshold > 0 else None
-            return Evaluation(slice(first, end), reference, cache)
 
-        positive = evaluation(both - batch, both, None if reference is None else reference[-batch:])
-        if reference is None or reference.batch_size == both:
-            with_negative = [evaluation(0, both, reference)]
-        else:
-            with_negative = [evaluation(0, batch, None), positive]
+@torch.no_grad()
+def denoise(
+    transformer: TryOffTransformer,
+    scheduler: SchedulerMixin,
+    latents: torch.Tensor,
+    conditions: Conditions,
+    steps: int,
+    on_step: Callable[[Step], None] | None = None,
+) -> torch.Tensor:
+    """From noise to the product pictures' latents.
 
-        with self.progress_bar(total=steps) as progress:
-            for step, timestep in enumerate(scheduler.timesteps):
-                if self._interrupt:
-                    break
-                if modulated is not pooled_prompt_embeds:  # at the start, and when a callback has changed it
-                    modulated = pooled_prompt_embeds
-                    modulations = self.transformer.modulations(
-                        scheduler.timesteps.repeat_interleave(both), modulated.repeat(steps, 1)
-                    )  # of S x 2 B
-                guided = both > batch and preset.is_guided(step, steps)
-                noisy = latents.to(prompt_embeds.dtype).repeat(both // batch, 1, 1, 1)
-                velocities = [
-                    self.transformer(
-                        hidden_states=noisy[one.conditions],
-                        encoder_hidden_states=prompt_embeds[one.conditions],
-                        reference=one.reference,
-                        modulations=modulations[step * both : (step + 1) * both][one.conditions],
-                        cache=one.cache,
-                        return_dict=False,
-                    )[0].float()
-                    for one in (with_negative if guided else [positive])
-                ]
-                velocity = torch.cat(velocities)
-                if guided:
-                    negative, velocity = velocity.chunk(2)
-                    velocity = negative + guidance_scale * (velocity - negative)
-                latents = scheduler.step(velocity, timestep, latents, return_dict=False)[0]
+    Args:
+        scheduler: Euler's steps or another solver of the flow.
+        latents: (B, C, h, w), noise, in float32: the path of integration stays in full precision.
+        steps: S.
+        on_step: Called after each step.
 
-                if callback_on_step_end is not None:
-                    tensors = {
-                        "latents": latents,
-                        "prompt_embeds": prompt_embeds,
-                        "pooled_prompt_embeds": pooled_prompt_embeds,
-                    }
-                    tensors |= callback_on_step_end(self, step, timestep, tensors) or {}
-                    latents, prompt_embeds = tensors["latents"], tensors["prompt_embeds"]
-                    pooled_prompt_embeds = tensors["pooled_prompt_embeds"]
-                progress.update()
-        return latents
+    Returns:
+        (B, C, h, w) in float32.
+    """
+    scheduler.set_timesteps(steps, device=latents.device)
+    modulated, modulations = None, [None] * steps
+    for number, timestep in enumerate(scheduler.timesteps):
+        if modulated is not conditions.pooled_prompt_embeds:  # at the start, and when a callback has replaced it
+            modulated = conditions.pooled_prompt_embeds
+            modulations = modulations_of_steps(transformer, scheduler.timesteps, modulated)
+        velocity = guided_velocity(transformer, latents, timestep, conditions, modulations[number])
+        before, latents = latents, scheduler.step(velocity, timestep, latents, return_dict=False)[0]
+        if on_step is not None:
+            sigma = scheduler.sigmas[number].to(latents)
+            step = Step(number, timestep, latents, conditions, before, velocity, sigma)
+            on_step(step)
+            latents, conditions = step.latents, step.conditions
+            if step.stop:
+                break
+    return latents
+
+
+def guided_velocity(
+    transformer: TryOffTransformer,
+    latents: torch.Tensor,
+    timestep: torch.Tensor,
+    conditions: Conditions,
+    modulations: Modulations | None,
+) -> torch.Tensor:
+    """The velocity (B, C, h, w) at one time, in float32: of both branches in one batch where both read a reference."""
+    batch, rows = len(latents), len(conditions.prompt_embeds)
+    guided = conditions.guidance_scale > 1
+    if rows not in ((2 * batch,) if guided else (batch, 2 * batch)):
+        raise ValueError(f"{batch} pictures need conditions of {2 * batch} rows with guidance; there are {rows}.")
+    reference = conditions.reference
+    noisy = latents.to(conditions.prompt_embeds.dtype)
+
+    def velocity_of(first: int, end: int, reference: ReferenceFeatures | None) -> torch.Tensor:
+        """Of some rows of the conditions."""
+        pooled = conditions.pooled_prompt_embeds[first:end]
+        return transformer(
+            hidden_states=noisy.repeat((end - first) // batch, 1, 1, 1),
+            encoder_hidden_states=conditions.prompt_embeds[first:end],
+            pooled_projections=pooled,
+            timestep=timestep.expand(len(pooled)),
+            reference=reference,
+            modulations=None if modulations is None else modulations[first:end],
+            return_dict=False,
+        )[0].float()
+
+    positive = None if reference is None else reference[-batch:]
+    if not guided:
+        return velocity_of(rows - batch, rows, positive)
+    if reference is None or reference.batch_size == rows:
+        negative, velocity = velocity_of(0, rows, reference).chunk(2)
+    else:
+        negative, velocity = velocity_of(0, batch, None), velocity_of(batch, rows, positive)
+    return negative + conditions.guidance_scale * (velocity - negative)
+
+
+def modulations_of_steps(
+    transformer: TryOffTransformer, timesteps: torch.Tensor, pooled: torch.Tensor
+) -> list[Modulations | None]:
+    """AdaLN's modulations of S steps for the conditions' rows (B, P) or (2 B, P), all computed at once.
+
+    None for each step where the generator's weights are in memory during its forward pass alone.
+    """
+    steps, rows = len(timesteps), len(pooled)
+    if not transformer.computes_beforehand:
+        return [None] * steps
+    all_of_them = transformer.modulations(timesteps.repeat_interleave(rows), pooled.repeat(steps, 1))
+    return [all_of_them[step * rows : (step + 1) * rows] for step in range(steps)]

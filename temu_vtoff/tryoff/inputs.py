@@ -5,33 +5,115 @@ Letters: B photos, H W picture size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import PIL.Image
 import torch
 from diffusers.image_processor import VaeImageProcessor
 
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.hub.sources import WorkingSize
 from temu_vtoff.pictures import open_picture, to_mask
+from temu_vtoff.tryoff.conditioning import Generators
+from temu_vtoff.tryoff.outputs import OUTPUT_TYPES
 
-Pictures = PIL.Image.Image | Sequence[PIL.Image.Image] | torch.Tensor
+Pictures = PIL.Image.Image | torch.Tensor | np.ndarray | Sequence[PIL.Image.Image | torch.Tensor | np.ndarray]
 
 _PICTURES = VaeImageProcessor(do_normalize=False, do_convert_rgb=True)
 _MASKS = VaeImageProcessor(do_normalize=False, do_convert_grayscale=True, resample="nearest")
 
 
-def picture_tensor(image: Pictures, width: int, height: int) -> torch.Tensor:
+@dataclass(frozen=True)
+class Photos:
+    """B photos, each with the garment's mask and the photo with the garment grey.
+
+    Attributes:
+        image: (B, 3, H, W) in [0, 1].
+        mask: (B, 1, H, W) in [0, 1], 1 on the garment.
+        masked_image: (B, 3, H, W) in [0, 1].
+    """
+
+    image: torch.Tensor
+    mask: torch.Tensor
+    masked_image: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+
+def read_photos(
+    image: Pictures,
+    mask: Pictures,
+    masked_image: Pictures | None,
+    working_size: WorkingSize,
+    width: int | None,
+    height: int | None,
+) -> Photos:
+    """All at one size: as wanted, else that of tensors, else the model's own; the masked image is derived when absent.
+
+    Raises:
+        ValueError: Sizes, channels, ranges or numbers that don't fit.
+    """
+    image, mask = stacked(image), stacked(mask)
+    if isinstance(image, torch.Tensor):
+        width = image.shape[-1] if width is None else width
+        height = image.shape[-2] if height is None else height
+    width, height = working_size.choose(width, height)
+    image, mask = picture_tensor(image, width, height), mask_tensor(mask, width, height)
+    check_batch(len(image), mask=mask)
+    if masked_image is None:
+        return Photos(image, mask, image * (1 - mask) + 0.5 * mask)
+    masked_image = picture_tensor(stacked(masked_image), width, height)
+    check_batch(len(image), masked_image=masked_image)
+    return Photos(image, mask, masked_image)
+
+
+def stacked(pictures: Pictures) -> list[PIL.Image.Image] | torch.Tensor:
+    """A list of PIL pictures, or one tensor (B, C, H, W): of tensors (C, H, W) or (1, C, H, W), or of numpy pictures
+    (H, W, C), (H, W) or (B, H, W, C), which diffusers' pipelines take too.
+
+    Raises:
+        ValueError: None at all, of mixed kinds or sizes.
+    """
+    if isinstance(pictures, (PIL.Image.Image, torch.Tensor, np.ndarray)):
+        pictures = [pictures]
+    pictures = list(pictures)
+    if not pictures or any(not isinstance(one, PIL.Image.Image) and 0 in one.shape for one in pictures):
+        raise ValueError("There is no photo: give at least one.")
+    if all(isinstance(one, PIL.Image.Image) for one in pictures):
+        return pictures
+    if any(isinstance(one, PIL.Image.Image) for one in pictures):
+        raise ValueError("The pictures are of mixed kinds; give PIL pictures, tensors or arrays only.")
+    tensors = [_channels_first(one) for one in pictures]
+    if len({one.shape[1:] for one in tensors}) > 1:
+        raise ValueError("The pictures differ in size or channels; make them alike, or give PIL pictures.")
+    return torch.cat(tensors)
+
+
+def _channels_first(picture: torch.Tensor | np.ndarray) -> torch.Tensor:
+    """(B, C, H, W) in [0, 1]; arrays of whole numbers go from 0 to 255."""
+    if isinstance(picture, np.ndarray):
+        if picture.ndim == 2:
+            picture = picture[..., None]
+        scale = 255 if picture.dtype == np.uint8 else 1
+        picture = torch.from_numpy(np.ascontiguousarray(picture)).movedim(-1, -3) / scale
+    return picture if picture.ndim == 4 else picture.reshape(1, *(1,) * (3 - picture.ndim), *picture.shape)
+
+
+def picture_tensor(image: list[PIL.Image.Image] | torch.Tensor, width: int, height: int) -> torch.Tensor:
     """(B, 3, H, W) float32 in [0, 1]; PIL pictures are turned upright, tensors must be in [0, 1]."""
-    if isinstance(image, PIL.Image.Image):
-        image = [image]
     if not isinstance(image, torch.Tensor):
         image = [open_picture(item) for item in image]
     return _in_range(_PICTURES.preprocess(image, height, width), "image", 3)
 
 
-def mask_tensor(mask: Pictures, width: int, height: int) -> torch.Tensor:
+def mask_tensor(mask: list[PIL.Image.Image] | torch.Tensor, width: int, height: int) -> torch.Tensor:
     """(B, 1, H, W) float32 in [0, 1], resized to the nearest."""
     if not isinstance(mask, torch.Tensor):
-        mask = [to_mask(item) for item in ([mask] if isinstance(mask, PIL.Image.Image) else mask)]
+        mask = [to_mask(item) for item in mask]
     return _in_range(_MASKS.preprocess(mask, height, width), "mask", 1)
 
 
@@ -54,11 +136,52 @@ def check_batch(count: int, **tensors: torch.Tensor | None) -> None:
             raise ValueError(f"{name} holds {len(tensor)} for {count} photos; give one each.")
 
 
+def check_numbers(output_type: str, steps: int, copies: int, guidance_scale: float) -> None:
+    """
+    Raises:
+        ArgumentError: One of them can't be used.
+    """
+    if output_type not in OUTPUT_TYPES:
+        raise ArgumentError(
+            f"{{output_type}} is {output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}.", "output_type"
+        )
+    for name, number in (("num_inference_steps", steps), ("num_images_per_prompt", copies)):
+        if number < 1:
+            raise ArgumentError(f"{{{name}}} is {number}; it must be at least 1.", name)
+    if not math.isfinite(guidance_scale):
+        raise ArgumentError(f"{{guidance_scale}} is {guidance_scale}; give a finite number.", "guidance_scale")
+
+
+def check_embeddings(count: int, **embeddings: torch.Tensor | None) -> None:
+    """
+    Raises:
+        ValueError: The embeddings are not those of `count` photos, or lack their pooled ones.
+    """
+    for start in ("", "negative_"):
+        whole, pooled = f"{start}prompt_embeds", f"{start}pooled_prompt_embeds"
+        if (embeddings[whole] is None) != (embeddings[pooled] is None):
+            raise ValueError(f"{whole} and {pooled} belong together: give both or neither.")
+    check_batch(count, **embeddings)
+
+
+def check_generators(generator: Generators | None, count: int) -> torch.Generator | list[torch.Generator] | None:
+    """One random generator, or a list of one for each picture.
+
+    Raises:
+        ValueError: There are more or fewer.
+    """
+    if generator is None or isinstance(generator, torch.Generator):
+        return generator
+    if len(generator) != count:
+        raise ValueError(f"{count} pictures need {count} generators, or a single one; got {len(generator)}.")
+    return list(generator)
+
+
 def _in_range(tensor: torch.Tensor, name: str, channels: int) -> torch.Tensor:
     tensor = tensor.float()
     if tensor.shape[1] != channels:
         raise ValueError(f"{name} must have {channels} channels, (B, {channels}, H, W); got {tuple(tensor.shape)}.")
     low, high = tensor.aminmax()
-    if low < -1e-3 or high > 1 + 1e-3:
+    if not (low >= -1e-3 and high <= 1 + 1e-3):  # nor NaN
         raise ValueError(f"{name} must lie in [0, 1]; its values go from {low:.3g} to {high:.3g}.")
     return tensor

@@ -24,6 +24,7 @@ from temu_vtoff.hub.model_files import VOCABULARIES
 from temu_vtoff.hub.sources import IMAGE_ENCODERS, REQUIRED, TRYOFF, check_folders, read_index
 from temu_vtoff.models.feature_extractor import FeatureExtractor
 from temu_vtoff.models.generator import TryOffTransformer
+from temu_vtoff.tryoff.components import BASE, COMPONENTS, CONFIG
 
 _DIFFUSERS = {"vae": AutoencoderKL, "transformer": TryOffTransformer, "transformer_vton": FeatureExtractor}
 _TRANSFORMERS = {
@@ -51,9 +52,6 @@ _OTHERS = {  # class, files of which one must be there, and a trial
     "tokenizer_2": _TOKENIZER,
     "tokenizer_3": _TOKENIZER,
 }
-TEXT_PARTS = ("text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "tokenizer_2", "tokenizer_3")
-_BASE = ("vae", "scheduler", *TEXT_PARTS)
-CONFIG = ("rescale_clip_input_twice", "negative_reference")
 
 
 def load_components(
@@ -73,7 +71,7 @@ def load_components(
         TypeError: `given` names something that is no component.
     """
     given = dict(given or {})
-    known = {*_DIFFUSERS, *_TRANSFORMERS, *_OTHERS, *CONFIG}
+    known = {*COMPONENTS, *CONFIG}
     if unknown := sorted(set(given) - known):
         raise TypeError(f"TryOffPipeline has no component {', '.join(unknown)}.")
 
@@ -89,7 +87,7 @@ def load_components(
     if tryoff == base:
         sources = {name: (base, name) for name in own | {*REQUIRED}}
     else:  # a whole pipeline as base brings its own image encoders and how they are fed
-        sources = {name: (base, name) for name in _BASE}
+        sources = {name: (base, name) for name in BASE}
         sources |= {name: (tryoff, name) for name in TRYOFF}
         sources |= {name: (where, None) for name, where in IMAGE_ENCODERS.items()}
         sources |= {name: (base, name) for name in (*IMAGE_ENCODERS, "feature_extractor") if name in own}
@@ -132,7 +130,6 @@ def _load(
 
 def _listed(where: str, index: dict[str, Any]) -> list[str]:
     """The components that a source holds: those its index names, else those it has a folder for."""
-    names = [*_DIFFUSERS, *_TRANSFORMERS, *_OTHERS]
     if index:
-        return [name for name in names if isinstance(index.get(name), list) and index[name][1] is not None]
-    return [name for name in names if (Path(where) / name).is_dir()]
+        return [name for name in COMPONENTS if isinstance(index.get(name), list) and index[name][1] is not None]
+    return [name for name in COMPONENTS if (Path(where) / name).is_dir()]

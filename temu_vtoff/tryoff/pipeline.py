@@ -6,7 +6,7 @@ Letters: B photos, n pictures of each, H W picture size, h w latent size, T text
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ import numpy as np
 import PIL.Image
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.pipelines.stable_diffusion_3.pipeline_output import StableDiffusion3PipelineOutput
 from diffusers.utils.torch_utils import randn_tensor
-from torch.nn import functional as F
 from transformers import (
     CLIPImageProcessor,
     CLIPTextModelWithProjection,
@@ -27,22 +27,26 @@ from transformers import (
 )
 
 from temu_vtoff.hub.sources import WorkingSize
-from temu_vtoff.models.feature_extractor import FeatureExtractor
+from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
 from temu_vtoff.models.generator import TryOffTransformer
-from temu_vtoff.tryoff import inputs
-from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, ConditioningMixin, Generators
-from temu_vtoff.tryoff.denoising import DenoisingMixin, StepCallback
+from temu_vtoff.tryoff import conditioning, inputs
+from temu_vtoff.tryoff.callbacks import TENSORS, StepCallback, StepReporter
+from temu_vtoff.tryoff.components import CONFIG, IMAGE_PARTS, TEXT_PARTS
+from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, Generators
+from temu_vtoff.tryoff.denoising import Conditions, denoise
 from temu_vtoff.tryoff.inputs import Pictures
 from temu_vtoff.tryoff.loading import load_components
+from temu_vtoff.tryoff.lora import lora_scale
+from temu_vtoff.tryoff.outputs import require_finite
 from temu_vtoff.tryoff.presets import Preset, choose_preset
+from temu_vtoff.tryoff.refused import RefusedDoors
 
-OUTPUT_TYPES = ("pil", "pt", "np", "latent")
 
-
-class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline):
+class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
     """Stable Diffusion 3 with a second transformer that reads the dressed person.
 
-    Prompt encoding, LoRA loading, offloading, saving and the progress bar are diffusers' own.
+    Prompt encoding, LoRA loading, offloading, saving and the progress bar are diffusers' own; what of SD3's pipeline
+    has no meaning here is refused (`temu_vtoff.tryoff.refused`).
 
     Args:
         transformer: The generator.
@@ -68,12 +72,10 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
         "text_encoder->text_encoder_2->text_encoder_3->image_encoder_large->image_encoder_bigG"
         "->transformer_vton->transformer->vae"
     )
-    _optional_components = [
-        *("image_encoder_large", "image_encoder_bigG", "feature_extractor"),
-        *("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "text_encoder_3", "tokenizer_3"),
-    ]
+    _optional_components = [*IMAGE_PARTS, *TEXT_PARTS]
+    _guidance_scale, _joint_attention_kwargs, _interrupt = 1.0, None, False  # of no call yet
     image_encoder = None  # SD3's, of IP-Adapters: diffusers asks for it before it offloads sequentially
-    _callback_tensor_inputs = ["latents", "prompt_embeds", "pooled_prompt_embeds"]
+    _callback_tensor_inputs = list(TENSORS)
 
     def __init__(
         self,
@@ -90,8 +92,8 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
         tokenizer_2: PreTrainedTokenizerBase | None = None,
         text_encoder_3: T5EncoderModel | None = None,
         tokenizer_3: PreTrainedTokenizerBase | None = None,
-        rescale_clip_input_twice: bool = True,
-        negative_reference: bool = True,
+        rescale_clip_input_twice: bool = CONFIG["rescale_clip_input_twice"],
+        negative_reference: bool = CONFIG["negative_reference"],
     ) -> None:
         super(StableDiffusion3Pipeline, self).__init__()  # SD3's own would register its components, not ours
         self.register_modules(
@@ -115,7 +117,6 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
         self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1)
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.vae_scale_factor)
         self.tokenizer_max_length = min(TEXT_TOKENS, getattr(tokenizer, "model_max_length", TEXT_TOKENS))
-        self.patch_size = transformer.config.patch_size
 
     @classmethod
     def from_pretrained(
@@ -185,6 +186,8 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
         callback_on_step_end: StepCallback | None = None,
         preset: str | Preset = "exact",
         return_dict: bool = True,
+        callback_on_step_end_tensor_inputs: Sequence[str] | None = None,
+        joint_attention_kwargs: Mapping[str, float] | None = None,
     ) -> StableDiffusion3PipelineOutput | tuple[list[PIL.Image.Image] | np.ndarray | torch.Tensor]:
         """Makes n product pictures of one garment in each of B photos.
 
@@ -207,96 +210,172 @@ class TryOffPipeline(ConditioningMixin, DenoisingMixin, StableDiffusion3Pipeline
                 the rest of the batch.
             latents: (B n, 16, h, w), the noise to start from.
             output_type: "pil", "pt" ((B n, 3, H, W) in [0, 1]), "np" ((B n, H, W, 3) in [0, 1]) or "latent".
-            callback_on_step_end: Called as callback(pipeline, step, timestep, tensors) with `latents`, `prompt_embeds`
-                and `pooled_prompt_embeds` after each step; what it returns replaces them. Setting
-                `pipeline._interrupt = True` in it ends the loop.
-            preset: "exact", "fast" or "turbo", or a `Preset`: what quality may be given for speed.
+            callback_on_step_end: Called as callback(pipeline, step, timestep, tensors) after each step; what it returns
+                replaces those tensors. Setting `pipeline._interrupt = True` in it ends the loop; a change of
+                `pipeline._guidance_scale` holds from the next step on. diffusers' own callbacks are taken too.
+            preset: "exact", "fast" or "turbo", or a `Preset`: speed/quality trade-off.
             return_dict: False returns a tuple.
+            callback_on_step_end_tensor_inputs: Names of what the callback is given, all when absent: `latents`,
+                `prompt_embeds`, `pooled_prompt_embeds` and `pred_original_sample`, the clean latents (B n, 16, h, w)
+                that the step predicts.
+            joint_attention_kwargs: {"scale": s} scales the LoRA adapters for this call.
 
         Raises:
+            NotFiniteError: Some of the pictures came out as NaN or infinity.
             ValueError: Sizes, ranges or numbers that don't fit, told in one sentence.
         """
-        # 1. Numbers, photos, masks, greyed photos
-        if output_type not in OUTPUT_TYPES:
-            raise ValueError(f"output_type is {output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}.")
+        # 1. Numbers, photos, masks, masked images
         preset = choose_preset(preset)
-        num_inference_steps = preset.steps if num_inference_steps is None else num_inference_steps
-        if num_inference_steps < 1 or num_images_per_prompt < 1:
-            raise ValueError("num_inference_steps and num_images_per_prompt must be at least 1.")
-        if isinstance(image, torch.Tensor):
-            width = image.shape[-1] if width is None else width
-            height = image.shape[-2] if height is None else height
-        width, height = self.working_size.choose(width, height)
-        image = inputs.picture_tensor(image, width, height)  # (B, 3, H, W) in [0, 1]
-        mask = inputs.mask_tensor(mask, width, height)  # (B, 1, H, W) in [0, 1]
-        if masked_image is None:
-            masked_image = image * (1 - mask) + 0.5 * mask
-        else:
-            masked_image = inputs.picture_tensor(masked_image, width, height)
-        inputs.check_batch(
-            len(image),
-            mask=mask,
-            masked_image=masked_image,
-            image_embeds=image_embeds,
-            prompt_embeds=prompt_embeds,
-            pooled_prompt_embeds=pooled_prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            negative_pooled_prompt_embeds=negative_pooled_prompt_embeds,
-        )
-        copies, total = num_images_per_prompt, num_images_per_prompt * len(image)
-        if isinstance(generator, list) and len(generator) != total:
-            raise ValueError(f"{total} pictures need {total} generators, or a single one; got {len(generator)}.")
+        scheduler = preset.scheduler(self.scheduler)
+        steps = preset.steps if num_inference_steps is None else num_inference_steps
+        inputs.check_numbers(output_type, steps, num_images_per_prompt, guidance_scale)
+        photos = inputs.read_photos(image, mask, masked_image, self.working_size, width, height)
+        given = {
+            "prompt_embeds": prompt_embeds,
+            "pooled_prompt_embeds": pooled_prompt_embeds,
+            "negative_prompt_embeds": negative_prompt_embeds,
+            "negative_pooled_prompt_embeds": negative_pooled_prompt_embeds,
+        }
+        inputs.check_embeddings(len(photos), **given, image_embeds=image_embeds)
+        generator = inputs.check_generators(generator, len(photos) * num_images_per_prompt)
+        names = self._callback_tensors(callback_on_step_end, callback_on_step_end_tensor_inputs)
+        self._guidance_scale, self._interrupt, self._num_timesteps = guidance_scale, False, steps
+        self._joint_attention_kwargs = joint_attention_kwargs
 
-        device, dtype = self._execution_device, self.transformer.dtype
-        self._guidance_scale, self._joint_attention_kwargs, self._interrupt = guidance_scale, None, False
-        guided = guidance_scale > 1
+        with lora_scale(self, joint_attention_kwargs):
+            # 2. Captions
+            prompt = self._encode_prompts(prompt, negative_prompt, len(photos), **given)
 
-        def branches(negative: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-            both = [negative, positive] if guided else [positive]
-            return torch.cat([x.to(device, dtype).repeat_interleave(copies, dim=0) for x in both])
+            # 3. The person: embeddings and latents, and of these the reference, once
+            person, reference = self._encode_person(photos, image_embeds, num_images_per_prompt, generator)
 
-        # 2. Captions
-        if prompt_embeds is None:
-            prompt_embeds, pooled_prompt_embeds = self.encode_captions(inputs.one_each(prompt, len(image), "prompt"))
-        if guided and negative_prompt_embeds is None:
-            if negative_prompt is None:
-                negative = (x.expand(len(image), *x.shape[1:]) for x in self.encode_empty_caption())
-            else:
-                negative = self.encode_captions(inputs.one_each(negative_prompt, len(image), "negative_prompt"))
-            negative_prompt_embeds, negative_pooled_prompt_embeds = negative
-        prompt_embeds = branches(negative_prompt_embeds, prompt_embeds)  # (2 B n, T, joint_attention_dim) when guided
-        pooled_prompt_embeds = branches(negative_pooled_prompt_embeds, pooled_prompt_embeds)  # (2 B n, P)
-
-        # 3. The person: embeddings and latents, and of these the reference, once
-        if image_embeds is None:
-            image_embeds = self.encode_image(image)  # (B, P)
-        person_latents = self.encode_latents(image, copies, generator)  # (B n, 16, h, w)
-        masked_latents = self.encode_latents(masked_image, copies, generator)
-        small_mask = F.interpolate(mask.to(device), size=person_latents.shape[-2:], mode="nearest")
-        person = torch.cat([person_latents, small_mask.repeat_interleave(copies, dim=0), masked_latents], dim=1)
-        image_embeds = image_embeds.to(device).repeat_interleave(copies, dim=0)  # (B n, P)
-        reference = self.extract_reference(person, image_embeds, guided and self.config.negative_reference)
-
-        # 4. Denoise
-        if latents is None:
-            latents = randn_tensor(person_latents.shape, generator=generator, device=device)
-        elif latents.shape != person_latents.shape:
-            raise ValueError(f"latents must be {tuple(person_latents.shape)}, got {tuple(latents.shape)}.")
-        latents = self.denoise(
-            latents.to(device, torch.float32),
-            prompt_embeds,
-            pooled_prompt_embeds,
-            reference,
-            guidance_scale,
-            preset,
-            num_inference_steps,
-            callback_on_step_end,
-        )
+            # 4. Denoise
+            latents = self._start(latents, person, generator)
+            prompt_embeds, pooled = (self._join(branches, num_images_per_prompt) for branches in prompt)
+            with self.progress_bar(total=steps) as progress:
+                report = StepReporter(self, progress, callback_on_step_end, names)
+                conditions = Conditions(prompt_embeds, pooled, reference, guidance_scale)
+                latents = denoise(self.transformer, scheduler, latents, conditions, steps, report)
 
         # 5. Decode
-        if output_type == "latent":
-            images = latents
-        else:
-            images = self.image_processor.postprocess(self.decode_latents(latents).float(), output_type=output_type)
+        images = latents if output_type == "latent" else self.decode_latents(latents)
+        finite = latents.isfinite().flatten(1).all(1) & images.isfinite().flatten(1).all(1)  # (B n,)
+        if output_type != "latent":
+            images = self.image_processor.postprocess(images, output_type=output_type)
         self.maybe_free_model_hooks()
+        require_finite(finite, images, self.transformer.dtype)
         return StableDiffusion3PipelineOutput(images=images) if return_dict else (images,)
+
+    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
+        """The photos' pooled embeddings, (B, 3, H, W) in [0, 1] -> (B, P)."""
+        encoders = (self.image_encoder_large, self.image_encoder_bigG)
+        if None in encoders:
+            raise ValueError("This pipeline has no image encoders: give image_embeds.")
+        rescale_twice = self.config.rescale_clip_input_twice
+        return conditioning.encode_image(
+            encoders, self.feature_extractor, image, rescale_twice, device=self._execution_device
+        )
+
+    def encode_prompt(
+        self,
+        prompt: str | list[str],
+        prompt_2: str | list[str] | None = None,
+        prompt_3: str | list[str] | None = None,
+        *args: Any,
+        max_sequence_length: int | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, ...]:
+        """SD3's prompt encoding; T5 is cut to CLIP's 77 tokens, fewer where the CLIP tokenizer says so, by default."""
+        if max_sequence_length is None:
+            max_sequence_length = self.tokenizer_max_length
+        return super().encode_prompt(
+            prompt, prompt_2, prompt_3, *args, max_sequence_length=max_sequence_length, **kwargs
+        )
+
+    def encode_captions(self, captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings (B, 2 x 77, joint_attention_dim) and pooled embeddings (B, P)."""
+        if self.text_encoder is None or self.text_encoder_2 is None:
+            raise ValueError(
+                "This pipeline has no text encoders: give prompt_embeds and pooled_prompt_embeds, and with guidance "
+                "negative_prompt_embeds and negative_pooled_prompt_embeds."
+            )
+        embeds, _, pooled, _ = self.encode_prompt(captions, do_classifier_free_guidance=False)
+        return embeds, pooled
+
+    def encode_latents(self, image: torch.Tensor, copies: int = 1, generator: Generators | None = None) -> torch.Tensor:
+        """Samples of the VAE's latents of (B, 3, H, W) in [0, 1]; see `conditioning.encode_latents`."""
+        return conditioning.encode_latents(self.vae, image, copies, generator, device=self._execution_device)
+
+    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
+        """Pictures (B, 3, H, W) in float32, about [-1, 1], of latents (B, 16, h, w)."""
+        return conditioning.decode_latents(self.vae, latents)
+
+    def extract_reference(self, person: torch.Tensor, image_embeds: torch.Tensor) -> ReferenceFeatures | None:
+        """The person's features, in the negative branch too where guidance reads them there."""
+        negative = self.do_classifier_free_guidance and self.config.negative_reference
+        return conditioning.extract_reference(self.transformer_vton, person, image_embeds, negative)
+
+    def _encode_prompts(
+        self,
+        prompt: str | list[str] | None,
+        negative_prompt: str | list[str] | None,
+        count: int,
+        prompt_embeds: torch.Tensor | None,
+        pooled_prompt_embeds: torch.Tensor | None,
+        negative_prompt_embeds: torch.Tensor | None,
+        negative_pooled_prompt_embeds: torch.Tensor | None,
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Embeddings and pooled embeddings of the branches, the negative one first where there is guidance."""
+        branches = []
+        if self.do_classifier_free_guidance:
+            negative = (negative_prompt_embeds, negative_pooled_prompt_embeds)
+            if negative_prompt_embeds is None and negative_prompt is None:
+                negative = tuple(x.expand(count, *x.shape[1:]) for x in self.encode_captions([""]))
+            elif negative_prompt_embeds is None:
+                negative = self.encode_captions(inputs.one_each(negative_prompt, count, "negative_prompt"))
+            branches.append(negative)
+        positive = (prompt_embeds, pooled_prompt_embeds)
+        if prompt_embeds is None:
+            positive = self.encode_captions(inputs.one_each(prompt, count, "prompt"))
+        branches.append(positive)
+        embeds, pooled = zip(*branches, strict=True)
+        return list(embeds), list(pooled)
+
+    def _join(self, branches: list[torch.Tensor], copies: int) -> torch.Tensor:
+        """One tensor of all branches, each row n times."""
+        device, dtype = self._execution_device, self.transformer.dtype
+        return torch.cat([x.to(device, dtype).repeat_interleave(copies, dim=0) for x in branches])
+
+    def _encode_person(
+        self, photos: inputs.Photos, image_embeds: torch.Tensor | None, copies: int, generator: Generators | None
+    ) -> tuple[torch.Tensor, ReferenceFeatures | None]:
+        """The extractor's input (B n, 33, h, w), and what it makes of it."""
+        if image_embeds is None:
+            image_embeds = self.encode_image(photos.image)  # (B, P)
+        device = self._execution_device
+        person = self.encode_latents(photos.image, copies, generator)  # (B n, 16, h, w)
+        masked = self.encode_latents(photos.masked_image, copies, generator)
+        mask = conditioning.latent_mask(photos.mask.to(device), person.shape[-2:]).repeat_interleave(copies, dim=0)
+        channels = conditioning.person_channels(person, mask, masked)
+        image_embeds = image_embeds.to(device).repeat_interleave(copies, dim=0)  # (B n, P)
+        return channels, self.extract_reference(channels, image_embeds)
+
+    def _start(self, latents: torch.Tensor | None, person: torch.Tensor, generator: Generators | None) -> torch.Tensor:
+        """The noise (B n, 16, h, w) to start from, in float32 whatever the compute dtype."""
+        shape = (len(person), self.transformer.config.in_channels, *person.shape[-2:])
+        if latents is None:
+            latents = randn_tensor(shape, generator=generator, device=self._execution_device)
+        elif latents.shape != shape:
+            raise ValueError(f"latents must be {shape}, got {tuple(latents.shape)}.")
+        return latents.to(self._execution_device, torch.float32)
+
+    def _callback_tensors(self, callback: StepCallback | None, names: Sequence[str] | None) -> Sequence[str]:
+        """What the callback is given: what it asks for itself, what is named, or all."""
+        if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)):
+            names = callback.tensor_inputs
+        names = self._callback_tensor_inputs if names is None else names
+        if unknown := [name for name in names if name not in TENSORS]:
+            raise ValueError(
+                f"callback_on_step_end_tensor_inputs names {', '.join(unknown)}; there are {', '.join(TENSORS)}."
+            )
+        return names

@@ -1,4 +1,4 @@
-"""How a sampling trades quality for time: number of steps, solver, guidance's window, first-block caching.
+"""How a sampling trades quality for time: the solver and its number of steps.
 
 All solvers integrate the flow's velocity, dx = v dt; the values were chosen by what they cost on people drawn for the
 purpose, measured against the true pictures (docs/performance.md).
@@ -9,48 +9,57 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from temu_vtoff.errors import ArgumentError
+
 if TYPE_CHECKING:
     from diffusers import FlowMatchEulerDiscreteScheduler, SchedulerMixin
+
+SOLVERS = ("euler", "unipc")
 
 
 @dataclass(frozen=True)
 class Preset:
     """
     Attributes:
-        steps: Of the solver.
-        multistep: UniPC of second order instead of Euler's steps.
-        guidance_window: The steps with guidance, as shares of all: from the first to before the second. The others run
-            the caption's branch alone, at half the work.
-        cache_threshold: Of `FirstBlockCache`; 0 computes every block of every step.
-        fp8: Whether a GPU that has it multiplies in 8-bit floating point.
+        steps: Evaluations of the velocity.
+        solver: "euler", the model's own scheduler; or "unipc", UniPC (arXiv 2302.04867) of second order.
+        fp8: Whether a GPU that has it multiplies in 8-bit floating point. It takes effect when the pipeline is prepared
+            (`temu_vtoff.hardware.acceleration.speed_up`), not in a call.
     """
 
     steps: int = 28
-    multistep: bool = False
-    guidance_window: tuple[float, float] = (0.0, 1.0)
-    cache_threshold: float = 0.0
+    solver: str = "euler"
     fp8: bool = False
 
-    def is_guided(self, step: int, steps: int) -> bool:
-        """Whether guidance acts in one of the steps."""
-        first, end = (round(share * steps) for share in self.guidance_window)
-        return first <= step < end
+    def __post_init__(self) -> None:
+        if self.solver not in SOLVERS:
+            raise ArgumentError(f"{{solver}} is {self.solver!r}; choose one of {', '.join(SOLVERS)}.", "solver")
 
-    def scheduler(self, euler: FlowMatchEulerDiscreteScheduler) -> SchedulerMixin:
-        """The solver, for the noise levels of the model's own scheduler."""
-        if not self.multistep:
-            return euler
-        from diffusers import UniPCMultistepScheduler
+    def scheduler(self, own: FlowMatchEulerDiscreteScheduler) -> SchedulerMixin:
+        """The solver, for the noise levels of the model's own scheduler.
 
+        Raises:
+            ValueError: The own scheduler doesn't integrate a flow.
+        """
+        from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
+
+        if not isinstance(own, FlowMatchEulerDiscreteScheduler) and not own.config.get("use_flow_sigmas", False):
+            raise ValueError(
+                f"The scheduler is a {type(own).__name__}, which does not fit a flow model; give a "
+                "FlowMatchEulerDiscreteScheduler, or another solver with use_flow_sigmas=True."
+            )
+        if self.solver == "euler":
+            return own
+        shift = own.config.get("shift", own.config.get("flow_shift"))
         return UniPCMultistepScheduler.from_config(
-            euler.config, prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=euler.config.shift
+            own.config, prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift, solver_order=2
         )
 
 
 PRESETS = {
     "exact": Preset(),
-    "fast": Preset(steps=9, multistep=True),
-    "turbo": Preset(steps=7, multistep=True, cache_threshold=0.2, fp8=True),
+    "fast": Preset(steps=9, solver="unipc"),
+    "turbo": Preset(steps=6, solver="unipc", fp8=True),
 }
 
 
@@ -58,10 +67,10 @@ def choose_preset(name: str | Preset) -> Preset:
     """A preset by name, or one of the caller's own as it is.
 
     Raises:
-        ValueError: There is none of that name.
+        ArgumentError: There is none of that name.
     """
     if isinstance(name, Preset):
         return name
     if name not in PRESETS:
-        raise ValueError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
+        raise ArgumentError(f"{{preset}} is {name!r}; choose one of {', '.join(PRESETS)}.", "preset")
     return PRESETS[name]

@@ -1,0 +1,42 @@
+"""What the pipeline gives back, and what it refuses to: pictures of which some values are not finite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+OUTPUT_TYPES = ("pil", "pt", "np", "latent")
+
+
+class NotFiniteError(ValueError):
+    """Some pictures of a batch came out as NaN or infinity: an overflow in half precision, or a damaged weight.
+
+    Attributes:
+        failed: Their places in the batch.
+        images: The whole batch as the pipeline would have returned it; at the places in `failed` it is worthless.
+    """
+
+    def __init__(self, failed: list[int], images: Any, dtype: torch.dtype) -> None:
+        remedy = "is a weight of the checkpoint damaged?"
+        if dtype != torch.float32:
+            remedy = "use float32" + (" or bfloat16" if dtype == torch.float16 else "") + ", which hold larger values."
+        whole = len(failed) == len(images)
+        which = "" if whole else f" (number {', '.join(str(i + 1) for i in failed)} of {len(images)})"
+        precision = str(dtype).removeprefix("torch.")
+        super().__init__(f"The model's values are not finite in {precision}{which}: {remedy}")
+        self.failed, self.images = failed, images
+
+
+def require_finite(finite: torch.Tensor, images: Any, dtype: torch.dtype) -> None:
+    """
+    Args:
+        finite: (B,) bool.
+        images: B pictures, in any output type.
+        dtype: The precision they were made in.
+
+    Raises:
+        NotFiniteError: Not all are finite.
+    """
+    if not finite.all():
+        raise NotFiniteError((~finite).nonzero().flatten().tolist(), images, dtype)
