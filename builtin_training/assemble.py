@@ -32,7 +32,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     add = parser.add_argument
     add("--runs", type=Path, default=Path("runs"), help="folder with vae/, encoders/, segmenter/ and captioner/")
-    add("--transformers", nargs="+", type=Path, default=TRANSFORMERS, help="folders that train.py wrote; their mean")
+    add(
+        "--transformers",
+        nargs="+",
+        type=Path,
+        default=TRANSFORMERS,
+        help="folders that train_transformers wrote; their weights are averaged",
+    )
     add("--output_dir", type=Path, default=Path("temu_vtoff/builtin"), help="gets tryoff/, segmenter/ and captioner/")
     return parser.parse_args(argv)
 
@@ -49,7 +55,7 @@ def main(args: argparse.Namespace) -> None:
     gather_pipeline(components, args.transformers[1:], args.output_dir / "tryoff")
     missing = [str(source) for source in [*components.values(), *parts.values()] if not source.is_dir()]
     if missing:
-        command_line.say(f"Not there, and therefore left as it was: {', '.join(missing)}.")
+        command_line.say(f"Missing, and therefore left unchanged: {', '.join(missing)}.")
     check_sizes(args.output_dir)
 
 
@@ -59,7 +65,7 @@ def gather_pipeline(components: dict[str, Path], averaged: list[Path], folder: P
     Args:
         components: Their folders by name.
         averaged: Folders with further transformers, to average the components' with.
-        folder: What it was is replaced.
+        folder: Replaced as a whole.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""The built-in captioner, stock Qwen2.5-VL in small, with the heads that teach its vision tower to see.
+"""The built-in captioner: a small stock Qwen2.5-VL, and the heads that supervise its vision tower.
 
 Letters: B pictures, N visual tokens (rows x columns of 48x48 pixels), D width, T text tokens.
 """
@@ -36,9 +36,9 @@ PATCH = 12  # pixels
 MERGED = 4  # patches along each side of the block that becomes one visual token
 GRID = (5, 4)  # rows and columns of visual tokens of a 192x256 picture
 PICTURE_SIZE = tuple(PATCH * MERGED * side for side in reversed(GRID))  # width and height in pixels that it covers
-# Bounds within which Qwen's resizing gives pictures of that aspect this very grid, from 96x128 pixels up.
+# Between these bounds Qwen's resizing gives this grid to pictures of that aspect from 96x128 pixels up.
 PIXELS = {"shortest_edge": 43_000, "longest_edge": 50_000}
-IGNORED = -100  # in place of tokens that are no part of the answer
+IGNORED = -100  # label of tokens outside the answer
 # The turns as Qwen2.5-VL's own template writes them, without its system prompt and its video part.
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -51,13 +51,12 @@ CHAT_TEMPLATE = (
 )
 
 
-class TaughtCaptioner(nn.Module):
-    """The captioner and the heads of its vision tower: what lies where (label maps), the garment's attributes, and the
-    measures behind them.
+class SupervisedCaptioner(nn.Module):
+    """The captioner and the heads of its vision tower: label maps, the garment's attributes, the measures behind them.
 
-    Attributes and measures are read off the tokens twice. From all of them by their places, as a convolutional network
-    would: only so does the tower learn to measure in a few hundred steps. And by attention, as the language model will
-    have to.
+    Attributes and measures are predicted twice: from all tokens by their position, as a convolutional network would,
+    without which the tower takes thousands of steps instead of hundreds to learn measuring; and by attention, as the
+    language model has to.
     """
 
     def __init__(self, captioner: Qwen2_5_VLForConditionalGeneration, items: Sequence[Item]) -> None:
@@ -84,13 +83,13 @@ class TaughtCaptioner(nn.Module):
         return tokens.view(len(inputs["image_grid_thw"]), -1, WIDTH)
 
     def find_attributes(self, tokens: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
-        """(B, D): what the attribute heads take, gathered from the tokens (B, N, D) by the category's question."""
+        """(B, D): the input of the attribute heads, gathered from the tokens (B, N, D) by the category's query."""
         questions = [data.CATEGORIES.index(item.category) for item in items]
         query = self.questions(torch.tensor(questions, device=tokens.device))[:, None]  # (B, 1, D)
         return self.attention(query, tokens, tokens, need_weights=False)[0][:, 0]
 
     def garment_losses(self, tokens: torch.Tensor, items: Sequence[Item]) -> dict[str, torch.Tensor]:
-        """Errors of attributes and measures in tokens (B, N, D), read off by place and by attention."""
+        """Losses of attributes and measures from tokens (B, N, D), by position and by attention."""
         by_place, found = self.by_place(tokens), self.find_attributes(tokens, items)
         return {
             "attributes_by_place": self.attributes_by_place.loss(by_place, items),
@@ -100,10 +99,10 @@ class TaughtCaptioner(nn.Module):
         }
 
     def answer_loss(self, inputs: BatchFeature, tokens: torch.Tensor) -> torch.Tensor:
-        """Cross entropy of the answers in `dialogues`, given what `look` made of their pictures, (B, N, D)."""
+        """Cross entropy of the answers in `dialogues`, given the tokens (B, N, D) of `look`."""
         embeds = self.captioner.get_input_embeddings()(inputs["input_ids"])  # (B, T, D)
-        places = inputs["input_ids"] == self.captioner.config.image_token_id  # (B, T)
-        embeds = embeds.masked_scatter(places[..., None], tokens.to(embeds.dtype))
+        is_picture = inputs["input_ids"] == self.captioner.config.image_token_id  # (B, T)
+        embeds = embeds.masked_scatter(is_picture[..., None], tokens.to(embeds.dtype))
         positions, _ = self.captioner.model.get_rope_index(
             inputs["input_ids"],
             inputs["mm_token_type_ids"],
@@ -162,9 +161,9 @@ def build_captioner(
     """With random weights, and with full attention in every layer of the vision tower.
 
     Args:
-        patch_size: Side in pixels; of the published checkpoints 14.
-        merge_size: Patches along each side of what becomes one visual token; published 2. With 4 the merger is a
-            network that reads a good part of the picture by place, and the language model has few tokens to look at.
+        patch_size: Side in pixels; 14 in the published checkpoints.
+        merge_size: Patches along each side of a visual token; 2 in the published checkpoints. With 4 the merger reads a
+            good part of the picture by position, and the language model has few tokens to attend to.
     """
     token = tokenizer.convert_tokens_to_ids
     rotary = WIDTH // HEADS // 2  # rotary frequencies of a head, shared out to time, height and width

@@ -9,19 +9,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import torch
 from PIL import Image
 
 from temu_vtoff.pictures import open_picture
 from temu_vtoff.segmentation.masks import CATEGORY_LABELS, GREY
 
-if TYPE_CHECKING:
-    import torch
-
 CATEGORIES = tuple(CATEGORY_LABELS)
-Kind = Literal["photo", "greyed", "product"]
+Kind = Literal["photo", "masked", "product"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def read_items(root: Path, split: str, count: int | None = None) -> list[Item]:
     Args:
         root: Where `python -m drawn_people --layout dresscode` wrote.
         split: "train" or "test".
-        count: The first so many, equally from each category; all when left out.
+        count: How many of the first items, equally from each category; left out, all.
 
     Raises:
         FileNotFoundError: There are no drawn people in `root`.
@@ -93,30 +91,24 @@ def read_pictures(items: Sequence[Item], kind: Kind) -> torch.Tensor:
     """(B, 3, H, W) uint8; all of one size.
 
     Args:
-        kind: The person, the person with the garment greyed out as the pipeline does it, or the product picture.
+        kind: The photo, the masked image (the photo with the garment grey), or the product picture.
     """
-    import torch
-
     opened = [item.open_product() if kind == "product" else item.open_photo() for item in items]
     sizes = {picture.size for picture in opened}
     if len(sizes) > 1:
         raise ValueError(f"the pictures are of several sizes, {sorted(sizes)}; draw them all in one.")
     pictures = torch.from_numpy(np.stack([np.asarray(picture) for picture in opened])).permute(0, 3, 1, 2)
-    if kind == "greyed":
+    if kind == "masked":
         pictures = torch.where(garment_masks(read_label_maps(items), items)[:, None], GREY, pictures)
     return pictures
 
 
 def read_label_maps(items: Sequence[Item]) -> torch.Tensor:
     """(B, H, W) uint8 ids of `temu_vtoff.segmentation.masks.LABELS`."""
-    import torch
-
     return torch.from_numpy(np.stack([item.read_labels() for item in items]))
 
 
 def garment_masks(labels: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
     """(B, H, W) bool: where a label map (B, H, W) has the item's garment."""
-    import torch
-
     wanted = [torch.tensor(CATEGORY_LABELS[item.category], device=labels.device) for item in items]
     return torch.stack([torch.isin(one, ids.to(one.dtype)) for one, ids in zip(labels, wanted, strict=True)])

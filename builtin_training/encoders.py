@@ -1,4 +1,4 @@
-"""The built-in text and vision encoders, all in one module for training.
+"""The built-in text and vision encoders, in one module for training.
 
 Letters: B items, P projection width, T text tokens.
 """
@@ -31,13 +31,13 @@ PAIRS = (("text_encoder", "image_encoder_large"), ("text_encoder_2", "image_enco
 TOKENIZERS = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2", "text_encoder_3": "tokenizer_3"}
 PROJECTION = 64  # of each CLIP encoder: the two of a kind make the transformers' pooled width, 128
 T5_WIDTH = 128  # the transformers' joint attention width; the CLIP text encoders' widths are padded to it
-THUMBNAIL = (8, 6)  # height and width of the product picture that an embedding must give
-LOGIT_SCALE = 20.0  # CLIP learns it; held, it keeps the embeddings apart without more ado
+THUMBNAIL = (8, 6)  # height and width of the product thumbnail predicted from an embedding
+LOGIT_SCALE = 20.0  # learned in CLIP; a constant suffices here
 PICTURE_SIZE = 224
 
 
 class Encoders(nn.Module):
-    """Three text encoders, two vision encoders, and the heads that teach them."""
+    """Three text encoders, two vision encoders, and the heads that supervise them."""
 
     def __init__(self, tokenizers: dict[str, PreTrainedTokenizerBase]) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Encoders(nn.Module):
         return self.parts["text_encoder"].device
 
     def embed_texts(self, name: str, texts: Sequence[str]) -> torch.Tensor:
-        """(B, P) pooled embeddings by a CLIP text encoder, or the mean of T5's tokens, padding and all, as the
+        """(B, P) pooled embeddings by a CLIP text encoder, or the mean of T5's tokens, padding included, as the
         generator sees them: (B, T5_WIDTH)."""
         encoded = self.tokenizers[TOKENIZERS[name]](
             list(texts), padding="max_length", truncation=True, return_tensors="pt"
@@ -101,7 +101,7 @@ class Encoders(nn.Module):
         }
 
     def draw_thumbnails(self, name: str, embeddings: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
-        """(B, 3, *THUMBNAIL): the product picture as far as the embeddings (B, P) tell; the category is given."""
+        """(B, 3, *THUMBNAIL): the product thumbnails predicted from embeddings (B, P) and the category."""
         drawn = self.thumbnails[name](embeddings).float().view(len(items), len(data.CATEGORIES), 3, *THUMBNAIL)
         return drawn[range(len(items)), [data.CATEGORIES.index(item.category) for item in items]]
 
@@ -115,7 +115,7 @@ class Encoders(nn.Module):
 
 
 def contrastive_loss(pictures: torch.Tensor, texts: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
-    """CLIP's loss, but every text that reads like a picture's own counts as right, in equal shares.
+    """CLIP's loss, where all texts equal to a picture's own count as right, in equal shares.
 
     Args:
         pictures: (n B, P), the items' pictures of n kinds, one kind after the other.
@@ -140,7 +140,7 @@ def build_tokenizers(captions: Sequence[str]) -> dict[str, PreTrainedTokenizerBa
 
 
 def build_image_processor() -> CLIPImageProcessor:
-    """Shows the vision encoders the whole picture, squeezed to a square, instead of cutting head and feet off."""
+    """Squeezes the whole picture into a square instead of cropping head and feet."""
     size = {"height": PICTURE_SIZE, "width": PICTURE_SIZE}
     return CLIPImageProcessor(size=size, crop_size=size, do_center_crop=False)
 

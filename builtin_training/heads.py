@@ -1,4 +1,4 @@
-"""Linear heads that teach an encoder what it should see; thrown away after training.
+"""Linear heads that supervise an encoder; thrown away after training.
 
 Letters: B items, N patches, D width of the embeddings, H W picture size.
 """
@@ -34,7 +34,7 @@ class AttributeHeads(nn.Module):
         return torch.cat(losses).mean()
 
     def accuracy(self, embeddings: torch.Tensor, items: Sequence[Item]) -> float:
-        """The share of the attributes that are right."""
+        """Share of the attributes that are right."""
         hits = [logits.argmax(dim=-1) == truth for logits, truth in self(embeddings, items)]
         return torch.cat(hits).float().mean().item()
 
@@ -52,10 +52,10 @@ class AttributeHeads(nn.Module):
 
 
 class MeasureHeads(nn.Module):
-    """Tells the numbers that an attribute's words are bins of: a lesson in every item, also far from the bins' edges.
+    """Regressions of the numbers behind the attributes' words, which also supervise items far from the bins' edges.
 
     Args:
-        items: Their mean and deviation make each measure's unit.
+        items: Each measure is normalised by their mean and deviation.
     """
 
     def __init__(self, width: int, items: Sequence[Item]) -> None:
@@ -85,12 +85,11 @@ def _measures(items: Sequence[Item]) -> torch.Tensor:
 
 
 class LabelHead(nn.Module):
-    """Makes each patch of a photo tell the labels within it: many small lessons in every picture, without which a
-    transformer takes long to see anything.
+    """Classifies the labels within each patch of a photo. Without this dense supervision a transformer learns slowly.
 
     Args:
         grid: Rows and columns of patches.
-        cells: A patch tells the labels of cells x cells places within it.
+        cells: Each patch predicts the labels at cells x cells points within it.
     """
 
     def __init__(self, width: int, grid: tuple[int, int], cells: int = 4) -> None:
@@ -101,8 +100,8 @@ class LabelHead(nn.Module):
     def loss(self, patches: torch.Tensor, label_maps: torch.Tensor) -> torch.Tensor:
         """Mean cross entropy, for patches (B, N, D), row by row, and label maps (B, H, W) uint8."""
         (rows, columns), cells = self.grid, self.cells
-        places = (rows * cells, columns * cells)
-        truth = F.interpolate(label_maps[:, None].float(), places, mode="nearest-exact")  # (B, 1, rows c, columns c)
+        points = (rows * cells, columns * cells)
+        truth = F.interpolate(label_maps[:, None].float(), points, mode="nearest-exact")  # (B, 1, rows c, columns c)
         truth = truth.view(-1, rows, cells, columns, cells).transpose(2, 3).flatten().long()  # (B N c c,)
         logits = self.classify(patches).view(-1, len(LABELS)).float()  # (B N c c, labels)
         return F.cross_entropy(logits, truth.to(logits.device))

@@ -11,19 +11,22 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from builtin_training.settings import OPTIMIZERS
-from command_line.config import add_config_flag
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from builtin_training.muon import make_muon
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.hardware import PRECISIONS
+from temu_vtoff.files import writable_folder
+from temu_vtoff.runs.record import write_run_record
+from temu_vtoff.training.loop import run_steps
+from temu_vtoff.training.optimization import make_optimizer
+from temu_vtoff.training.processes import make_accelerator
+from temu_vtoff.training.run_folder import RunFolder
 from temu_vtoff.training.settings import Plan
-
-if TYPE_CHECKING:
-    import torch
-    from accelerate import Accelerator
-    from torch import nn
+from temu_vtoff.training.step_sampler import StepSampler, step_generator
+from temu_vtoff.training.training_run import TrainingRun
 
 BETAS = (0.9, 0.99)  # of AdamW
 EPSILON = 1e-8
@@ -44,44 +47,9 @@ class Step:
         return self.number / self.total
 
 
-def add_arguments(
-    parser: argparse.ArgumentParser, *, steps: int, batch_size: int, learning_rate: float, ema_decay: float = 0.998
-) -> None:
-    """The flags of every part's script, with that script's defaults; named as train.py's; their old names are kept."""
-
-    def add(name: str, *old_names: str, **options: Any) -> None:
-        parser.add_argument(f"--{name}", *(f"--{old}" for old in old_names), dest=name, **options)
-
-    add_config_flag(parser)
-    add("dataset_root", "data_root", type=Path, required=True, help="folder that `python -m drawn_people` wrote")
-    add("output_dir", type=Path, required=True, help="folder of the run; the part is written into it")
-    add("max_train_steps", "steps", type=int, default=steps, help="optimizer steps")
-    add(
-        "train_batch_size", "batch_size", type=int, default=batch_size, help="items per step, of all processes together"
-    )
-    add("learning_rate", type=float, default=learning_rate, help="peak learning rate")
-    add("lr_warmup_steps", "warmup_steps", type=int, default=100, help="steps of linear warm-up; then cosine to zero")
-    add("optimizer", choices=OPTIMIZERS, default=OPTIMIZERS[0], help="muon: orthogonalized steps for blocks' matrices")
-    add("adam_weight_decay", "weight_decay", type=float, default=0.01, help="weight decay")
-    add("ema_decay", type=float, default=ema_decay, help="decay of the averaged weights, which are written")
-    add("seed", type=int, default=0, help="random seed")
-    add("resume_from_checkpoint", help='name of a checkpoint, or "latest"')
-    parser.add_argument(
-        "--resume", dest="resume_from_checkpoint", action="store_const", const="latest", help=argparse.SUPPRESS
-    )
-    add("logging_steps", "log_steps", type=int, default=20, help="steps between rows of metrics.jsonl")
-    add("checkpointing_steps", "checkpoint_steps", type=int, default=250, help="steps between checkpoints")
-    add("validation_steps", type=int, default=500, help="steps between validations")
-    add("num_validation_items", "validation_items", type=int, default=96, help="test items, of all categories together")
-    add("mixed_precision", choices=PRECISIONS, help="default: bf16 where the device has it")
-    add("device", help="cpu, or the kind of the machine's GPU; default: the best there is")
-
-
 def initialize(model: nn.Module) -> None:
     """Initialises linear and convolution weights so that each layer keeps the scale of its input. The usual deviation
     of 0.02 fits layers a thousand wide; in narrow ones it nearly cuts off the residual branches, for a long time."""
-    from torch import nn
-
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
@@ -91,6 +59,7 @@ def initialize(model: nn.Module) -> None:
 
 def train(
     model: nn.Module,
+    *,
     loss: Callable[[nn.Module, Step], dict[str, torch.Tensor]],
     validate: Callable[[nn.Module], dict[str, float]],
     num_items: int,
@@ -106,20 +75,11 @@ def train(
             torch's default generator, which is seeded for each step.
         validate: Scores by name, of the averaged weights.
         num_items: How many training items there are; a step has the positions of its own.
-        args: As by `add_arguments`.
+        args: Flags of `part_flags`.
 
     Raises:
         ArgumentError: The folder holds another run, a checkpoint can't be resumed, or the loss diverges.
     """
-    import torch
-
-    from temu_vtoff.files import writable_folder
-    from temu_vtoff.runs.record import write_run_record
-    from temu_vtoff.training.loop import run_steps
-    from temu_vtoff.training.run_folder import RunFolder
-    from temu_vtoff.training.step_sampler import StepSampler, step_generator
-    from temu_vtoff.training.training_run import TrainingRun
-
     started = time.time()
     folder, accelerator = RunFolder(writable_folder(args.output_dir), keep_last=1), _make_accelerator(args)
     model = model.to(accelerator.device).train()
@@ -127,36 +87,24 @@ def train(
         run = TrainingRun(
             folder,
             accelerator,
-            _objective(model, loss),
+            _Objective(model, loss),
             _make_optimizer(model, args),
             ema_decay=args.ema_decay,
             validate=lambda step: _validated(model, validate),
         )
-        start, rank, count = (
-            run.resume(args.resume_from_checkpoint),
-            accelerator.process_index,
-            accelerator.num_processes,
-        )
-        batches = StepSampler(
-            num_items=num_items,
-            batch_size=args.train_batch_size // count,
-            start=start,
-            stop=args.max_train_steps,
-            seed=args.seed,
-            rank=rank,
-            num_processes=count,
-        )
+        start = run.resume(args.resume_from_checkpoint)
 
         def losses_of(number: int, items: list[int]) -> dict[str, torch.Tensor]:
-            rng = step_generator(args.seed, number, rank)
+            rng = step_generator(args.seed, number, accelerator.process_index)
             torch.manual_seed(rng.initial_seed())
             with accelerator.autocast():
                 return run.model(Step(number, args.max_train_steps, items, rng))
 
         with run:
-            steps = run_steps(run, _plan(args), batches, losses_of, start)
+            steps = run_steps(run, _plan(args), _batches(args, num_items, start, accelerator), losses_of, start=start)
             if accelerator.is_main_process:
-                write_run_record(folder.path, vars(args), started, steps=steps, processes=count)
+                facts = {"steps": steps, "processes": accelerator.num_processes}
+                write_run_record(folder.path, vars(args), started, **facts)
             accelerator.wait_for_everyone()
             accelerator.end_training()
     if run.stopped:
@@ -167,9 +115,30 @@ def train(
     return model.eval()
 
 
-def _make_accelerator(args: argparse.Namespace) -> Accelerator:
-    from temu_vtoff.training.processes import make_accelerator
+class _Objective(nn.Module):
+    """The loss as a module: on several processes gradients are averaged for what is computed in `forward`."""
 
+    def __init__(self, model: nn.Module, loss: Callable[[nn.Module, Step], dict[str, torch.Tensor]]) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, step: Step) -> dict[str, torch.Tensor]:
+        return self.loss(self.model, step)
+
+
+def _batches(args: argparse.Namespace, num_items: int, start: int, accelerator: Accelerator) -> StepSampler:
+    return StepSampler(
+        num_items=num_items,
+        batch_size=args.train_batch_size // accelerator.num_processes,
+        start=start,
+        stop=args.max_train_steps,
+        seed=args.seed,
+        rank=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+    )
+
+
+def _make_accelerator(args: argparse.Namespace) -> Accelerator:
     accelerator = make_accelerator(
         mixed_precision=args.mixed_precision, cpu=args.device == "cpu", find_unused_parameters=True
     )
@@ -189,27 +158,9 @@ def _make_accelerator(args: argparse.Namespace) -> Accelerator:
 
 
 def _make_optimizer(model: nn.Module, args: argparse.Namespace) -> torch.optim.Optimizer:
-    from builtin_training.muon import make_muon
-    from temu_vtoff.training.optimization import make_optimizer
-
     settings = {"learning_rate": args.learning_rate, "betas": BETAS, "weight_decay": args.adam_weight_decay}
     settings["epsilon"] = EPSILON
     return make_muon(model, settings) if args.optimizer == "muon" else make_optimizer(model.parameters(), **settings)
-
-
-def _objective(model: nn.Module, loss: Callable[[nn.Module, Step], dict[str, torch.Tensor]]) -> nn.Module:
-    """The loss as a module: on several processes gradients are averaged for what is computed in `forward`."""
-    from torch import nn
-
-    class Objective(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, step: Step) -> dict[str, torch.Tensor]:
-            return loss(self.model, step)
-
-    return Objective()
 
 
 def _plan(args: argparse.Namespace) -> Plan:
@@ -224,8 +175,6 @@ def _plan(args: argparse.Namespace) -> Plan:
 
 
 def _validated(model: nn.Module, validate: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
-    import torch
-
     model.eval()
     with torch.no_grad():
         scores = {f"validation_{name}": value for name, value in validate(model).items()}

@@ -31,7 +31,9 @@ class BuiltinObjective(GeneratorObjective):
         correspondence: CorrespondenceLoss | None = None,
         correspondence_weight: float = 0.0,
     ) -> None:
-        super().__init__(base.extractor, base.generator, base.flow, base.aligner, base.weights["align"])
+        super().__init__(
+            base.extractor, base.generator, base.flow, aligner=base.aligner, align_weight=base.weights["align"]
+        )
         self.regressor, self.correspondence = regressor, correspondence
         self.weights |= {"regress": regress_weight, "correspondence": correspondence_weight}
 

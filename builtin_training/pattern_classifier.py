@@ -1,4 +1,4 @@
-"""Tells a garment's pattern from its product picture: the judge of whether patterns survive the built-in model.
+"""Classifies a garment's pattern from its product picture, to measure whether patterns survive the built-in model.
 
 Trained on true product pictures only (`train_pattern_classifier`), never on generated ones.
 Letters: B pictures, H W their size.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from drawn_people import PATTERNS
@@ -18,7 +19,7 @@ WEIGHTS = "pattern_classifier.safetensors"
 
 
 class PatternClassifier(nn.Sequential):
-    """A plain convolutional network; the mean and the maximum over all places go into the last layer."""
+    """A plain convolutional network; the mean and the maximum over all positions go into the last layer."""
 
     def __init__(self) -> None:
         layers: list[nn.Module] = []
@@ -31,8 +32,6 @@ class PatternClassifier(nn.Sequential):
     @classmethod
     def from_pretrained(cls, folder: Path) -> PatternClassifier:
         """The classifier that `python -m builtin_training.train_pattern_classifier` wrote to the folder."""
-        from safetensors.torch import load_file
-
         path = folder / WEIGHTS
         if not path.is_file():
             raise FileNotFoundError(
@@ -44,8 +43,6 @@ class PatternClassifier(nn.Sequential):
 
     def save_pretrained(self, folder: Path) -> None:
         """Writes the weights to the folder."""
-        from safetensors.torch import save_file
-
         save_file(self.state_dict(), folder / WEIGHTS)
 
     @property

@@ -23,7 +23,7 @@ PARTS = {
 }
 TRANSFORMERS = [Path("runs") / name for name in ("joint_start", "joint_outlines", "joint_textures", "joint_last")]
 OF_TRANSFORMERS = ("loss", "flow", "regress", "align", "correspondence")
-OFFSETS = {"align": 1}  # added, so that the best is 0, as of every other loss
+OFFSETS = {"align": 1}  # added so that the best is 0, as for the other losses
 MEDIAN_OVER = 9  # logged steps
 
 
@@ -31,8 +31,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     add = parser.add_argument
     add("--runs", type=Path, default=Path("runs"), help="folder with vae/, encoders/, segmenter/ and captioner/")
-    add("--transformers", nargs="+", type=Path, default=TRANSFORMERS, help="folders that train.py wrote")
-    add("--output", type=Path, default=Path("temu_vtoff/builtin/losses.png"), help="the picture")
+    add("--transformers", nargs="+", type=Path, default=TRANSFORMERS, help="folders that train_transformers wrote")
+    add("--output", type=Path, default=Path("temu_vtoff/builtin/losses.png"), help="picture to write")
     return parser.parse_args(argv)
 
 
@@ -51,9 +51,9 @@ def main(args: argparse.Namespace) -> None:
     figure, axes = pyplot.subplots(1, len(logs), figsize=size, layout="constrained", squeeze=False)
     for axis, (name, (path, losses)) in zip(axes[0], logs.items(), strict=True):
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        logged = [loss for loss in losses if any(loss in row for row in rows)]  # none yet of what is taught last
+        logged = [loss for loss in losses if any(loss in row for row in rows)]  # the answer comes last
         if "flow" in logged:
-            logged.remove("loss")  # the others' sum, weighted otherwise in every run
+            logged.remove("loss")  # their weighted sum; the weights differ between runs
         for loss in logged:
             steps = [row["step"] for row in rows if loss in row]
             offset = OFFSETS.get(loss, 0)

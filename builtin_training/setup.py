@@ -103,7 +103,7 @@ def add_coords(folder: str, pairs: DrawnPairs, batch_size: int) -> Iterator[int]
         return {"coords": batch.coords}
 
     key = fingerprint(pairs, [], [pairs.correspondence_dir])
-    yield from add_part(folder, pairs, COORDS, key, encode, batch_size=batch_size)
+    yield from add_part(folder, pairs, COORDS, key=key, encode=encode, batch_size=batch_size)
 
 
 def make_optimizer(

@@ -8,10 +8,9 @@ import re
 import string
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from transformers import CLIPTokenizer, Qwen2Tokenizer, T5Tokenizer
+from tokenizers import models, pre_tokenizers, trainers
+from transformers import CLIPTokenizer, Qwen2Tokenizer, T5Tokenizer
 
 TEXT_TOKENS = 32  # the longest caption, start and end included, has 28; CLIP and T5 pad and cut to this
 VOCABULARY = 512  # at most so many tokens, bytes and special ones aside
@@ -31,9 +30,6 @@ QWEN_SPECIAL_TOKENS = (
 
 def clip_tokenizer(texts: Iterable[str]) -> CLIPTokenizer:
     """CLIP's byte-level BPE with end-of-word marks, its merges learned from `texts`."""
-    from tokenizers import models, pre_tokenizers, trainers
-    from transformers import CLIPTokenizer
-
     untrained = CLIPTokenizer().backend_tokenizer  # for its normalizer and pre-tokenizer
     start, end = "<|startoftext|>", "<|endoftext|>"
     untrained.model = models.BPE(end_of_word_suffix="</w>", unk_token=end)
@@ -54,8 +50,6 @@ def clip_tokenizer(texts: Iterable[str]) -> CLIPTokenizer:
 
 def t5_tokenizer(texts: Iterable[str]) -> T5Tokenizer:
     """T5's unigram tokenizer whose pieces are the words of `texts`, by their frequency, and single characters."""
-    from transformers import T5Tokenizer
-
     words = Counter(f"▁{word}" for text in texts for word in re.findall(r"[\w-]+", text))
     total = words.total()
     pieces = [(word, math.log(count / total)) for word, count in words.most_common(VOCABULARY)]
@@ -69,9 +63,6 @@ def t5_tokenizer(texts: Iterable[str]) -> T5Tokenizer:
 
 def qwen_tokenizer(texts: Iterable[str]) -> Qwen2Tokenizer:
     """Qwen2's byte-level BPE with the special tokens of Qwen2.5-VL, its merges learned from `texts`."""
-    from tokenizers import models, pre_tokenizers, trainers
-    from transformers import Qwen2Tokenizer
-
     untrained = Qwen2Tokenizer().backend_tokenizer  # for its normalizer and pre-tokenizer
     untrained.model = models.BPE()
     alphabet = pre_tokenizers.ByteLevel.alphabet()

@@ -2,7 +2,7 @@
 
     python -m builtin_training.train_captioner --dataset_root runs/drawn --output_dir runs/captioner
 
-In the first part of the run (`--looking_only`) the vision tower alone is taught, by label maps, attributes and
+In the first part of the run (`--looking_only`) only the vision tower is trained, on label maps, attributes and
 measures; then everything is, and the language model learns to answer.
 """
 
@@ -12,8 +12,9 @@ import argparse
 from typing import TYPE_CHECKING
 
 import command_line
-from builtin_training import loop
+from builtin_training import part_flags
 from command_line.config import parse_with_config
+from temu_vtoff.errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,34 +22,37 @@ if TYPE_CHECKING:
     from PIL import Image
     from transformers import Qwen2_5_VLProcessor
 
-    from builtin_training.captioner import TaughtCaptioner
+    from builtin_training import loop
+    from builtin_training.captioner import SupervisedCaptioner
     from builtin_training.data import Item
     from temu_vtoff.captioning.qwen import Captioner
 
-PHOTO_SHARE = 0.7  # of the pictures; the others are product pictures
+PHOTO_SHARE = 0.7  # share of photos among the pictures; the others are product pictures
 MAX_CUT = 10  # pixels that may be cut off at each border
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    loop.add_arguments(parser, steps=19_600, batch_size=24, learning_rate=1.5e-3, ema_decay=0.99)
+    part_flags.add_arguments(parser, steps=19_600, batch_size=24, learning_rate=1.5e-3, ema_decay=0.99)
     add = parser.add_argument
-    add("--captioner", help="folder of one to begin with, or builtin; random weights when left out")
-    add("--looking_only", type=float, default=1 / 3, help="part of the run that teaches the vision tower alone, 0 to 1")
+    add("--captioner", help="folder of the captioner to start from, or builtin; default: random weights")
+    add("--looking_only", type=float, default=1 / 3, help="share of the run that trains only the vision tower, 0 to 1")
     return parse_with_config(parser, argv)
 
 
 def main(args: argparse.Namespace) -> None:
     import torch
 
-    from builtin_training import data
-    from builtin_training.captioner import TaughtCaptioner, build_captioner, build_processor, dialogues
+    from builtin_training import data, loop
+    from builtin_training.captioner import SupervisedCaptioner, build_captioner, build_processor, dialogues
     from builtin_training.tokenizers_from_text import qwen_tokenizer
     from temu_vtoff.captioning.prompt import SOURCES, caption_prompt
     from temu_vtoff.captioning.qwen import Captioner
 
     if not 0 <= args.looking_only <= 1:
-        raise ValueError(f"--looking_only {args.looking_only} is not possible; give a part of the run, from 0 to 1.")
+        raise ArgumentError(
+            f"{{looking_only}} is {args.looking_only}; give a share of the run, from 0 to 1.", "looking_only"
+        )
     train_items = data.read_items(args.dataset_root, "train")
     test_items = data.read_items(args.dataset_root, "test", args.num_validation_items)
     torch.manual_seed(args.seed)
@@ -59,10 +63,10 @@ def main(args: argparse.Namespace) -> None:
         prompts = [caption_prompt(category, source) for category in data.CATEGORIES for source in SOURCES]
         tokenizer = qwen_tokenizer([*prompts, *(item.caption for item in train_items)])
         model, processor = build_captioner(tokenizer), build_processor(tokenizer)
-    taught = TaughtCaptioner(model, train_items)
-    taught.captioner.set_attn_implementation({"vision_config": "eager"})  # 1.4 times as fast in bf16 on a CPU
+    supervised = SupervisedCaptioner(model, train_items)
+    supervised.captioner.set_attn_implementation({"vision_config": "eager"})  # 1.4 times as fast in bf16 on a CPU
 
-    def loss(taught: TaughtCaptioner, step: loop.Step) -> dict[str, torch.Tensor]:
+    def loss(supervised: SupervisedCaptioner, step: loop.Step) -> dict[str, torch.Tensor]:
         items = [train_items[i] for i in step.items]
         worn = [bool(x < PHOTO_SHARE) for x in torch.rand(len(items), generator=step.rng)]
         pictures, label_maps = open_pictures(items, worn, step.rng)
@@ -71,21 +75,21 @@ def main(args: argparse.Namespace) -> None:
             inputs = processor.image_processor(pictures, do_resize=False, return_tensors="pt")
         else:
             inputs = dialogues(processor, items, worn, pictures)
-        inputs = inputs.to(taught.questions.weight.device)
-        tokens = taught.look(inputs)
-        losses = {"labels": taught.labels.loss(tokens, label_maps)} | taught.garment_losses(tokens, items)
+        inputs = inputs.to(supervised.questions.weight.device)
+        tokens = supervised.look(inputs)
+        losses = {"labels": supervised.labels.loss(tokens, label_maps)} | supervised.garment_losses(tokens, items)
         if not looking_only:
-            losses["answer"] = taught.answer_loss(inputs, tokens)
+            losses["answer"] = supervised.answer_loss(inputs, tokens)
         losses["loss"] = sum(losses.values())
         return losses
 
-    def validate(taught: TaughtCaptioner) -> dict[str, float]:
-        told = attributes_told(Captioner(taught.captioner, processor), test_items)
-        return attributes_seen(taught, processor, test_items) | told
+    def validate(supervised: SupervisedCaptioner) -> dict[str, float]:
+        captions = attributes_in_captions(Captioner(supervised.captioner, processor), test_items)
+        return attributes_seen(supervised, processor, test_items) | captions
 
-    taught = loop.train(taught, loss, validate, len(train_items), args)
+    supervised = loop.train(supervised, loss=loss, validate=validate, num_items=len(train_items), args=args)
     folder = args.output_dir / "captioner"
-    taught.captioner.to(torch.float16).save_pretrained(folder)
+    supervised.captioner.to(torch.float16).save_pretrained(folder)
     processor.save_pretrained(folder)
     print(f"The captioner is in {folder}.")
 
@@ -138,23 +142,25 @@ def product_labels(product: Image.Image, category: str) -> np.ndarray:
     return garment.astype(np.uint8) * np.uint8(CATEGORY_LABELS[category][0])
 
 
-def attributes_seen(taught: TaughtCaptioner, processor: Qwen2_5_VLProcessor, items: list[Item]) -> dict[str, float]:
-    """Attributes that the heads read off the vision tower's tokens: the share that is right."""
+def attributes_seen(
+    supervised: SupervisedCaptioner, processor: Qwen2_5_VLProcessor, items: list[Item]
+) -> dict[str, float]:
+    """Share of attributes that the heads predict rightly from the vision tower's tokens."""
     numbers = {}
     for source, is_worn in (("person", True), ("garment", False)):
         shares = []
         for start in range(0, len(items), 32):
             batch = items[start : start + 32]
             pictures = [item.open_photo() if is_worn else item.open_product() for item in batch]
-            inputs = processor.image_processor(pictures, return_tensors="pt").to(taught.questions.weight.device)
-            found = taught.find_attributes(taught.look(inputs), batch)
-            shares.append(taught.attributes.accuracy(found, batch) * len(batch))
+            inputs = processor.image_processor(pictures, return_tensors="pt").to(supervised.questions.weight.device)
+            found = supervised.find_attributes(supervised.look(inputs), batch)
+            shares.append(supervised.attributes.accuracy(found, batch) * len(batch))
         numbers[f"seen_{source}"] = sum(shares) / len(items)
     return numbers
 
 
-def attributes_told(captioner: Captioner, items: list[Item]) -> dict[str, float]:
-    """Attributes in greedy captions, of photos and of product pictures: the share that is right."""
+def attributes_in_captions(captioner: Captioner, items: list[Item]) -> dict[str, float]:
+    """Share of attributes that are right in greedy captions of photos and of product pictures."""
     from drawn_people.attributes import attributes_from_caption
 
     numbers = {}
@@ -165,10 +171,10 @@ def attributes_told(captioner: Captioner, items: list[Item]) -> dict[str, float]
             pictures = [item.open_photo() if source == "person" else item.open_product() for item in batch]
             captions = captioner(pictures, [item.category for item in batch], source, temperature=0)
             for item, caption in zip(batch, captions, strict=True):
-                told = attributes_from_caption(caption)
-                right += sum(told.get(name) == word for name, word in item.attributes.items())
+                said = attributes_from_caption(caption)
+                right += sum(said.get(name) == word for name, word in item.attributes.items())
                 total += len(item.attributes)
-        numbers[f"told_{source}"] = right / total
+        numbers[f"caption_{source}"] = right / total
     return numbers
 
 

@@ -1,11 +1,11 @@
-"""Trains the built-in text and vision encoders together: two CLIP pairs by contrast, and all by what they should know.
+"""Trains the built-in text and vision encoders together: two CLIP pairs by contrast, and all of them by linear heads.
 
     python -m builtin_training.train_encoders --dataset_root runs/drawn --output_dir runs/encoders
 
 The vision encoders see photos and product pictures, and their embeddings are pulled towards the text embedding of the
-garment's caption. Linear heads, thrown away afterwards, see to it that the embeddings hold more than tells captions
-apart: vision embeddings must give the garment's attributes and a thumbnail of its product picture, text embeddings
-the attributes.
+garment's caption. Linear heads, thrown away afterwards, make the embeddings hold more than distinguishes captions:
+vision embeddings predict the garment's attributes and a thumbnail of its product picture, text embeddings the
+attributes.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ import argparse
 from typing import TYPE_CHECKING
 
 import command_line
-from builtin_training import loop
+from builtin_training import part_flags
 from command_line.config import parse_with_config
 
 if TYPE_CHECKING:
     import torch
 
+    from builtin_training import loop
     from builtin_training.data import Item
     from builtin_training.encoders import Encoders
 
-SHORTENED_SHARE = 0.3  # of the captions lack some attributes, as captions of half hidden garments do
+SHORTENED_SHARE = 0.3  # of the captions lack some attributes, as those of half hidden garments do
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    loop.add_arguments(parser, steps=900, batch_size=32, learning_rate=1e-3, ema_decay=0.99)
+    part_flags.add_arguments(parser, steps=900, batch_size=32, learning_rate=1e-3, ema_decay=0.99)
     return parse_with_config(parser, argv)
 
 
@@ -36,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
     import torch
     from torch.nn import functional as F
 
-    from builtin_training import data
+    from builtin_training import data, loop
     from builtin_training.encoders import THUMBNAIL, Encoders, build_image_processor, build_tokenizers
 
     train_items = data.read_items(args.dataset_root, "train")
@@ -59,13 +60,13 @@ def main(args: argparse.Namespace) -> None:
     def validate(encoders: Encoders) -> dict[str, float]:
         return evaluate(encoders, test_items, *prepare(test_items))
 
-    encoders = loop.train(encoders, loss, validate, len(train_items), args)
+    encoders = loop.train(encoders, loss=loss, validate=validate, num_items=len(train_items), args=args)
     encoders.save_pretrained(args.output_dir)
     print(f"The encoders, their tokenizers and the image processor are in {args.output_dir}.")
 
 
 def shortened(item: Item, generator: torch.Generator) -> Item:
-    """The item, at times with only some of its attributes, which its caption then names."""
+    """The item, sometimes with only part of its attributes, and the caption of those."""
     import dataclasses
 
     import torch

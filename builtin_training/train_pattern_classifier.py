@@ -1,4 +1,4 @@
-"""Trains the judge of patterns on true product pictures: plain, stripes, checks, dots or a print.
+"""Trains the classifier of patterns on true product pictures: plain, stripes, checks, dots or a print.
 
 python -m builtin_training.train_pattern_classifier --dataset_root runs/drawn --output_dir runs/pattern_classifier
 """
@@ -9,18 +9,19 @@ import argparse
 from typing import TYPE_CHECKING
 
 import command_line
-from builtin_training import loop
+from builtin_training import part_flags
 from command_line.config import parse_with_config
 
 if TYPE_CHECKING:
     import torch
 
+    from builtin_training import loop
     from builtin_training.pattern_classifier import PatternClassifier
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    loop.add_arguments(parser, steps=1500, batch_size=32, learning_rate=3e-3, ema_decay=0.99)
+    part_flags.add_arguments(parser, steps=1500, batch_size=32, learning_rate=3e-3, ema_decay=0.99)
     return parse_with_config(parser, argv)
 
 
@@ -28,7 +29,7 @@ def main(args: argparse.Namespace) -> None:
     import torch
     from torch.nn import functional as F
 
-    from builtin_training import data
+    from builtin_training import data, loop
     from builtin_training.pattern_classifier import PatternClassifier
     from drawn_people import PATTERNS
 
@@ -49,13 +50,13 @@ def main(args: argparse.Namespace) -> None:
         right = [pattern == item.pattern for pattern, item in zip(found, test_items, strict=True)]
         return {"right": sum(right) / len(right)}
 
-    classifier = loop.train(PatternClassifier(), loss, validate, len(train_items), args)
+    classifier = loop.train(PatternClassifier(), loss=loss, validate=validate, num_items=len(train_items), args=args)
     classifier.cpu().save_pretrained(args.output_dir)
     print(f"The pattern classifier is in {args.output_dir}.")
 
 
 def vary(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Half of the pictures (B, 3, H, W) mirrored, colour channels exchanged: the pattern stays what it is."""
+    """Half of the pictures (B, 3, H, W) mirrored, all with permuted colour channels: the pattern stays the same."""
     import torch
 
     mirrored = torch.rand(len(pictures), generator=generator) < 0.5

@@ -9,12 +9,14 @@ import argparse
 from typing import TYPE_CHECKING
 
 import command_line
-from builtin_training import loop
+from builtin_training import part_flags
 from command_line.config import parse_with_config
 
 if TYPE_CHECKING:
     import torch
     from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
+
+    from builtin_training import loop
 
 MAX_ROTATION = 8.0  # degrees
 SCALES = (0.7, 1.25)  # of the picture's content
@@ -26,7 +28,7 @@ LEFT_AND_RIGHT = ((9, 10), (12, 13), (14, 15))  # labels that a flip exchanges: 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    loop.add_arguments(parser, steps=5000, batch_size=12, learning_rate=2e-3, ema_decay=0.99)
+    part_flags.add_arguments(parser, steps=5000, batch_size=12, learning_rate=2e-3, ema_decay=0.99)
     return parse_with_config(parser, argv)
 
 
@@ -34,7 +36,7 @@ def main(args: argparse.Namespace) -> None:
     import torch
     from torch.nn import functional as F
 
-    from builtin_training import data
+    from builtin_training import data, loop
 
     train_items = data.read_items(args.dataset_root, "train")
     test_items = data.read_items(args.dataset_root, "test", args.num_validation_items)
@@ -53,7 +55,7 @@ def main(args: argparse.Namespace) -> None:
     def validate(segmenter: SegformerForSemanticSegmentation) -> dict[str, float]:
         return garment_iou(segmenter, processor, test_items)
 
-    segmenter = loop.train(segmenter, loss, validate, len(train_items), args)
+    segmenter = loop.train(segmenter, loss=loss, validate=validate, num_items=len(train_items), args=args)
     segmenter.to(torch.float16).save_pretrained(args.output_dir / "segmenter")
     processor.save_pretrained(args.output_dir / "segmenter")
     print(f"The segmenter is in {args.output_dir / 'segmenter'}.")

@@ -2,8 +2,8 @@
 
     python -m builtin_training.train_transformers --config configs/builtin/joint.json configs/builtin/joint_start.json
 
-It has every flag of train.py. Beside the alignment the generator can be told where in the photo it should look
-(--correspondence_weight), and a fresh extractor can be made to predict the garment (--regress_weight).
+It has every flag of train.py. Further losses supervise where in the photo the generator looks
+(--correspondence_weight), and make a fresh extractor predict the garment (--regress_weight).
 """
 
 from __future__ import annotations

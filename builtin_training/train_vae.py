@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import command_line
-from builtin_training import loop
+from builtin_training import part_flags
 from command_line.config import parse_with_config
 
 if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKL
 
+    from builtin_training import loop
     from builtin_training.data import Item
 
 CROPS = ((0.0, 64), (0.3, 96), (0.6, 128), (0.85, 192))  # from which progress on, which crop size in pixels
-SHARES = {"photo": 0.4, "greyed": 0.1, "product": 0.5}  # of the pictures, by kind
+SHARES = {"photo": 0.4, "masked": 0.1, "product": 0.5}  # shares of the kinds of pictures
 KL_WEIGHT = 1e-4
 STATISTICS_ITEMS = 256  # of the training items, for the latents' mean and deviation
 BATCH = 4  # when not training
@@ -28,15 +29,14 @@ BATCH = 4  # when not training
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    loop.add_arguments(parser, steps=1500, batch_size=16, learning_rate=1e-3, ema_decay=0.995)
+    part_flags.add_arguments(parser, steps=1500, batch_size=16, learning_rate=1e-3, ema_decay=0.995)
     parser.add_argument(
         "--block_out_channels", type=int, nargs="+", default=[16, 48, 96, 128], help="widths, from the pixels inwards"
     )
     parser.add_argument(
         "--decoder_of",
         type=Path,
-        help="start from the VAE in this folder and train its decoder only: the latents that other models were "
-        "trained on stay what they are",
+        help="folder of a VAE of which only the decoder is trained further, so that its latents stay the same",
     )
     return parse_with_config(parser, argv)
 
@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> None:
     import torch
     from diffusers import AutoencoderKL
 
-    from builtin_training import data
+    from builtin_training import data, loop
 
     train_items = data.read_items(args.dataset_root, "train")
     test_items = data.read_items(args.dataset_root, "test", args.num_validation_items)
@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> None:
     def validate(vae: AutoencoderKL) -> dict[str, float]:
         return {f"psnr_{kind}": reconstruction_psnr(vae, test_items, kind) for kind in SHARES}
 
-    vae = loop.train(vae, loss, validate, len(train_items), args)
+    vae = loop.train(vae, loss=loss, validate=validate, num_items=len(train_items), args=args)
     if args.decoder_of is None:
         mean, std = latent_statistics(vae, train_items[:: max(1, len(train_items) // STATISTICS_ITEMS)])
         vae.register_to_config(shift_factor=mean, scaling_factor=1 / std)
@@ -78,7 +78,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def cut_crops(items: list[Item], size: int, generator: torch.Generator) -> torch.Tensor:
-    """(B, 3, size, size) in [-1, 1]: crops of the items' photos, greyed photos or product pictures, half mirrored."""
+    """(B, 3, size, size) in [-1, 1]: crops of the items' photos, masked images or product pictures, half mirrored."""
     import torch
 
     from builtin_training.data import read_pictures
@@ -95,7 +95,7 @@ def cut_crops(items: list[Item], size: int, generator: torch.Generator) -> torch
 
 def build_vae(block_out_channels: list[int]) -> AutoencoderKL:
     """With random weights that train well without attention or perceptual loss: every residual block starts as its
-    shortcut, and nothing shrinks the signal. (With torch's own initialisation this VAE stays grey for long.)"""
+    shortcut, and nothing shrinks the signal. (With PyTorch's initialisation this VAE stays grey for long.)"""
     from diffusers import AutoencoderKL
     from torch import nn
 

@@ -1,5 +1,5 @@
-"""The flags of train.py. Their defaults, and everything else that a training can be told, stand in
-`temu_vtoff.training.settings`; settings that are rarely changed are flags too, but the help only lists their names."""
+"""The flags of train.py. Their defaults, and what follows from them, are in
+`temu_vtoff.training.settings`. Settings that are rarely changed are flags too, but the help only lists their names."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def moved(points: np.ndarray, x: float, y: float) -> np.ndarray:
 
 
 def ribbon(points: np.ndarray, half_width: float | np.ndarray) -> list[np.ndarray]:
-    """Quads along a polyline, as wide as told at each point: a shape that may bend and overlap itself."""
+    """Quads along a polyline with a width at each point: a shape that may bend and overlap itself."""
     p = np.asarray(points, np.float64)
     normal = normals(p) * np.broadcast_to(np.asarray(half_width, np.float64), len(p))[:, None]
     left, right = p + normal, p - normal

@@ -11,7 +11,7 @@ from drawn_people.panels import Cloth
 from drawn_people.patterns import PLAIN_SHARE
 from drawn_people.person import stage_person
 
-CELL = 8  # pixels along a side of what is told one place
+CELL = 8  # pixels along each side of a cell with one pair of coordinates
 _NEAR = 1.5  # figure units between places of the cloth that count as one
 _FRONT, _LIMB = 260.0, 300.0  # beyond every colour
 

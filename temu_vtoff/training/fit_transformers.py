@@ -81,16 +81,7 @@ def fit(
     start = run.resume(settings.resume_from_checkpoint)
     accelerator.init_trackers("temu-vtoff", config={name: str(value) for name, value in vars(settings).items()})
 
-    accumulation = settings.gradient_accumulation_steps
-    sampler = StepSampler(
-        num_items=len(data),
-        batch_size=settings.train_batch_size,
-        start=start * accumulation,
-        stop=settings.max_train_steps * accumulation,
-        seed=settings.seed,
-        rank=accelerator.process_index,
-        num_processes=accelerator.num_processes,
-    )
+    sampler = _sampler(settings, len(data), start, accelerator)
     batches = DataLoader(data, batch_size=None, sampler=sampler, num_workers=settings.dataloader_num_workers)
 
     def losses_of(number: int, batch: SampleBatch | EncodedBatch) -> dict[str, torch.Tensor]:
@@ -101,7 +92,7 @@ def fit(
             return run.model(encoded, rngs)
 
     with run:
-        steps = run_steps(run, settings.plan, batches, losses_of, start)
+        steps = run_steps(run, settings.plan, batches, losses_of, start=start)
         outcome = Outcome(steps, run.stopped, *folder.loss_range())
         if accelerator.is_main_process:
             facts = {"steps": steps, "processes": accelerator.num_processes}
@@ -110,3 +101,17 @@ def fit(
         accelerator.wait_for_everyone()  # a launcher ends the other processes as soon as one ends
         accelerator.end_training()
     return outcome
+
+
+def _sampler(settings: TrainingSettings, num_items: int, start: int, accelerator: Accelerator) -> StepSampler:
+    """This process's batches from a step on; a step takes all its accumulated batches."""
+    accumulation = settings.gradient_accumulation_steps
+    return StepSampler(
+        num_items=num_items,
+        batch_size=settings.train_batch_size,
+        start=start * accumulation,
+        stop=settings.max_train_steps * accumulation,
+        seed=settings.seed,
+        rank=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+    )

@@ -161,7 +161,9 @@ def build_cache(
         return encode_pictures(pipeline, batch)
 
     key = fingerprint(pairs, models, settings)
-    yield from add_part(folder, pairs, PICTURES, key, encode, batch_size=batch_size, autocast=autocast, items=items)
+    yield from add_part(
+        folder, pairs, PICTURES, key=key, encode=encode, batch_size=batch_size, autocast=autocast, items=items
+    )
     _embed_captions(folder, pairs, pipeline, batch_size)
 
 
@@ -182,16 +184,16 @@ def add_garment_tokens(
     def encode(batch: SampleBatch, first: int) -> dict[str, torch.Tensor]:
         return encode_garments(vit, batch)
 
-    yield from add_part(folder, pairs, GARMENT_TOKENS, key, encode, batch_size=batch_size, autocast=autocast)
+    yield from add_part(folder, pairs, GARMENT_TOKENS, key=key, encode=encode, batch_size=batch_size, autocast=autocast)
 
 
 def add_part(
     folder: str | Path,
     pairs: PairDataset,
     part: str,
+    *,
     key: str,
     encode: Callable[[SampleBatch, int], dict[str, torch.Tensor]],
-    *,
     batch_size: int = 16,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     items: list[str] | None = None,
@@ -214,7 +216,7 @@ def add_part(
             f"{{cache_dir}} {folder} was encoded by other models or from other data: delete it or name another folder.",
             "cache_dir",
         )
-    logger.info("Encoding %s of %d of %d items into %s", part, total - progress.done, total, folder)
+    logger.info("Encoding %s: %d of %d items are done in %s", part, progress.done, total, folder)
     arrays: dict[str, np.ndarray] = {}
     while progress.done < total:
         first, last = progress.done, min(progress.done + batch_size, total)

@@ -59,7 +59,7 @@ def make_accelerator(
 
 
 def trains_on_cpu() -> bool:
-    """Whether the processes have to meet on the CPU: accelerate was told so, or several were started without GPUs.
+    """Whether the processes have to meet on the CPU: accelerate is configured so, or several were started without GPUs.
 
     Raises:
         ArgumentError: `accelerate launch --cpu` was asked for several processes; it starts a single one.

@@ -220,7 +220,7 @@ class TrainingRun:
             "optimizer": self.optimizer_name,
         }
         main, barrier = self.accelerator.is_main_process, self.accelerator.wait_for_everyone
-        self.folder.save_checkpoint(step, self.accelerator.save_state, state, main, barrier)
+        self.folder.save_checkpoint(step, self.accelerator.save_state, state, is_main=main, barrier=barrier)
         if main and self.export is not None:
             with self.ema.applied():
                 self.export(self.folder.path)

@@ -22,12 +22,12 @@ def test_a_count_is_spread_over_the_categories(drawn_root: Path) -> None:
     ]
 
 
-def test_only_the_garment_is_greyed(items: list[data.Item]) -> None:
-    photos, greyed = (data.read_pictures(items, kind) for kind in ("photo", "greyed"))
+def test_only_the_garment_is_masked(items: list[data.Item]) -> None:
+    photos, masked = (data.read_pictures(items, kind) for kind in ("photo", "masked"))
     masks = data.garment_masks(data.read_label_maps(items), items)
     assert (masks.sum(dim=(1, 2)) > 500).all()
-    assert (greyed.permute(0, 2, 3, 1)[masks] == 128).all()
-    assert torch.equal(greyed.permute(0, 2, 3, 1)[~masks], photos.permute(0, 2, 3, 1)[~masks])
+    assert (masked.permute(0, 2, 3, 1)[masks] == 128).all()
+    assert torch.equal(masked.permute(0, 2, 3, 1)[~masks], photos.permute(0, 2, 3, 1)[~masks])
 
 
 def test_a_folder_without_drawn_people_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from builtin_training import loop
+from builtin_training import loop, part_flags
 from temu_vtoff.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parent.parent.parent
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def arguments(folder: Path, *flags: str) -> Namespace:
     parser = ArgumentParser()
-    loop.add_arguments(parser, steps=8, batch_size=4, learning_rate=0.05)
+    part_flags.add_arguments(parser, steps=8, batch_size=4, learning_rate=0.05)
     common = ["--dataset_root", "unused", "--output_dir", str(folder), "--lr_warmup_steps", "2", "--device", "cpu"]
     return parser.parse_args(
         [*common, "--logging_steps", "1", "--checkpointing_steps", "3", "--validation_steps", "4", *flags]
@@ -39,7 +39,13 @@ def train(args: Namespace, stop_after: int | None = None) -> nn.Module:
         x = points[step.items] + 0.1 * torch.randn(len(step.items), 3, generator=step.rng)
         return {"loss": (model(x) - x.sum(dim=1, keepdim=True)).float().square().mean()}
 
-    return loop.train(model, loss, lambda model: {"weight": model[1].weight.mean().item()}, len(points), args)
+    return loop.train(
+        model,
+        loss=loss,
+        validate=lambda model: {"weight": model[1].weight.mean().item()},
+        num_items=len(points),
+        args=args,
+    )
 
 
 def log(folder: Path) -> list[dict]:
@@ -88,7 +94,7 @@ def train_without_chance(args: Namespace) -> nn.Module:
         x = points[step.items]
         return {"loss": (model(x) - x.sum(dim=1, keepdim=True)).square().mean()}
 
-    return loop.train(model, loss, lambda model: {}, len(points), args)
+    return loop.train(model, loss=loss, validate=lambda model: {}, num_items=len(points), args=args)
 
 
 def test_it_learns_and_returns_the_moving_average(tmp_path: Path) -> None:
@@ -117,10 +123,10 @@ def test_a_loss_that_explodes_is_an_error(tmp_path: Path, steps: str) -> None:
     with pytest.raises(ValueError, match=r"not finite for (5|10) steps in a row"):
         loop.train(
             nn.Linear(1, 1),
-            lambda model, step: {"loss": model.weight.sum() * float("nan")},
-            lambda model: {},
-            4,
-            arguments(tmp_path, "--max_train_steps", steps),
+            loss=lambda model, step: {"loss": model.weight.sum() * float("nan")},
+            validate=lambda model: {},
+            num_items=4,
+            args=arguments(tmp_path, "--max_train_steps", steps),
         )
     assert RunFolder(tmp_path).checkpoints() == []
 

@@ -12,7 +12,7 @@ from builtin_training.captioner import (
     IGNORED,
     MERGED,
     PICTURE_SIZE,
-    TaughtCaptioner,
+    SupervisedCaptioner,
     build_captioner,
     build_processor,
     dialogues,
@@ -128,14 +128,14 @@ def test_dialogues_end_with_the_answer_and_the_loss_is_the_models_own(items: lis
         assert torch.equal(ids[-len(answer) :], answer)
         assert processor.tokenizer.decode(answer) == f"{item.caption}<|im_end|>"
 
-    taught = TaughtCaptioner(build_captioner(processor.tokenizer), items).eval()
+    supervised = SupervisedCaptioner(build_captioner(processor.tokenizer), items).eval()
     answers = inputs.pop("answers")
     labels = torch.full_like(inputs["input_ids"], IGNORED)
     labels[:, -answers.shape[1] :] = answers
     with torch.no_grad():
-        own = taught.captioner(**inputs, labels=labels).loss
+        own = supervised.captioner(**inputs, labels=labels).loss
         inputs["answers"] = answers
-        ours = taught.answer_loss(inputs, taught.look(inputs))
+        ours = supervised.answer_loss(inputs, supervised.look(inputs))
     assert torch.allclose(own, ours, atol=1e-4)
 
 
@@ -147,5 +147,7 @@ def test_pictures_of_any_size_come_to_the_built_in_captioner_as_it_was_trained(s
     monkeypatch.setattr(captioner.model, "generate", lambda **inputs: seen.append(inputs) or generate(**inputs))
     captioner(Image.new("RGB", size), "dresses", max_new_tokens=1)
     assert seen[0]["image_grid_thw"].tolist() == [[1, GRID[0] * MERGED, GRID[1] * MERGED]]
-    taught = captioner.processor.image_processor(Image.new("RGB", PICTURE_SIZE), do_resize=False, return_tensors="pt")
-    assert taught["image_grid_thw"].tolist() == seen[0]["image_grid_thw"].tolist()
+    supervised = captioner.processor.image_processor(
+        Image.new("RGB", PICTURE_SIZE), do_resize=False, return_tensors="pt"
+    )
+    assert supervised["image_grid_thw"].tolist() == seen[0]["image_grid_thw"].tolist()

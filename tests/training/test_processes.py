@@ -104,7 +104,7 @@ def test_plain_torchrun_without_a_gpu_trains_once_on_two_processes(stage_argumen
     assert json.loads((tmp_path / "run" / "run.json").read_text())["processes"] == 2
 
 
-def test_accelerate_on_a_cpu_is_told_what_to_type(monkeypatch):
+def test_accelerate_on_a_cpu_names_what_to_type(monkeypatch):
     for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
