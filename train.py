@@ -57,9 +57,9 @@ def main(args: argparse.Namespace) -> int:
         vit = training.load_vision_features(settings, accelerator.device)
         objective = training.make_objective(settings, pipeline, vit)
 
-        # 2. The items to train on, and those of the test split
-        data = training.load_data(settings, pipeline, vit, accelerator)
+        # 2. The items of the test split, and those to train on, which may take hours to encode
         test = training.LiveEncoding(training.open_pairs(settings, pipeline, "test"), pipeline, vit)
+        data = training.load_data(settings, pipeline, vit, accelerator)
 
         # 3. The steps; each depends on the weights, the optimizer's state and its number, and on nothing else
         optimizer = training.make_optimizer(objective.parameters(), **settings.adamw)

@@ -68,9 +68,14 @@ def read_items(root: Path, split: str, count: int | None = None) -> list[Item]:
                 f"{root} holds no drawn people ({truth.name} is missing): write them with `python -m drawn_people "
                 f"--layout dresscode --output {root}`."
             )
-        rows = truth.read_text(encoding="utf-8").splitlines()
-        for row in rows[: None if count is None else count // len(CATEGORIES)]:
-            facts = json.loads(row)
+        rows = truth.read_bytes().splitlines()
+        for number, row in enumerate(rows[: None if count is None else count // len(CATEGORIES)], 1):
+            try:
+                facts = json.loads(row)
+            except ValueError as error:
+                raise ValueError(
+                    f"{truth}, line {number} is damaged; `python -m drawn_people`, called as before, writes it again."
+                ) from error
             folder, name = root / category, facts["id"]
             items.append(
                 Item(

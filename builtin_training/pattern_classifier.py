@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -38,7 +39,10 @@ class PatternClassifier(nn.Sequential):
                 f"There is no {WEIGHTS} in {folder}; `python -m builtin_training.train_pattern_classifier` makes it."
             )
         classifier = cls()
-        classifier.load_state_dict(load_file(path))
+        try:
+            classifier.load_state_dict(load_file(path))
+        except (SafetensorError, RuntimeError) as error:
+            raise ValueError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from error
         return classifier.eval()
 
     def save_pretrained(self, folder: Path) -> None:

@@ -6,7 +6,6 @@ Each dot is a logged step; the lines are running medians. Runs without log are l
 """
 
 import argparse
-import json
 from pathlib import Path
 from statistics import median
 
@@ -42,6 +41,8 @@ def main(args: argparse.Namespace) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    from temu_vtoff.training.run_folder import read_log
+
     logs = {name: (args.runs / path, losses) for name, (path, losses) in PARTS.items()}
     logs |= {run.name: (run / "metrics.jsonl", OF_TRANSFORMERS) for run in args.transformers}
     logs = {name: log for name, log in logs.items() if log[0].is_file()}
@@ -50,7 +51,7 @@ def main(args: argparse.Namespace) -> None:
     size = (3.0 * len(logs), 2.8)
     figure, axes = pyplot.subplots(1, len(logs), figsize=size, layout="constrained", squeeze=False)
     for axis, (name, (path, losses)) in zip(axes[0], logs.items(), strict=True):
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = read_log(path)
         logged = [loss for loss in losses if any(loss in row for row in rows)]  # the answer comes last
         if "flow" in logged:
             logged.remove("loss")  # their weighted sum; the weights differ between runs

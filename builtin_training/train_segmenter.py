@@ -71,6 +71,7 @@ def build_processor() -> SegformerImageProcessor:
 def build_segmenter() -> SegformerForSemanticSegmentation:
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
+    from builtin_training.loop import initialize
     from temu_vtoff.segmentation.masks import LABELS
 
     config = SegformerConfig(
@@ -84,7 +85,7 @@ def build_segmenter() -> SegformerForSemanticSegmentation:
         label2id={name: number for number, name in enumerate(LABELS)},
     )
     segmenter = SegformerForSemanticSegmentation(config)
-    loop.initialize(segmenter)
+    initialize(segmenter)
     return segmenter
 
 

@@ -53,8 +53,8 @@ def main(args: argparse.Namespace) -> int:
         pipeline = setup.load_pipeline(settings, accelerator)
         vit = training.load_vision_features(settings, accelerator.device)
         objective = setup.make_objective(settings, pipeline, vit)
-        data = setup.load_data(settings, pipeline, vit, accelerator)
         test = setup.open_test(settings, pipeline, vit)
+        data = setup.load_data(settings, pipeline, vit, accelerator)
         outcome = training.fit(
             settings,
             accelerator=accelerator,

@@ -219,13 +219,10 @@ def _once(root: Path, item: Item, people: People, files: list[Path], write: Call
     record = root / "truth" / "items" / f"{item.category}_{item.id}.json"
     coords = root / "truth" / "correspondences" / item.category / f"{item.id}.npy"
     files = [*files, coords] if people.correspondences else files
-    if record.exists() and all(file.exists() for file in files):
-        facts = json.loads(record.read_text(encoding="utf-8"))
-        if (facts["seed"], facts["size"], facts.get("plain", PLAIN_SHARE)) == (
-            item.seed,
-            list(people.size),
-            item.plain,
-        ):
+    facts = _read_record(record)
+    if facts and all(file.exists() for file in files):
+        drawn = facts["seed"], facts["size"], facts.get("plain", PLAIN_SHARE)
+        if drawn == (item.seed, list(people.size), item.plain):
             return facts
     person = draw_person(item.seed, item.category, *people.size, item.plain)
     garment = person.garments[item.category]
@@ -248,6 +245,14 @@ def _once(root: Path, item: Item, people: People, files: list[Path], write: Call
         np.save(coords, draw_correspondence(item.seed, item.category, *people.size, item.plain).astype(np.float16))
     write_text(record, json.dumps(facts))
     return facts
+
+
+def _read_record(path: Path) -> dict | None:
+    """The facts about an item; None if there are none or the file is damaged, and then the item is drawn again."""
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _save(picture: Image.Image, path: Path) -> None:

@@ -234,7 +234,7 @@ class Top:
         self.line(canvas, np.stack([end.spine[0] - across, end.spine[0] + across]), 0.3, 0.8)
 
     def _sleeve_shape(self, side: int) -> list[np.ndarray]:
-        """The tube, joined to the armhole by a cap, so that its upper edge goes on from the shoulder's."""
+        """The tube, joined to the armhole by a cap, so that its upper edge continues the shoulder's."""
         limb = self.sleeves[side].limb
         if self.cut.neckline == "off-shoulder":
             return limb.cut(min(5.0, 0.4 * limb.length), limb.length).shape()

@@ -104,7 +104,10 @@ class PairDataset:
         for candidate in range(position, position + MAX_DAMAGED):
             try:
                 return self.read(candidate % len(self))
-            except (ValueError, FileNotFoundError) as error:
-                logger.warning("Skipped: %s", error)
-                failure = error
-        raise ValueError(f"{MAX_DAMAGED} items in a row can't be read, the last one because: {failure}")
+            except MemoryError:
+                raise
+            except Exception as error:  # of whatever kind a damaged file leads to
+                item = self.dataset.items[self.order[candidate % len(self)]]
+                failure = f"{item.key} can't be read: {' '.join(str(error).split()) or type(error).__name__}"
+                logger.warning("Skipped: %s", failure)
+        raise ValueError(f"{MAX_DAMAGED} items in a row can't be read; the last one: {failure}")

@@ -157,28 +157,29 @@ class RunFolder:
         with self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
-    def rows(self) -> list[dict[str, float]]:
-        """The rows of metrics.jsonl. A damaged one, as a kill may leave it at the end, is left out with a warning."""
-        rows = []
-        lines = self.metrics_path.read_bytes().splitlines() if self.metrics_path.is_file() else []
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                rows.append(row | {"step": row["step"]})
-            except (ValueError, TypeError, KeyError):
-                logger.warning("%s, line %d is damaged and left out.", self.metrics_path, number)
-        return rows
-
     def loss_range(self) -> tuple[float, float]:
         """The first and the latest row's loss; NaN before anything was logged."""
-        losses = [row["loss"] for row in self.rows() if "loss" in row]
+        losses = [row["loss"] for row in read_log(self.metrics_path) if "loss" in row]
         return (losses[0], losses[-1]) if losses else (float("nan"), float("nan"))
 
     def rewind_log(self, step: int) -> None:
         """Drops the rows after a step: a resumed run will write them again."""
         if self.metrics_path.is_file():
-            kept = [row for row in self.rows() if row["step"] <= step]
+            kept = [row for row in read_log(self.metrics_path) if row["step"] <= step]
             write_text(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """The rows of a metrics.jsonl; none without the file. A damaged row, as a kill leaves at the end, is skipped with a
+    warning."""
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines() if path.is_file() else [], 1):
+        try:
+            row = json.loads(line)
+            rows.append(row | {"step": row["step"]})
+        except (ValueError, TypeError, KeyError):
+            logger.warning("%s, line %d is damaged and left out.", path, number)
+    return rows
 
 
 def find_damage(checkpoint: Path) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import torch
 from accelerate import Accelerator
@@ -137,7 +138,11 @@ def fill_cache(parts: dict[str, Iterator[int]], total: int, accelerator: Acceler
 
 
 def make_validation(
-    settings: TrainingSettings, pipeline: TryOffPipeline, objective: torch.nn.Module, data: LiveEncoding, **how: object
+    settings: TrainingSettings,
+    pipeline: TryOffPipeline,
+    objective: torch.nn.Module,
+    data: LiveEncoding,
+    autocast: Callable[[], AbstractContextManager],
 ) -> Validation:
     """The validation on the first items of the test split; stage 1 has no pictures to show."""
     return Validation(
@@ -150,7 +155,7 @@ def make_validation(
         guidance_scale=settings.guidance_scale,
         seed=settings.seed,
         batch_size=settings.train_batch_size,
-        **how,
+        autocast=autocast,
     )
 
 

@@ -1,5 +1,6 @@
 """Drawn people as training data."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,4 +33,12 @@ def test_only_the_garment_is_masked(items: list[data.Item]) -> None:
 
 def test_a_folder_without_drawn_people_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"holds no drawn people.*python -m drawn_people"):
+        data.read_items(tmp_path, "train")
+
+
+def test_a_damaged_truth_file_is_named(drawn_root, tmp_path):
+    shutil.copytree(drawn_root / "truth", tmp_path / "truth")
+    with (tmp_path / "truth" / "train_dresses.jsonl").open("a") as file:
+        file.write('{"id": ')
+    with pytest.raises(ValueError, match=r"train_dresses\.jsonl, line 4 is damaged"):
         data.read_items(tmp_path, "train")

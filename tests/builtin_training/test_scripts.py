@@ -65,7 +65,7 @@ def test_an_impossible_part_of_a_run_is_refused(drawn_root: Path, tmp_path: Path
         train_captioner.main(train_captioner.parse_args(flags))
 
 
-def test_the_judge_of_patterns_tells_those_that_it_was_taught(runs: Path, drawn_root: Path) -> None:
+def test_the_classifier_finds_the_patterns_it_was_trained_on(runs: Path, drawn_root: Path, tmp_path: Path) -> None:
     from builtin_training.data import read_items, read_pictures
     from builtin_training.pattern_classifier import PatternClassifier
 
@@ -77,6 +77,11 @@ def test_the_judge_of_patterns_tells_those_that_it_was_taught(runs: Path, drawn_
     assert sum(right) / len(right) > 0.7
     with pytest.raises(FileNotFoundError, match="train_pattern_classifier"):
         PatternClassifier.from_pretrained(drawn_root)
+    whole = (runs / "pattern_classifier" / "pattern_classifier.safetensors").read_bytes()
+    for kept in (0, len(whole) // 2):
+        (tmp_path / "pattern_classifier.safetensors").write_bytes(whole[:kept])
+        with pytest.raises(ValueError, match=r"pattern_classifier\.safetensors is damaged"):
+            PatternClassifier.from_pretrained(tmp_path)
 
 
 def test_a_decoder_can_be_trained_alone(runs: Path, drawn_root: Path, tmp_path: Path) -> None:

@@ -168,3 +168,12 @@ def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     done = command("--output", str(tmp_path / "taken"), "--train", "1", "--test", "0")
     assert done.returncode == 2 and "can't be made" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b'{"id": '])
+def test_an_item_with_a_damaged_record_is_drawn_again(tmp_path: Path, content: bytes) -> None:
+    write_dresscode(tmp_path, People(1, 0, width=96, height=128))
+    before = files(tmp_path)
+    next((tmp_path / "truth" / "items").iterdir()).write_bytes(content)
+    write_dresscode(tmp_path, People(1, 0, width=96, height=128))
+    assert files(tmp_path) == before

@@ -227,6 +227,24 @@ def test_a_corrupt_picture_is_skipped_and_named(arguments, base, tmp_path, caplo
     assert any("020001_0.jpg" in message for message in caplog.messages)
 
 
+@pytest.mark.parametrize("error", [OSError("broken pipe"), TypeError(), RecursionError("too deep")])
+def test_an_item_that_fails_in_any_way_is_skipped_and_named(data, monkeypatch, caplog, error):
+    pairs = PairDataset(open_split("dresscode", data, "train", size=(48, 64)))
+    read = pairs.read
+
+    def fail(position: int):
+        if position != 3:
+            raise error
+        return read(position)
+
+    monkeypatch.setattr(pairs, "read", fail)
+    assert [item.key for item in pairs[[2, 3]].items] == 2 * [pairs.dataset.items[3].key]
+    assert any(pairs.dataset.items[2].key in message for message in caplog.messages)
+    monkeypatch.setattr(pairs, "read", lambda position: fail(0))
+    with pytest.raises(ValueError, match="20 items in a row can't be read"):
+        pairs[[0]]
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_checkpoint(arguments, tmp_path):
     run(arguments("--max_train_steps 4"))
     with pytest.raises(ValueError, match=r"not finite.*step-000004.*learning_rate"):
