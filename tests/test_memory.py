@@ -10,13 +10,13 @@ import pytest
 import torch
 from test_model import make_generator
 
+import command_line
 import inference
 import inference_dataset
-from temu_vtoff import TryOffPipeline
+from temu_vtoff import Options, TryOffPipeline
 from temu_vtoff.hardware.acceleration import speed_up
 from temu_vtoff.hardware.devices import choose_offload, place, stored_bytes
 from temu_vtoff.hardware.quantization import fp8_config, has_fp8, is_quantized, quantization_config
-from temu_vtoff.stages.model_choice import Means
 
 ROOT = Path(__file__).parent.parent
 GB = 2**30
@@ -115,18 +115,17 @@ def test_configurations_of_bitsandbytes():
 def test_both_scripts_have_the_flags(script, required):
     if required:
         required = [*required.split(), "--dataset_root", ".", "--output_dir", "."]
-    args = script.parse_args(required)
-    assert (args.preset, args.compile, args.offload) == ("exact", None, "auto")
-    assert Means.from_flags(vars(args), pictures=1) == Means()
-    assert Means.from_flags(vars(args), pictures=5000) == Means(compile=True)
+    options = command_line.options(script.parse_args(required))
+    assert options == Options(batch_size=options.batch_size)
     flags = "--preset turbo --no-compile --attention_backend native --quantize_text_encoder 8 --vae_tiling"
     flags += " --quantize_transformers 4 --offload sequential"
-    args = script.parse_args([*required, *flags.split()])
-    assert args.offload == "sequential"
-    assert Means.from_flags(vars(args), pictures=5000) == Means(
+    assert command_line.options(script.parse_args([*required, *flags.split()])) == Options(
+        batch_size=options.batch_size,
+        preset="turbo",
         compile=False,
         attention_backend="native",
-        fp8=True,
+        quantize_text_encoder=8,
+        quantize_transformers=4,
         vae_tiling=True,
-        quantize={"transformer": 4, "transformer_vton": 4, "text_encoder_3": 8},
+        offload="sequential",
     )
