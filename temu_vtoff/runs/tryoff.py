@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from temu_vtoff.datasets import Item, TryOffDataset, open_dataset
@@ -105,11 +106,12 @@ class DatasetTryOff:
                 self._select(lambda item: every or not self._has_caption(item)),
                 partial(load_captioner, self.options),
                 self.made_captions,
+                known=self._read_captions(),
                 seed=self.task.seed,
                 **self._reading("caption"),
             )
             free_memory()
-        self.captions |= read_journal(self.made_captions)
+        self.captions |= self._read_captions()
         where = "" if self.task.caption_file is None else f" in {self.task.caption_file}"
         without = [item for batch in self._select() for item in batch if not self._has_caption(item)]
         self.failures |= {item: f"{item.garment.name}: no caption{where}" for item in without}
@@ -150,10 +152,22 @@ class DatasetTryOff:
         if self.share.is_first:
             for folder in {self.output_dir, self.task.masks or self.output_dir}:
                 remove_leftovers(folder)
-            if made := read_journal(self.made_captions):
-                write_captions(self.output_dir / "captions.json", made)
+            if made := self._read_captions():
+                write_captions(self._captions_file, made)
             write_manifest(self.output_dir / "manifest.csv", self.items, self.journal, self.task.seed)
         return outcome
+
+    @property
+    def _captions_file(self) -> Path:
+        return self.output_dir / "captions.json"
+
+    def _read_captions(self) -> dict[str, str]:
+        """Captions made by this run and earlier ones: the journal's, and what the file holds where that is damaged."""
+        try:
+            written = read_captions(self._captions_file)
+        except (FileNotFoundError, ValueError):
+            written = {}
+        return written | read_journal(self.made_captions)
 
     def _open(self, **options: Any) -> TryOffDataset:
         task = self.task
