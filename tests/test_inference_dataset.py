@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import inference_dataset
@@ -250,6 +252,19 @@ def test_compiling_depends_on_the_pictures_left(
         Image.new("RGB", SIZE).save(path)
     (tmp_path / "settings.json").unlink()
     assert not compiled()
+
+
+def test_a_resumed_run_keeps_its_precision(
+    models: Path, dresscode: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a probe of this moment decides, it might decide otherwise the next time."""
+    task = DatasetTask("dresscode", dresscode, tmp_path, caption="missing")
+    options = Options(base=str(models / "pipe"), device="cpu")
+    for answer in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr("temu_vtoff.runs.tryoff.pipeline_dtype", lambda options, answer=answer: answer)
+        assert DatasetTryOff(task, options).options.precision == "no"
+    with pytest.raises(ValueError, match=r"dtype \"torch.float32\", not \"torch.bfloat16\""):
+        DatasetTryOff(task, replace(options, precision="bf16"))
 
 
 def test_run_json_says_what_was_taken(call, tmp_path: Path) -> None:

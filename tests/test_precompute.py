@@ -127,6 +127,22 @@ def test_with_nothing_left_no_model_is_loaded(
             path.with_suffix(".away").rename(path)
 
 
+def test_pictures_that_are_not_finite_fail_alone(models: Path, data: Path, made, tmp_path: Path, capsys) -> None:
+    """One item's embedding is infinite: it fails with the precision named, and its batch comes out as ever."""
+    shutil.copytree(made[TEXT], tmp_path / "features")
+    broken = tmp_path / "features" / CLIP / "dresses" / "200001_1.pt"
+    torch.save(torch.full_like(torch.load(broken, weights_only=True), torch.inf), broken)
+    flags = ["--dataset_name", "dresscode", "--dataset_root", data / "dresscode", "--device", "cpu", "--category"]
+    flags += ["dresses", "--num_inference_steps", 2, "--num_workers", 0, "--mixed_precision", "no"]
+    flags += ["--pretrained_model_name_or_path", models / "pipe", "--text_features_dir"]
+    assert call(inference_dataset, *flags, made[TEXT], "--output_dir", tmp_path / "sound") == 0
+    assert call(inference_dataset, *flags, tmp_path / "features", "--output_dir", tmp_path / "out") == 1
+    errors = capsys.readouterr().err
+    assert "dresses/200001_1: " in errors and "not finite in float32" in errors and "1 items failed" in errors
+    sound = contents(tmp_path / "sound", "*.png")
+    assert contents(tmp_path / "out", "*.png") == {k: v for k, v in sound.items() if k != "dresses/200001_1.png"}
+
+
 @pytest.mark.parametrize("script", [TEXT, IMAGE])
 def test_values_that_are_not_finite_fail_their_items(
     script: str, flags, models: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture

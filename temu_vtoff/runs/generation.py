@@ -20,6 +20,7 @@ from temu_vtoff.runs.reading import naming_killed_readers
 from temu_vtoff.runs.sharing import item_seed
 from temu_vtoff.runs.stage import Progress, each_batch, each_result
 from temu_vtoff.runs.writing import PictureWriter
+from temu_vtoff.tryoff.outputs import NotFiniteError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -132,17 +133,20 @@ def generate_items(
         progress=progress,
     )
 
-    def make(pipe: TryOffPipeline, samples: Sequence[Sample]) -> Sequence[Image.Image]:
+    def make(pipe: TryOffPipeline, samples: Sequence[Sample]) -> Sequence[Image.Image | Exception]:
         arguments = [precomputed.of(sample, pipe) for sample in samples]
         given = [name for name in arguments[0] if all(name in own for own in arguments)]
-        return pipe(
-            [sample.person for sample in samples],
-            mask=[sample.mask for sample in samples],
-            generator=[torch.Generator().manual_seed(item_seed(sample.item, seed)) for sample in samples],
-            **{name: torch.cat([own[name] for own in arguments]) for name in given},
-            **precomputed.of_empty_caption(len(samples)),
-            **pipeline_arguments,
-        ).images
+        try:
+            return pipe(
+                [sample.person for sample in samples],
+                mask=[sample.mask for sample in samples],
+                generator=[torch.Generator().manual_seed(item_seed(sample.item, seed)) for sample in samples],
+                **{name: torch.cat([own[name] for own in arguments]) for name in given},
+                **precomputed.of_empty_caption(len(samples)),
+                **pipeline_arguments,
+            ).images
+        except NotFiniteError as error:
+            return error.each()
 
     with PictureWriter() as writer:
         for pipe, samples in steps:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from temu_vtoff.datasets.captions import read_captions
 from temu_vtoff.datasets.features import ImageFeatures, TextFeatures
 from temu_vtoff.files import remove_leftovers, writable_folder
 from temu_vtoff.hardware.acceleration import is_compiling_worth_it
-from temu_vtoff.hardware.devices import free_memory
+from temu_vtoff.hardware.devices import DTYPES, choose_device, free_memory, multiplies_bf16
 from temu_vtoff.runs.captioning import caption_items, read_journal, write_captions
 from temu_vtoff.runs.generation import Precomputed, generate_items, has_picture, write_manifest
 from temu_vtoff.runs.journal import Journal
@@ -193,30 +193,47 @@ class DatasetTryOff:
         return loaded.pipe
 
     def _keep_settings(self) -> None:
-        """Stops a run whose pictures would not go with those already there, and decides on compiling.
-
-        Compiled blocks round differently. Left open, they are for many pictures, and a run that began with them
-        resumes with them, however few are left.
-        """
+        """Stops a run whose pictures would not go with those already there."""
         path = self.output_dir / "settings.json"
-        left = sum(self.share.gather([sum(map(len, self.batches))]))
+        may_change = ("compile",) if self.options.compile is None else ()
+        self.options = self._settle(read_settings(path) or {})
         task, options = self.task, self.options
         settings = {name: getattr(task, name) for name in _TASK_SETTINGS}
         settings |= {name: getattr(options, name) for name in _OPTION_SETTINGS}
         settings |= {name: getattr(options.sources, name) for name in ("base", "tryoff", "segmenter", "captioner")}
-        settings |= {"width": self.width, "height": self.height}
-        settings["dtype"] = str(pipeline_dtype(options))
-        for name in ("caption_file", "mask_dir", "text_features_dir", "image_features_dir"):
-            folder = getattr(task, name)
-            settings[name] = None if folder is None else folder.name
-        if options.compile is None:
-            begun = (read_settings(path) or {}).get("compile") is True
-            self.options = replace(options, compile=begun or is_compiling_worth_it(-(-left // self.share.count)))
-        may_change = ("compile",) if options.compile is None else ()
-        keep_settings(path, settings | {"compile": self.options.compile}, may_change)
+        settings |= {"width": self.width, "height": self.height, "dtype": str(DTYPES[options.precision])}
+        for name in _PATH_SETTINGS:
+            source = getattr(task, name)
+            settings[_OLD_NAMES.get(name, name)] = None if source is None else source.name
+        keep_settings(path, settings, may_change)
+
+    def _settle(self, begun: Mapping[str, Any]) -> Options:
+        """The options with precision and compiling decided, in all processes alike.
+
+        Both change roundings. What the options leave open is as it was when the folder was begun, so that a resumed run
+        makes the same pictures: in its precision, where this device has it, and compiled if it was, however few are
+        left. A run that was begun uncompiled, as a trial, may go over to compiling.
+
+        Args:
+            begun: The settings that the folder was begun with.
+        """
+        options = self.options
+        left = sum(self.share.gather([sum(map(len, self.batches))]))
+        compiled = options.compile
+        if compiled is None:
+            compiled = begun.get("compile") is True or is_compiling_worth_it(-(-left // self.share.count))
+        precision = options.precision
+        if precision is None:
+            names = {str(dtype): name for name, dtype in DTYPES.items()}
+            precision = names.get(begun.get("dtype"))
+            if precision is None or (precision != "no" and not multiplies_bf16(choose_device(options.device))):
+                precision = names[self.share.gather([str(pipeline_dtype(options))])[0]]
+        return replace(options, compile=compiled, precision=precision)
 
 
+_OLD_NAMES = {"caption_file": "coarse_caption_file"}  # so that folders begun by earlier versions can be completed
+_PATH_SETTINGS = ("caption_file", "mask_dir", "text_features_dir", "image_features_dir")  # by name, wherever they lie
 _TASK_SETTINGS = ("dataset_name", "phase", "order", "segment", "mask_type", "caption", "seed")
-_OPTION_SETTINGS = ("resize_mode", "guidance_scale", "num_inference_steps", "preset", "attention_backend")
-_OPTION_SETTINGS += ("vae_tiling", "quantize_text_encoder", "quantize_transformers")
+_OPTION_SETTINGS = ("resize_mode", "guidance_scale", "num_inference_steps", "preset", "compile")
+_OPTION_SETTINGS += ("attention_backend", "vae_tiling", "quantize_text_encoder", "quantize_transformers")
 _OPTION_SETTINGS += ("image_encoder_large", "image_encoder_bigG", "revision", "variant")

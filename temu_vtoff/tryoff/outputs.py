@@ -25,7 +25,12 @@ class NotFiniteError(ValueError):
         which = "" if whole else f" (number {', '.join(str(i + 1) for i in failed)} of {len(images)})"
         precision = str(dtype).removeprefix("torch.")
         super().__init__(f"The model's values are not finite in {precision}{which}: {remedy}")
-        self.failed, self.images = failed, images
+        self.failed, self.images, self.dtype = failed, images, dtype
+
+    def each(self) -> list[Any]:
+        """For each picture of the batch, itself or an error of its own."""
+        errors = {place: NotFiniteError([0], [self.images[place]], self.dtype) for place in self.failed}
+        return [errors.get(place, image) for place, image in enumerate(self.images)]
 
 
 def require_finite(finite: torch.Tensor, images: Any, dtype: torch.dtype) -> None:

@@ -44,7 +44,8 @@ def base() -> Path:
     """Tiny models and a tiny dataset, for all cases; deleted at the end of the process."""
     folder = tempfile.TemporaryDirectory(prefix="fuzz")
     base.keep = folder
-    save_stages(Path(folder.name))
+    with contextlib.redirect_stderr(io.StringIO()):  # progress bars of saving
+        save_stages(Path(folder.name))
     write_dresscode(Path(folder.name) / "data", test=2, train=0)
     return Path(folder.name)
 
