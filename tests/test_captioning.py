@@ -67,6 +67,9 @@ def test_a_lower_body_has_no_neckline():
         ("Answer: a women's t-shirt with high-low hem", "a women's t-shirt with high-low hem"),
         ("a\tskirt\x07 with\u2028high waist", "a skirt with high waist"),
         (" \n ", ""),
+        ("<think>\nA shirt?\n</think>\n\nA shirt.", "a shirt"),
+        ("A shirt? Yes.\n</think>\na shirt", "a shirt"),
+        ("<think>A shirt, I", ""),
     ],
 )
 def test_clean_caption(answer, caption):
@@ -163,6 +166,10 @@ def test_nothing_in_nothing_out(captioner):
         ((1, ["dresses"] * 2), {}, "1 pictures came with 2 categories and 1 seeds"),
         ((1, "dresses"), {"seed": [1, 2]}, "1 pictures came with 1 categories and 2 seeds"),
         ((1, "dresses"), {"temperature": -0.1}, "temperature is -0.1"),
+        ((1, "dresses"), {"temperature": float("inf")}, "temperature is inf; give 0 or more"),
+        ((1, "dresses"), {"max_new_tokens": 0}, "max_new_tokens is 0; give at least 1"),
+        ((1, "dresses"), {"seed": -1}, "seed is -1; give a whole number from 0 to 9223372036854775807"),
+        ((1, "dresses"), {"seed": 2**63}, "seed is 9223372036854775808"),
         ((Image.new("RGB", (3000, 2)), "dresses"), {}, "3000x2, too elongated"),
     ],
 )

@@ -16,8 +16,10 @@ from golden_checkpoint import GOLDEN
 
 from temu_vtoff import TryOffPipeline
 from temu_vtoff.builtin import resolve
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hub.errors import CheckpointError, HubUnreachableError
 from temu_vtoff.hub.sources import PUBLISHED_BASE, PUBLISHED_TRYOFF, WorkingSize, complete_sources, read_working_size
+from tests.script_calls import heavy_imports
 
 ROOT = Path(__file__).parent.parent
 
@@ -90,8 +92,34 @@ def test_working_size_comes_from_the_configurations():
     assert WorkingSize.of(vae, published, published) == WorkingSize(768, 1024, 16, 3072)
     finer = {"sample_size": 128, "patch_size": 1, "pos_embed_max_size": 128}
     assert WorkingSize.of(vae, finer, published) == WorkingSize(768, 1024, 16, 1024)
-    with pytest.raises(ValueError, match="height 1040 is too large for this model: 1024 at most"):
+    with pytest.raises(ArgumentError, match="height 1040 is too large for this model: 1024 at most") as raised:
         WorkingSize.of(vae, finer, published).choose(768, 1040)
+    assert raised.value.argument == "height"
+    with pytest.raises(ArgumentError, match="width 100 is not a multiple of 16; the nearest is 96") as raised:
+        WorkingSize.of(vae, published, published).choose(100)
+    assert raised.value.argument == "width"
+
+
+@pytest.mark.parametrize(
+    ("part", "entry", "value", "words"),
+    [
+        ("transformer", "sample_size", "many", "says sample_size is 'many', not a whole number"),
+        ("transformer", "sample_size", [64], "says sample_size is a list, not a number"),
+        ("transformer_vton", "patch_size", 0, "says patch_size is 0"),
+        ("transformer_vton", "pos_embed_max_size", None, "lacks pos_embed_max_size"),
+        ("vae", "block_out_channels", 4, "says block_out_channels is 4, not a list"),
+    ],
+)
+def test_damaged_configurations_are_named_before_anything_is_loaded(two_sources, part, entry, value, words):
+    base, tryoff = two_sources
+    file = (base if part == "vae" else tryoff) / part / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | {entry: value}), "utf-8")
+    with pytest.raises(CheckpointError, match=f"the {part} can't be loaded: {file} {re.escape(words)}"):
+        read_working_size(str(base), str(tryoff))
+
+
+def test_sources_are_read_without_torch():
+    assert heavy_imports("import temu_vtoff.hub.errors, temu_vtoff.hub.sources") == set()
 
 
 def test_offline_and_not_cached_is_said():
@@ -108,7 +136,9 @@ def test_there_is_no_other_builtin_part():
 
 HUB_ANSWERS = {  # the hub's status and error code -> what we say
     "401-GatedRepo": "is gated or private.*accept its licence.*hf auth login",
-    "403-GatedRepo": "is gated or private.*accept its licence.*hf auth login",
+    "403-GatedRepo": "is gated or private.*accept its licence.*hf auth login.*fine-grained token also needs",
+    "403-Forbidden": "is gated or private.*accept its licence.*fine-grained token also needs the permission",
+    "401-RepoNotFound": "neither a folder here nor a public model on the hub.*check the spelling.*log in",
     "404-RepoNotFound": "neither a folder here nor a public model on the hub.*check the spelling",
     "404-RevisionNotFound": "no such revision",
     "500-OutOfOrder": "the hub",

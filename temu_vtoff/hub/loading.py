@@ -50,6 +50,7 @@ def load_transformers_model(
     with explain_loading(shown, what, argument):
         held = check_component(where, what, needs=("config.json",), **place)
         if held is not None:
+            _check_type(cls, where, what, **_only(place, "subfolder", "revision", "cache_dir"))
             config = cls.config_class.from_pretrained(where, **_without(place, "variant", "quantization_config"))
             _check_size(lambda: cls(config), held, what, shown)
         model, info = cls.from_pretrained(
@@ -186,6 +187,16 @@ def check_weights(
                 f"{what} can't be loaded from {where}: the checkpoint {problem.format(len(names))} ({some}); is it the "
                 "right folder, and complete?"
             )
+
+
+def _check_type(cls: type, where: str, what: str, **place: Any) -> None:
+    """transformers loads other architectures with no more than a warning."""
+    found = cls.config_class.get_config_dict(where, **place)[0].get("model_type")
+    wanted = cls.config_class.model_type
+    if found is None or (isinstance(found, str) and found and wanted.startswith(found)):  # clip_text_model: also clip
+        return
+    shown = _shown(where, place.get("subfolder"))
+    raise CheckpointError(f"{what} can't be loaded: the model in {shown} is a {found}, not a {wanted}.")
 
 
 def _check_size(build: Callable[[], torch.nn.Module], held: HeldWeights, what: str, where: str) -> None:
