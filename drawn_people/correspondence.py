@@ -50,10 +50,10 @@ def draw_correspondence(
     wanted = product.rgb[middles]  # (height / CELL, width / CELL, 3)
     distance, nearest = cKDTree(photo.rgb[rows, columns]).query(wanted, distance_upper_bound=_NEAR)
     seen = (product.labels[middles] > 0) & (distance < _NEAR)
-    places = np.full((*wanted.shape[:2], 2), np.nan, np.float32)
+    coords = np.full((*wanted.shape[:2], 2), np.nan, np.float32)
     found = nearest[seen]
-    places[seen] = (np.stack([columns[found], rows[found]], axis=1) + 0.5) / (width, height)
-    return places
+    coords[seen] = (np.stack([columns[found], rows[found]], axis=1) + 0.5) / (width, height)
+    return coords
 
 
 def _middles(side: int, cells: int) -> np.ndarray:

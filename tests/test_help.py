@@ -9,7 +9,13 @@ from tests.fresh_checkout import ROOT
 
 SCRIPTS = sorted(
     str(path.relative_to(ROOT))
-    for pattern in ("*.py", "precompute_utils/*.py", "drawn_people/__main__.py", "builtin_training/measure.py")
+    for pattern in (
+        "*.py",
+        "precompute_utils/*.py",
+        "drawn_people/__main__.py",
+        "builtin_training/measure.py",
+        "builtin_training/train_transformers.py",
+    )
     for path in ROOT.glob(pattern)
     if "def parse_args" in path.read_text(encoding="utf-8")
 )

@@ -75,9 +75,9 @@ def test_correspondences_are_written_where_asked_for_and_added_to_finished_peopl
     ]
     write_vitonhd(tmp_path / "b", People(1, 1, width=96, height=128, correspondences=True))
     for path in [*(tmp_path / "a").rglob("*.npy"), *(tmp_path / "b").rglob("*.npy")]:
-        places = np.load(path)
-        assert places.shape == (16, 12, 2) and np.nanmin(places) >= 0 and np.nanmax(places) <= 1
-        assert np.isfinite(places).all(-1).sum() > 10
+        coords = np.load(path)
+        assert coords.shape == (16, 12, 2) and np.nanmin(coords) >= 0 and np.nanmax(coords) <= 1
+        assert np.isfinite(coords).all(-1).sum() > 10
     assert len(list((tmp_path / "b" / "truth" / "correspondences" / "upper_body").iterdir())) == 2
 
 

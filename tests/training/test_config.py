@@ -133,3 +133,11 @@ def test_every_config_file_fits_the_script_that_takes_it():
     for name in PARTS:
         script = import_module(f"builtin_training.train_{name.removesuffix('_start')}")
         assert parse_files(script, "builtin/parts", f"builtin/{name}").resume_from_checkpoint == "latest"
+
+
+def test_the_makefile_takes_every_recipe_and_no_other():
+    makefile = (ROOT / "Makefile").read_text().replace("$(BUILTIN)", "configs/builtin")
+    taken = set(re.findall(r"configs/\S+\.json", makefile))
+    recipes = {str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.json")}
+    published = {f"configs/published_{stage}.json" for stage in ("extractor", "generator")}  # for users' own runs
+    assert taken == recipes - published
