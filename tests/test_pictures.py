@@ -279,8 +279,16 @@ def test_every_format_is_listed_or_left_out_by_name(tmp_path, monkeypatch, caplo
     monkeypatch.setattr(folders, "is_readable", lambda suffix: suffix != ".HEIC")
     with caplog.at_level(logging.WARNING):
         assert [path.name for path in list_pictures(tmp_path)] == ["a.jfif", "b.gif", "c.avif", "e.TIFF"]
-    assert "1 pictures are left out" in caplog.text and "d.HEIC" in caplog.text
+    assert "left out, because Pillow can't read them (for HEIC files install pillow-heif" in caplog.text
+    assert "d.HEIC" in caplog.text
     assert is_readable(".jfif") and is_readable(".GIF") and not is_readable(".txt")
+
+
+@pytest.mark.skipif(is_readable(".heic"), reason="pillow-heif is installed")
+def test_a_heic_file_without_its_plugin_says_what_to_install(tmp_path):
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+    with pytest.raises(ValueError, match=r"photo\.heic can't be read as a picture: .*install pillow-heif"):
+        open_picture(tmp_path / "photo.heic")
 
 
 def test_results_of_an_earlier_run_are_no_photos(tmp_path):

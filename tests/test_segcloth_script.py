@@ -212,10 +212,13 @@ def test_finished_files_are_skipped_and_missing_ones_made_alike(model, folder, c
     made = contents(tmp_path / "out")
     (tmp_path / "out/a_png_binary_mask.png").unlink()
     (tmp_path / "out/sub/c_fine_mask.png").unlink()
+    for name in ("a_jpg_binary_mask.png", "sub/a_fine_mask.png"):  # as a power failure leaves them
+        cut = tmp_path / "out" / name
+        cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     kept = (tmp_path / "out/b_fine_mask.png").stat().st_mtime_ns
     report = run()
-    assert sorted(report.written) == [folder / "a.png", folder / "sub/c.webp"]
-    assert sorted(report.skipped) == [folder / "a.jpg", folder / "b.png", folder / "sub/a.png"]
+    assert sorted(report.written) == [folder / name for name in ("a.jpg", "a.png", "sub/a.png", "sub/c.webp")]
+    assert report.skipped == [folder / "b.png"]
     assert (tmp_path / "out/b_fine_mask.png").stat().st_mtime_ns == kept
     assert contents(tmp_path / "out") == made
 

@@ -39,10 +39,10 @@ class TryOffDataset(Dataset[Sample]):
         category: One of the dataset's, or "all".
         load: Which pictures a sample holds, of `LOADABLE`.
         captions: A caption file, or captions by item id. Items without one are listed in `without_caption`.
-        mask_dir: Generated masks (`masks.generated_mask_path`); one that is there goes before the label map.
+        mask_dir: Generated masks (`masks.generated_mask_path`), which have precedence over label maps.
         mask_type: See `masks.shape_mask`.
         width: Pictures are fitted to width x height; both None keeps their own sizes.
-        height: Likewise.
+        height: See width.
         resize_mode: "pad", "crop" or "stretch".
 
     Raises:

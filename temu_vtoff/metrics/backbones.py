@@ -1,4 +1,4 @@
-"""The pretrained networks that some metrics look through: found on disk, or fetched, or told where to put them."""
+"""The pretrained networks of some metrics: found on disk, downloaded, or an error that says where to put the file."""
 
 import socket
 from pathlib import Path
@@ -10,14 +10,14 @@ TIMEOUT = 20  # seconds without an answer
 
 
 class BackboneUnavailableError(ValueError):
-    """A metric's network is not here and can't be fetched; the message says why and where to put it."""
+    """A metric's network is not on disk and can't be downloaded; the message says why and where to put it."""
 
 
 def backbone_file(url: str, what: str) -> Path:
     """The file behind `url`, in torch's hub folder (`TORCH_HOME`), where torchvision looks too.
 
     Raises:
-        BackboneUnavailableError: It is not there and can't be fetched.
+        BackboneUnavailableError: It is not on disk and can't be downloaded.
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
     if path.is_file():

@@ -10,7 +10,7 @@ def load_clip(name_or_path: str = CLIP_MODEL, device: torch.device | str = "cpu"
     """A CLIP vision encoder by hub id or folder; its `similarity` is the metric.
 
     Raises:
-        CheckpointError: It can't be had.
+        CheckpointError: It can't be loaded.
     """
     from transformers import CLIPVisionModelWithProjection as Model
 

@@ -16,7 +16,7 @@ def color_error(predictions: torch.Tensor, truths: torch.Tensor) -> torch.Tensor
     """
     Args:
         predictions: (B, 3, H, W) in [0, 1], on white; an empty picture counts as white cloth.
-        truths: Likewise.
+        truths: As the predictions.
 
     Returns:
         (B,), Delta E, from 0 up.

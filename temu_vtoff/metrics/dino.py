@@ -10,7 +10,7 @@ def load_dino(name_or_path: str = DINO_MODEL, device: torch.device | str = "cpu"
     """A DINO or DINOv2 by hub id or folder; its `similarity` is the metric.
 
     Raises:
-        CheckpointError: It can't be had.
+        CheckpointError: It can't be loaded.
     """
     from transformers import AutoModel
 

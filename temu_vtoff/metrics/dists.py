@@ -12,7 +12,7 @@ def load_dists_network(device: torch.device | str = "cpu") -> nn.Module:
     """VGG-16 with DISTS's weights, which come with DISTS-pytorch.
 
     Raises:
-        BackboneUnavailableError: VGG-16's weights can't be had.
+        BackboneUnavailableError: VGG-16's weights can't be downloaded.
     """
     import DISTS_pytorch
     from torchvision.models import VGG16_Weights

@@ -35,7 +35,7 @@ class Embedder:
             argument: The argument that chooses it, for messages.
 
         Raises:
-            CheckpointError: It can't be had.
+            CheckpointError: It can't be loaded.
         """
         from transformers import AutoImageProcessor
 

@@ -88,15 +88,15 @@ class Scores:
 
 
 class Evaluator:
-    """Loads what the metrics need; those that can't be had are noted in `skipped` and left out.
+    """Loads what the metrics need; metrics whose network is unavailable are left out and noted in `skipped`.
 
     Args:
         metrics: Names from `METRICS`.
         width: Pictures are compared at width x height.
-        height: Likewise.
+        height: See width.
         resize_mode: For pictures of other aspect ratios: "pad" (white), "crop" or "stretch".
         device: Where the networks run.
-        seed: Of KID's subsets.
+        seed: Seed of KID's random subsets.
         clip_model: Hub id or folder for "clip_i".
         dino_model: Hub id or folder for "dino".
     """

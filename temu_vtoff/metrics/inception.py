@@ -14,7 +14,7 @@ def load_inception(device: torch.device | str = "cpu") -> nn.Module:
     """The TorchScript network that clean-fid uses.
 
     Raises:
-        BackboneUnavailableError: It can't be had.
+        BackboneUnavailableError: It can't be downloaded.
     """
     from cleanfid.downloads_helper import inception_url
     from cleanfid.inception_torchscript import InceptionV3W

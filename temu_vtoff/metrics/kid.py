@@ -8,7 +8,7 @@ def kid(predictions: np.ndarray, truths: np.ndarray, seed: int = 0) -> float:
     Args:
         predictions: (N, D) features of one set of pictures, at least 2.
         truths: (M, D) of the other.
-        seed: Of the choice of the 100 subsets of up to 1000 pictures.
+        seed: Seed of the 100 random subsets of up to 1000 pictures.
 
     Returns:
         About 0 for sets of one distribution; it is unbiased, so it may be negative.

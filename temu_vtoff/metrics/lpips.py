@@ -10,7 +10,7 @@ def load_lpips_network(device: torch.device | str = "cpu") -> nn.Module:
     """AlexNet with LPIPS's linear heads, which come with torchmetrics.
 
     Raises:
-        BackboneUnavailableError: AlexNet's weights can't be had.
+        BackboneUnavailableError: AlexNet's weights can't be downloaded.
     """
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
     from torchvision.models import AlexNet_Weights

@@ -11,7 +11,7 @@ def ms_ssim(predictions: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:
     """
     Args:
         predictions: (B, 3, H, W) in [0, 1], at least `LEAST_SIDE` pixels high and wide.
-        truths: Likewise.
+        truths: As the predictions.
 
     Returns:
         (B,), 1 for equal pictures.

@@ -7,7 +7,7 @@ def psnr(predictions: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:
     """
     Args:
         predictions: (B, 3, H, W) in [0, 1].
-        truths: Likewise.
+        truths: As the predictions.
 
     Returns:
         (B,), infinite for equal pictures.

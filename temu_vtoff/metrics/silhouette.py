@@ -24,7 +24,7 @@ def silhouette_iou(predictions: torch.Tensor, truths: torch.Tensor) -> torch.Ten
     """
     Args:
         predictions: (B, 3, H, W) in [0, 1].
-        truths: Likewise; or the true silhouettes, (B, H, W), bool.
+        truths: As the predictions; or the true silhouettes, (B, H, W), bool.
 
     Returns:
         (B,), intersection over union in [0, 1]; 1 where both are empty.

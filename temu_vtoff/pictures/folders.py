@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from temu_vtoff.pictures.formats import PICTURE_SUFFIXES, is_readable
+from temu_vtoff.pictures.formats import HEIF_REMEDY, HEIF_SUFFIXES, PICTURE_SUFFIXES, is_readable
 
 LONGEST_STEM = 200  # bytes: file systems take 255, and endings such as "_lower_body_binary_mask.png" come after it
 _RESULT = re.compile(r"_(output(_\d+)?|binary_mask|fine_mask|panel)$")  # stems of what the scripts write beside photos
@@ -34,7 +34,7 @@ def list_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
     readable = {suffix: is_readable(suffix) for suffix in {path.suffix for path in found}}
     if left_out := [path for path in found if not readable[path.suffix]]:
         names = ", ".join(str(path) for path in left_out[:5]) + (", …" if len(left_out) > 5 else "")
-        logger.warning("%d pictures are left out, because Pillow lacks their decoder: %s", len(left_out), names)
+        logger.warning("left out, because Pillow can't read them%s: %s", _remedy(left_out), names)
     return [path for path in found if readable[path.suffix]]
 
 
@@ -86,6 +86,10 @@ def short_stem(stem: str) -> str:
         return stem
     start = data[: LONGEST_STEM - 9].decode("utf-8", "ignore")
     return f"{start}-{hashlib.sha256(data).hexdigest()[:8]}"
+
+
+def _remedy(paths: Sequence[Path]) -> str:
+    return f" ({HEIF_REMEDY})" if any(path.suffix.lower() in HEIF_SUFFIXES for path in paths) else ""
 
 
 def _form(name: str) -> str:

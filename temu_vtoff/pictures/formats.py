@@ -5,10 +5,12 @@ from importlib import import_module
 
 from PIL import Image
 
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 PICTURE_SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif"),
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif"),
+    *HEIF_SUFFIXES,
 )
-_HEIF = (".heic", ".heif", ".hif")
+HEIF_REMEDY = "for HEIC files install pillow-heif, or save them as JPEG"
 
 
 def is_readable(suffix: str) -> bool:
@@ -21,7 +23,7 @@ def is_readable(suffix: str) -> bool:
 
 def register_plugin(suffix: str) -> None:
     """Makes Pillow read HEIF pictures where pillow-heif is installed."""
-    if suffix.lower() in _HEIF:
+    if suffix.lower() in HEIF_SUFFIXES:
         _register_heif()
 
 

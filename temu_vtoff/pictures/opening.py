@@ -8,7 +8,7 @@ from PIL import Image, UnidentifiedImageError
 
 from temu_vtoff.pictures.colour import to_srgb
 from temu_vtoff.pictures.exif import orientation
-from temu_vtoff.pictures.formats import register_plugin
+from temu_vtoff.pictures.formats import HEIF_REMEDY, HEIF_SUFFIXES, register_plugin
 
 LONGEST = 100  # times the short side: beyond, nothing is left of the short side at a model's size
 _TURNS = {  # EXIF orientation: what makes the picture upright
@@ -81,7 +81,10 @@ def reading(source: str | Path | Image.Image) -> Iterator[tuple[Image.Image, str
             with Image.open(source) as image:
                 yield image, name
     except UnidentifiedImageError as error:
-        raise ValueError(f"{name} can't be read as a picture: its format is unknown, or its head damaged.") from error
+        reason = "its format is unknown, or its head damaged"
+        if Path(name).suffix.lower() in HEIF_SUFFIXES:
+            reason += f"; {HEIF_REMEDY}"
+        raise ValueError(f"{name} can't be read as a picture: {reason}.") from error
     except Exception as error:  # Pillow's readers raise all kinds on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{name} can't be read as a picture: {reason}") from error

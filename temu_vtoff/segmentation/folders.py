@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
@@ -20,7 +20,7 @@ from temu_vtoff.files import writable_folder
 from temu_vtoff.hardware.devices import choose_device
 from temu_vtoff.hub.errors import HubUnreachableError
 from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
-from temu_vtoff.pictures import list_photos, open_picture, save_picture, unique_stems
+from temu_vtoff.pictures import is_whole_picture, list_photos, open_picture, save_picture, unique_stems
 from temu_vtoff.segmentation.masks import (
     LABELS,
     MASK_ENDINGS,
@@ -59,17 +59,16 @@ class _Job:
             ValueError: A run with others did.
         """
         mask_file, masked_file = self._files()
-        try:
-            with Image.open(mask_file) as picture:
-                found = picture.info.get("Settings", "unknown settings")
-        except (FileNotFoundError, UnidentifiedImageError):
+        if not is_whole_picture(mask_file):
             return False
+        with Image.open(mask_file) as picture:
+            found = picture.info.get("Settings", "unknown settings")
         if found != self.settings:
             raise ValueError(
                 f"{mask_file} is there already, made with {found}, not {self.settings}: choose another "
                 "output folder, or overwrite them."
             )
-        return masked_file.is_file()
+        return is_whole_picture(masked_file)
 
     def write(self, photo: Image.Image, mask: np.ndarray) -> None:
         mask_file, masked_file = self._files()
