@@ -1,5 +1,7 @@
 """The segmenter: label maps of the photo's size, equal to transformers' own, whatever else is in the batch."""
 
+import json
+
 import numpy as np
 import pytest
 import skimage.data
@@ -87,6 +89,15 @@ def test_other_labels_are_refused(tmp_path):
     config = SegformerConfig.from_pretrained(tmp_path)
     config.id2label = {0: "wall", 1: "floor"}
     SegformerForSemanticSegmentation(config).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="other labels"):
+        ClothSegmenter.from_pretrained(tmp_path)
+
+
+def test_labels_that_are_no_texts_are_other_labels(tmp_path):
+    file = save_tiny_segformer(tmp_path) / "config.json"
+    contents = json.loads(file.read_text("utf-8"))
+    contents["id2label"]["3"] = ["Sunglasses"]
+    file.write_text(json.dumps(contents), "utf-8")
     with pytest.raises(CheckpointError, match="other labels"):
         ClothSegmenter.from_pretrained(tmp_path)
 

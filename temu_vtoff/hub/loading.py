@@ -46,7 +46,7 @@ def load_transformers_model(
     if dtype is None:
         dtype = cuda_dtype if device is not None and torch.device(device).type == "cuda" else torch.float32
     place = _place(subfolder) | options
-    shown = _shown(name_or_path, subfolder)
+    shown = shown_place(name_or_path, subfolder)
     with explain_loading(shown, what, argument):
         held = check_component(where, what, needs=("config.json",), **place)
         if held is not None:
@@ -83,7 +83,7 @@ def load_diffusers_model(
         CheckpointError: It can't be loaded, or lacks weights.
     """
     place = _place(subfolder) | options
-    shown = _shown(name_or_path, subfolder)
+    shown = shown_place(name_or_path, subfolder)
     logger = diffusers_logging.get_logger("diffusers.models.modeling_utils")
     level = logger.level
     logger.setLevel("ERROR")  # what it warns of, weights missing or left over, is an error or expected here
@@ -129,12 +129,12 @@ def load_processor(
     """
     where = str(name_or_path) if part is None else builtin.resolve(name_or_path, part)
     place = _place(subfolder) | options
-    with explain_loading(_shown(name_or_path, subfolder), what, argument):
+    with explain_loading(shown_place(name_or_path, subfolder), what, argument):
         check_component(where, what, needs=needs, **place)
         loaded = cls.from_pretrained(where, **place)
         problem = trial(loaded)
     if problem is not None:
-        raise CheckpointError(f"{what} can't be loaded from {_shown(name_or_path, subfolder)}: {problem}.")
+        raise CheckpointError(f"{what} can't be loaded from {shown_place(name_or_path, subfolder)}: {problem}.")
     return loaded
 
 
@@ -195,7 +195,7 @@ def _check_type(cls: type, where: str, what: str, **place: Any) -> None:
     wanted = cls.config_class.model_type
     if found is None or (isinstance(found, str) and found and wanted.startswith(found)):  # clip_text_model: also clip
         return
-    shown = _shown(where, place.get("subfolder"))
+    shown = shown_place(where, place.get("subfolder"))
     raise CheckpointError(f"{what} can't be loaded: the model in {shown} is a {found}, not a {wanted}.")
 
 
@@ -210,7 +210,8 @@ def _check_size(build: Callable[[], torch.nn.Module], held: HeldWeights, what: s
         )
 
 
-def _shown(name_or_path: str | Path, subfolder: str | None) -> str:
+def shown_place(name_or_path: str | Path, subfolder: str | None) -> str:
+    """Where a component lies, for messages."""
     return str(name_or_path) if subfolder is None else f"{name_or_path}/{subfolder}"
 
 

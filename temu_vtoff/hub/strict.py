@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from temu_vtoff.hub.loading import check_weights, load_diffusers_model
+from temu_vtoff.hub.loading import check_weights, load_diffusers_model, shown_place
 
 
 class StrictLoadingMixin:
@@ -28,5 +28,5 @@ class StrictLoadingMixin:
         model, info = load_diffusers_model(cls, pretrained_model_name_or_path, what, load=load, **kwargs)
         unneeded = re.compile("|".join(model.unneeded_checkpoint_keys) or r"(?!)")
         surplus = [key for key in info["unexpected_keys"] if not unneeded.match(key)]
-        check_weights((), surplus, what, pretrained_model_name_or_path)
+        check_weights((), surplus, what, shown_place(pretrained_model_name_or_path, kwargs.get("subfolder")))
         return (model, info) if wants_info else model

@@ -45,7 +45,7 @@ class ClothSegmenter:
         model = load_transformers_model(  # first: its errors tell the cause
             SegformerForSemanticSegmentation, name_or_path, what, part="segmenter", device=device, dtype=dtype
         )
-        names = [name for _, name in sorted(model.config.id2label.items())]
+        names = [str(name) for _, name in sorted(model.config.id2label.items())]
         if [name.lower() for name in names] != [name.lower() for name in LABELS]:
             raise CheckpointError(
                 f"{what} {name_or_path} has other labels ({', '.join(names[:3])}, …, {len(names)} in all); give a "

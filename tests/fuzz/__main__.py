@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.fuzz import KINDS, half_finished_runs, pictures, texts  # noqa: F401 - the modules register their kinds
+from tests.fuzz import KINDS, half_finished_runs, model_folders, pictures, texts  # noqa: F401 - the modules register their kinds
 
 LONGEST = 60  # seconds for a case: more is a hang
 
