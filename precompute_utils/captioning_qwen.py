@@ -33,7 +33,7 @@ from temu_vtoff.pictures import open_picture
 if TYPE_CHECKING:
     import torch
 
-    from temu_vtoff.runs.captioning import CaptionMaker
+    from temu_vtoff.captioning import CaptionMaker
     from temu_vtoff.runs.sharing import Share
 
 __getattr__, __dir__ = lazy_names("temu_vtoff", {"Captioner": "captioning.qwen"})  # imported on first use

@@ -130,7 +130,7 @@ def test_offline_and_not_cached_is_said():
 
 
 def test_there_is_no_other_builtin_part():
-    with pytest.raises(ValueError, match="no built-in 'vocoder'"):
+    with pytest.raises(ValueError, match="part is 'vocoder'; the built-in parts are tryoff"):
         resolve("builtin", "vocoder")
 
 

@@ -1,14 +1,13 @@
-"""The built-in small model: where its parts lie. README.md beside this file tells how they were made."""
+"""The built-in small model: where its parts lie. README.md beside this file describes how they were trained."""
 
 from pathlib import Path
+
+from temu_vtoff.errors import ArgumentError
 
 BUILTIN = "builtin"
 FOLDER = Path(__file__).parent
 PARTS = ("tryoff", "segmenter", "captioner")
-NOTICE = (
-    "The built-in model knows drawn people only; for photographs name the published weights "
-    "(--pretrained_model_name_or_path_sd3_tryoff davidelobba/TEMU-VTOFF and so on, see README.md)."
-)
+NOTICE = "The built-in model knows drawn people only. For photographs use the published weights (see README.md)."
 
 
 def resolve(name_or_path: str | Path, part: str) -> str:
@@ -17,7 +16,10 @@ def resolve(name_or_path: str | Path, part: str) -> str:
     Args:
         name_or_path: "builtin", a hub id or a folder.
         part: One of `PARTS`: the try-off pipeline, the SegFormer or the captioner.
+
+    Raises:
+        ArgumentError: There is no such part.
     """
     if part not in PARTS:
-        raise ValueError(f"There is no built-in {part!r}; the parts are {', '.join(PARTS)}.")
+        raise ArgumentError(f"{{part}} is {part!r}; the built-in parts are {', '.join(PARTS)}.", "part")
     return str(FOLDER / part) if str(name_or_path) == BUILTIN else str(name_or_path)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from temu_vtoff.datasets.captions import read_captions
 from temu_vtoff.files import write_bytes
@@ -19,25 +19,10 @@ from temu_vtoff.runs.sharing import item_seed
 from temu_vtoff.runs.stage import Progress, each_batch, each_result
 
 if TYPE_CHECKING:
-    from PIL import Image
-
+    from temu_vtoff.captioning import CaptionMaker
     from temu_vtoff.captioning.prompt import Source
     from temu_vtoff.datasets import Item, Sample, TryOffDataset
     from temu_vtoff.runs.sharing import Share
-
-
-class CaptionMaker(Protocol):
-    """What `Captioner` and `ApiCaptioner` have in common: one line, or what went wrong, for each picture."""
-
-    def __call__(
-        self,
-        images: Sequence[Image.Image],
-        categories: Sequence[str],
-        source: Source,
-        temperature: float,
-        max_new_tokens: int,
-        seed: Sequence[int],
-    ) -> Sequence[str | Exception]: ...
 
 
 @naming_killed_readers()
