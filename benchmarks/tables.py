@@ -65,15 +65,18 @@ def speed(rows: list[dict[str, Any]]) -> str:
 
 
 def quality(rows: list[dict[str, Any]]) -> str:
-    """Scores against the truth, and their change from the exact preset's under the same guidance."""
-    exact = {row["guidance"]: row["scores"] for row in rows if row["preset"] == "exact"}
+    """Scores against the truth, and their change from the exact preset's under the same guidance and precision."""
+    exact = {(row["guidance"], row["dtype"]): row["scores"] for row in rows if row["preset"] == "exact"}
 
     def told(row: dict[str, Any], score: str) -> str:
-        change = row["scores"][score] / exact[row["guidance"]][score] - 1
+        change = row["scores"][score] / exact[row["guidance"], row["dtype"]][score] - 1
         return f"{row['scores'][score]:.4f} ({100 * change:+.1f}%)"
 
-    lines = [[row["guidance"], row["preset"], *(told(row, score) for score in SCORES)] for row in rows]
-    return f"{rows[0]['people']} people:\n\n" + table(("guidance", "preset", *SCORES.values()), lines)
+    lines = [
+        [row["guidance"], row["dtype"].removeprefix("torch."), row["preset"], *(told(row, score) for score in SCORES)]
+        for row in rows
+    ]
+    return f"{rows[0]['people']} people:\n\n" + table(("guidance", "precision", "preset", *SCORES.values()), lines)
 
 
 def rates(rows: list[dict[str, Any]]) -> str:
@@ -86,7 +89,7 @@ def rates(rows: list[dict[str, Any]]) -> str:
 def main(args: argparse.Namespace) -> None:
     parts = {
         "speed": (speed, read(args.results / "generation.jsonl", "scale", "preset", "batch", "dtype", "device")),
-        "quality": (quality, read(args.results / "quality.jsonl", "guidance", "preset")),
+        "quality": (quality, read(args.results / "quality.jsonl", "guidance", "dtype", "preset")),
         "segment": (rates, read(args.results / "segment.jsonl", "model", "batch", "device")),
         "caption": (rates, read(args.results / "caption.jsonl", "model", "batch", "device")),
     }

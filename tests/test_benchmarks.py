@@ -75,8 +75,14 @@ def test_tables_are_written_between_their_marks(tmp_path):
     older, newer = (one | made_by | {"stage_seconds": stages, "speedup": ratio} for ratio in (1.4, 1.5))
     (tmp_path / "generation.jsonl").write_text(f"{json.dumps(older)}\n{json.dumps(newer)}\n")
     scores = {"silhouette_iou": 0.8, "ssim": 0.7, "color_error": 5.0}
-    worse = {"guidance": "own", "preset": "fast", "people": 3, "scores": scores | {"ssim": 0.693}}
-    exact = {"guidance": "own", "preset": "exact", "people": 3, "scores": scores}
+    worse = {
+        "guidance": "own",
+        "dtype": "torch.float32",
+        "preset": "fast",
+        "people": 3,
+        "scores": scores | {"ssim": 0.693},
+    }
+    exact = {"guidance": "own", "dtype": "torch.float32", "preset": "exact", "people": 3, "scores": scores}
     other = exact | {"guidance": "published", "scores": scores | {"ssim": 0.5}}
     (tmp_path / "quality.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (exact, worse, other)))
     page = tmp_path / "page.md"
@@ -86,7 +92,7 @@ def test_tables_are_written_between_their_marks(tmp_path):
     text = page.read_text()
     assert "| 1.5 | 1.5 | 1e-06 | 0.10 of 0.20 |" in text and "1.4" not in text and "old" not in text
     assert "| 0.5 | 0.4 |" in text  # one picture in five stages of half a second
-    assert "| own | fast |" in text and "0.6930 (-1.0%)" in text and "0.5000 (+0.0%)" in text
+    assert "| own | float32 | fast |" in text and "0.6930 (-1.0%)" in text and "0.5000 (+0.0%)" in text
     assert "kept" in text and text.startswith("a\n<!-- speed -->\nOn a CPU; torch 2")
     tables.main(tables.parse_args(["--results", str(tmp_path), "--document", str(page)]))
     assert page.read_text() == text

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 CPU_INFO = Path("/proc/cpuinfo")
 ZEN_5 = 26  # its CPU family, and the first with whole 512-bit units
 MOST_SCORES = 2**21  # attention scores of a head; more of them no longer fit the cache, and torch's kernel is faster
-NARROWEST, PROBED_TOKENS, LEAST_GAIN = 256, 768, 1.3  # of the probe for bfloat16
+NARROWEST, PROBED_TOKENS, LEAST_GAIN = 256, 256, 1.3  # of the probe for bfloat16
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 _product = torch.ops.mkldnn._linear_pointwise  # y = x W^T + b; what torch's own compiler calls
 
@@ -47,23 +48,21 @@ def multiplies_bf16() -> bool:
 def gains_by_bf16(width: int) -> bool:
     """Whether a transformer of that width is faster in bfloat16 here, as a probe of some milliseconds finds out.
 
-    The probe times one layer of the feed-forward in both precisions, as `tune` has them computed. In narrow models,
+    The probe times a product of the feed-forward in both precisions, as `tune` has them computed. In narrow models,
     the built-in one among them, other work than products fills a step; they are not worth the rounding.
     """
     if width < NARROWEST or not multiplies_bf16():
         return False
     seconds = {}
-    with torch.no_grad():
-        for dtype in (torch.float32, torch.bfloat16):
-            layer, x = nn.Linear(width, 4 * width, dtype=dtype), torch.ones(PROBED_TOKENS, width, dtype=dtype)
-            if has_fast_onednn():
-                replace_linears(layer)
-            times = []
-            for _ in range(4):
-                started = time.perf_counter()
-                layer(x)
-                times.append(time.perf_counter() - started)
-            seconds[dtype] = min(times)
+    for dtype in (torch.float32, torch.bfloat16):
+        x, weight = (torch.ones(rows, width, dtype=dtype) for rows in (PROBED_TOKENS, 4 * width))
+        multiply = linear if dtype == torch.float32 and has_fast_onednn() else F.linear
+        times = []
+        for _ in range(4):
+            started = time.perf_counter()
+            multiply(x, weight, None)
+            times.append(time.perf_counter() - started)
+        seconds[dtype] = min(times)
     return seconds[torch.float32] > LEAST_GAIN * seconds[torch.bfloat16]
 
 

@@ -125,19 +125,19 @@ def read_width(tryoff: str) -> int:
     return config["num_attention_heads"] * config["attention_head_dim"]
 
 
-def read_index(where: str, revision: str | None = None) -> dict[str, Any]:
-    """A whole pipeline's model_index.json; empty for a folder without one."""
+def read_index(where: str, revision: str | None = None, **hub: Any) -> dict[str, Any]:
+    """A whole pipeline's model_index.json; empty for a folder without one. `hub` goes to the hub's client."""
     if Path(where).is_dir() and not (Path(where) / "model_index.json").is_file():
         return {}
-    return read_json(_find(where, "model_index.json", "the model", revision), "the model")
+    return read_json(_find(where, "model_index.json", "the model", revision, **hub), "the model")
 
 
-def _find(where: str, file: str, what: str, revision: str | None = None) -> Path:
+def _find(where: str, file: str, what: str, revision: str | None = None, **hub: Any) -> Path:
     """A file of a model, downloaded when it lies on the hub."""
     if Path(where).is_dir():
         return Path(where) / file
     with explain_loading(where, what):
-        return Path(hf_hub_download(where, file, revision=revision))
+        return Path(hf_hub_download(where, file, revision=revision, **hub))
 
 
 def check_folders(sources: dict[str, tuple[str, str | None]]) -> None:

@@ -60,7 +60,7 @@ class ReferenceAttnProcessor(_DispatchedAttnProcessor):
 
 
 class HybridAttnProcessor(_DispatchedAttnProcessor):
-    """Multimodal hybrid attention: Q = [image, text], K = [image, reference, text], V likewise.
+    """Multimodal hybrid attention: Q = [image, text], K and V = [image, reference, text].
 
     Without a reference it is SD3's joint attention. Where a checkpoint has QK-norms (the published one has none), the
     reference keys pass through the image stream's.

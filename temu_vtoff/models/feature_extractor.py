@@ -156,7 +156,7 @@ class FeatureExtractor(StrictLoadingMixin, ModelMixin, AttentionMixin, ConfigMix
         last = self.config.num_layers - 1
         return (
             r"context_embedder\.",
-            r"transformer_blocks\.\d+\.(norm1_context|ff_context|attn\.to_add_out)\.",
+            r"transformer_blocks\.\d+\.(norm1_context|ff_context|attn\.(to_add_out|add_[qkv]_proj|norm_added_[qk]))\.",
             rf"transformer_blocks\.{last}\.(attn\.to_q|attn\.to_out|ff)\.",
             r"(norm_out|proj_out)\.",
         )

@@ -36,7 +36,7 @@ from temu_vtoff.runs.reading import naming_killed_readers, one_sentence
 from temu_vtoff.runs.stage import Progress, each_batch, each_result
 from temu_vtoff.tryoff.components import CONFIG, IMAGE_PARTS, TEXT_PARTS
 from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, encode_image
-from temu_vtoff.tryoff.loading import load_components
+from temu_vtoff.tryoff.loading import LoadingOptions, load_components
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, Sample, TryOffDataset
@@ -266,10 +266,12 @@ def _load(options: Options, left_out: Sequence[str], **given: str) -> dict[str, 
     parts = load_components(
         sources.base,
         sources.tryoff,
-        torch_dtype=choose_dtype(options.precision, choose_device(options.device)),
-        revision=options.revision,
-        variant=options.variant,
-        given=dict.fromkeys(left_out) | given,
+        dict.fromkeys(left_out) | given,
+        LoadingOptions(
+            dtype=choose_dtype(options.precision, choose_device(options.device)),
+            revision=options.revision,
+            variant=options.variant,
+        ),
     )
     return {name: part for name, part in parts.items() if part is not None}
 

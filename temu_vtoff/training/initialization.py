@@ -16,7 +16,7 @@ from temu_vtoff.hub.sources import IMAGE_ENCODERS
 from temu_vtoff.models.feature_extractor import FeatureExtractor
 from temu_vtoff.models.generator import TryOffTransformer
 from temu_vtoff.training.settings import TransformerShape
-from temu_vtoff.tryoff.loading import load_components
+from temu_vtoff.tryoff.loading import LoadingOptions, load_components
 
 LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"]
 
@@ -34,7 +34,9 @@ def load_frozen(base: str, encoders: dict[str, str | None], torch_dtype: torch.d
     own = {name for name, where in encoders.items() if where is None and (folder / name).is_dir()}
     given = {name: where for name, where in named.items() if name not in own}
     return load_components(
-        base, torch_dtype=torch_dtype, given={"transformer": None, "transformer_vton": None, **given}
+        base,
+        given={"transformer": None, "transformer_vton": None, **given},
+        options=LoadingOptions(dtype=torch_dtype),
     )
 
 

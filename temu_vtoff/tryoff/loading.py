@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
 from PIL import Image
+from safetensors import safe_open
 from transformers import (
     AutoTokenizer,
     CLIPImageProcessor,
@@ -18,14 +20,18 @@ from transformers import (
 )
 
 from temu_vtoff.builtin import resolve
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware.quantization import quantization_config
 from temu_vtoff.hub.loading import load_diffusers_model, load_processor, load_transformers_model, try_tokenizer
-from temu_vtoff.hub.model_files import VOCABULARIES
+from temu_vtoff.hub.model_files import VOCABULARIES, local_folder
 from temu_vtoff.hub.sources import IMAGE_ENCODERS, REQUIRED, TRYOFF, check_folders, read_index
 from temu_vtoff.models.feature_extractor import FeatureExtractor
 from temu_vtoff.models.generator import TryOffTransformer
 from temu_vtoff.tryoff.components import BASE, COMPONENTS, CONFIG
 
+Dtypes = torch.dtype | str | Mapping[str, torch.dtype | str] | None
+HUB = ("token", "cache_dir", "local_files_only", "force_download", "proxies")
+FILES = ("use_safetensors", "low_cpu_mem_usage")
 _DIFFUSERS = {"vae": AutoencoderKL, "transformer": TryOffTransformer, "transformer_vton": FeatureExtractor}
 _TRANSFORMERS = {
     "text_encoder": CLIPTextModelWithProjection,
@@ -54,15 +60,58 @@ _OTHERS = {  # class, files of which one must be there, and a trial
 }
 
 
+@dataclass(frozen=True)
+class LoadingOptions:
+    """How components are loaded, beside where from; what each means, diffusers' `from_pretrained` documents.
+
+    Attributes:
+        dtype: Precision of all models, or by component with a "default"; a name serves too, and "auto" takes that of
+            the files.
+        revision: Revision of the base.
+        variant: Variant of the base's weights; a component that lacks it is loaded without.
+        quantize: Bits of the weights by component.
+        hub: `token`, `cache_dir`, `local_files_only`, `force_download`, `proxies`.
+        files: `use_safetensors`, and for diffusers' models `low_cpu_mem_usage`.
+    """
+
+    dtype: Dtypes = torch.float32
+    revision: str | None = None
+    variant: str | None = None
+    quantize: Mapping[str, int] = field(default_factory=dict)
+    hub: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for argument, names in (("quantize", self.quantize), ("dtype", self.dtype)):
+            known = {*_DIFFUSERS, *_TRANSFORMERS, "default"} if argument == "dtype" else {*_DIFFUSERS, *_TRANSFORMERS}
+            if isinstance(names, Mapping) and (unknown := sorted(set(names) - known)):
+                raise ArgumentError(
+                    f"{{{argument}}} names {', '.join(unknown)}; there are {', '.join(sorted(known))}.", argument
+                )
+
+    def dtype_of(self, name: str) -> torch.dtype | None:
+        """Of one component; None is that of its files.
+
+        Raises:
+            ArgumentError: It is no precision.
+        """
+        dtype = self.dtype
+        if isinstance(dtype, Mapping):
+            dtype = dtype.get(name, dtype.get("default", torch.float32))
+        if dtype is None or dtype == "auto":
+            return None
+        if isinstance(dtype, str):
+            dtype = getattr(torch, dtype.removeprefix("torch."), dtype)
+        if not isinstance(dtype, torch.dtype):
+            raise ArgumentError(f"{{dtype}} is {dtype!r}; give a torch.dtype, its name or auto.", "dtype")
+        return dtype
+
+
 def load_components(
     base: str | Path,
     tryoff: str | Path | None = None,
-    *,
-    torch_dtype: torch.dtype = torch.float32,
-    revision: str | None = None,
-    variant: str | None = None,
-    given: dict[str, Any] | None = None,
-    quantize: Mapping[str, int] | None = None,
+    given: Mapping[str, Any] | None = None,
+    options: LoadingOptions | None = None,
 ) -> dict[str, Any]:
     """The arguments of `TryOffPipeline`, loaded; see its `from_pretrained` for the arguments here.
 
@@ -70,19 +119,18 @@ def load_components(
         CheckpointError: A source can't be had or is incomplete.
         TypeError: `given` names something that is no component.
     """
-    given = dict(given or {})
-    known = {*COMPONENTS, *CONFIG}
-    if unknown := sorted(set(given) - known):
+    given, options = dict(given or {}), LoadingOptions() if options is None else options
+    if unknown := sorted(set(given) - {*COMPONENTS, *CONFIG}):
         raise TypeError(f"TryOffPipeline has no component {', '.join(unknown)}.")
 
     base = resolve(base, "tryoff")
     tryoff = base if tryoff is None else resolve(tryoff, "tryoff")
     for name in IMAGE_ENCODERS:  # may be given by name
         if isinstance(given.get(name), (str, Path)):
-            given[name] = _load(name, resolve(given[name], "tryoff"), None, torch_dtype)
+            given[name] = _load(name, resolve(given[name], "tryoff"), None, options)
 
     sources: dict[str, tuple[str, str | None]]  # component -> where, subfolder
-    index = read_index(base, revision)
+    index = read_index(base, options.revision, **options.hub)
     own = {*_listed(base, index)}
     if tryoff == base:
         sources = {name: (base, name) for name in own | {*REQUIRED}}
@@ -95,37 +143,55 @@ def load_components(
     sources = {name: place for name, place in sources.items() if name not in given}
     check_folders(sources)
 
+    of_others = replace(options, revision=None, variant=None)
     for name, (where, subfolder) in sources.items():
-        of_base = {"revision": revision, "variant": variant} if where == base else {}
-        given[name] = _load(name, where, subfolder, torch_dtype, **of_base, bits=(quantize or {}).get(name))
+        given[name] = _load(name, where, subfolder, options if where == base else of_others)
     return given
 
 
-def _load(
-    name: str,
-    where: str,
-    subfolder: str | None,
-    torch_dtype: torch.dtype,
-    revision: str | None = None,
-    variant: str | None = None,
-    bits: int | None = None,
-) -> Any:
+def _load(name: str, where: str, subfolder: str | None, options: LoadingOptions) -> Any:
     if name in IMAGE_ENCODERS and subfolder is None and (Path(where) / name / "config.json").is_file():
         subfolder = name  # a whole pipeline's folder, named as an image encoder
-    options: dict[str, Any] = {} if revision is None else {"revision": revision}
+    place: dict[str, Any] = dict(options.hub)
+    if options.revision is not None:
+        place["revision"] = options.revision
     what = f"the {name}"
     if name in _OTHERS:
         cls, needs, trial = _OTHERS[name]
-        return load_processor(cls, where, what, needs=needs, trial=trial, subfolder=subfolder, **options)
-    if variant is not None:
-        options["variant"] = variant
-    if bits is not None:
+        return load_processor(cls, where, what, needs=needs, trial=trial, subfolder=subfolder, **place)
+    if options.variant is not None and _has_variant(where, subfolder, options.variant):
+        place["variant"] = options.variant
+    dtype = options.dtype_of(name)
+    if (bits := options.quantize.get(name)) is not None:
         library = "diffusers" if name in _DIFFUSERS else "transformers"
-        options["quantization_config"] = quantization_config(library, bits, torch_dtype)
+        place["quantization_config"] = quantization_config(library, bits, dtype or torch.float32)
     if name in _DIFFUSERS:
-        options |= {"subfolder": subfolder, "torch_dtype": torch_dtype}
-        return load_diffusers_model(_DIFFUSERS[name], where, what, **options)[0]
-    return load_transformers_model(_TRANSFORMERS[name], where, what, subfolder=subfolder, dtype=torch_dtype, **options)
+        place |= dict(options.files) | {"subfolder": subfolder}
+        if dtype is not None:
+            place["torch_dtype"] = dtype
+        model = load_diffusers_model(_DIFFUSERS[name], where, what, **place)[0]
+        return model if dtype is not None else model.to(_stored_dtype(where, subfolder, place))
+    place |= {key: value for key, value in options.files.items() if key != "low_cpu_mem_usage"}
+    return load_transformers_model(
+        _TRANSFORMERS[name], where, what, subfolder=subfolder, dtype="auto" if dtype is None else dtype, **place
+    )
+
+
+def _stored_dtype(where: str, subfolder: str | None, place: Mapping[str, Any]) -> torch.dtype:
+    """Of the files that a component was loaded from; transformers finds it itself, diffusers doesn't."""
+    own = {name: place[name] for name in ("revision", "cache_dir") if name in place}
+    files = sorted(local_folder(where, subfolder, **own).glob("*.safetensors"))
+    files = [file for file in files if f".{place.get('variant', '')}" in file.name]
+    if not files:
+        return torch.float32
+    with safe_open(files[0], "pt") as weights:
+        return weights.get_tensor(next(iter(weights.keys()))).dtype
+
+
+def _has_variant(where: str, subfolder: str | None, variant: str) -> bool:
+    """Whether a component's folder holds the variant's weights; on the hub, that is assumed."""
+    folder = Path(where) / (subfolder or "")
+    return not folder.is_dir() or any(f".{variant}" in file.name for file in folder.iterdir())
 
 
 def _listed(where: str, index: dict[str, Any]) -> list[str]:

@@ -26,17 +26,18 @@ from transformers import (
     T5EncoderModel,
 )
 
-from temu_vtoff.hub.sources import WorkingSize
+from temu_vtoff.hardware.devices import choose_device
+from temu_vtoff.hub.sources import REQUIRED, WorkingSize
 from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
 from temu_vtoff.models.generator import TryOffTransformer
 from temu_vtoff.tryoff import conditioning, inputs
 from temu_vtoff.tryoff.callbacks import TENSORS, StepCallback, StepReporter
-from temu_vtoff.tryoff.components import CONFIG, IMAGE_PARTS, TEXT_PARTS
+from temu_vtoff.tryoff.components import COMPONENTS, CONFIG
 from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, Generators
 from temu_vtoff.tryoff.denoising import Conditions, denoise
 from temu_vtoff.tryoff.inputs import Pictures
-from temu_vtoff.tryoff.loading import load_components
-from temu_vtoff.tryoff.lora import lora_scale
+from temu_vtoff.tryoff.loading import FILES, HUB, Dtypes, LoadingOptions, load_components
+from temu_vtoff.tryoff.lora import SavesAlphas, check_lora, lora_scale, set_alphas, split_alphas
 from temu_vtoff.tryoff.outputs import require_finite
 from temu_vtoff.tryoff.presets import Preset, choose_preset
 from temu_vtoff.tryoff.refused import RefusedDoors
@@ -49,12 +50,13 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
     has no meaning here is refused (`temu_vtoff.tryoff.refused`).
 
     Args:
-        transformer: The generator.
+        transformer: The generator; it, the extractor, the scheduler and the VAE may be absent where a pipeline encodes
+            captions or photos alone.
         transformer_vton: The feature extractor.
         scheduler: Flow matching with Euler steps.
         vae: Its configuration holds the latents' scale and shift.
         image_encoder_large: CLIP-L vision encoder of the person's photo; may be absent when embeddings are given.
-        image_encoder_bigG: CLIP-bigG vision encoder, likewise.
+        image_encoder_bigG: CLIP-bigG vision encoder of the photo; may be absent as well.
         feature_extractor: Resizes and normalises for both; CLIP's usual one when absent.
         text_encoder: CLIP-L text encoder; all text encoders and tokenizers may be absent when embeddings are given.
         tokenizer: Of `text_encoder`.
@@ -72,17 +74,17 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
         "text_encoder->text_encoder_2->text_encoder_3->image_encoder_large->image_encoder_bigG"
         "->transformer_vton->transformer->vae"
     )
-    _optional_components = [*IMAGE_PARTS, *TEXT_PARTS]
+    _optional_components = [*COMPONENTS]
     _guidance_scale, _joint_attention_kwargs, _interrupt = 1.0, None, False  # of no call yet
     image_encoder = None  # SD3's, of IP-Adapters: diffusers asks for it before it offloads sequentially
     _callback_tensor_inputs = list(TENSORS)
 
     def __init__(
         self,
-        transformer: TryOffTransformer,
-        transformer_vton: FeatureExtractor,
-        scheduler: FlowMatchEulerDiscreteScheduler,
-        vae: AutoencoderKL,
+        transformer: TryOffTransformer | None = None,
+        transformer_vton: FeatureExtractor | None = None,
+        scheduler: FlowMatchEulerDiscreteScheduler | None = None,
+        vae: AutoencoderKL | None = None,
         image_encoder_large: CLIPVisionModelWithProjection | None = None,
         image_encoder_bigG: CLIPVisionModelWithProjection | None = None,
         feature_extractor: CLIPImageProcessor | None = None,
@@ -114,7 +116,7 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
         self.register_to_config(
             rescale_clip_input_twice=rescale_clip_input_twice, negative_reference=negative_reference
         )
-        self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.vae_scale_factor = 8 if vae is None else 2 ** (len(vae.config.block_out_channels) - 1)
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.vae_scale_factor)
         self.tokenizer_max_length = min(TEXT_TOKENS, getattr(tokenizer, "model_max_length", TEXT_TOKENS))
 
@@ -124,10 +126,12 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
         pretrained_model_name_or_path: str | Path,
         pretrained_tryoff_name_or_path: str | Path | None = None,
         *,
-        torch_dtype: torch.dtype = torch.float32,
+        torch_dtype: Dtypes = torch.float32,
+        dtype: Dtypes = None,
         revision: str | None = None,
         variant: str | None = None,
         quantize: Mapping[str, int] | None = None,
+        device_map: str | torch.device | None = None,
         **components: Any,
     ) -> TryOffPipeline:
         """Loads from two sources, base and try-off, or from one that holds everything.
@@ -136,26 +140,36 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
             pretrained_model_name_or_path: Hub id or folder of the base model (VAE, scheduler, text encoders); or, when
                 it stands alone, of a whole pipeline as `save_pretrained` writes it; or "builtin".
             pretrained_tryoff_name_or_path: Hub id or folder with `transformer/` and `transformer_vton/`.
-            torch_dtype: Of all models.
-            revision: Of the first source.
-            variant: Of the first source's weights, e.g. "fp16".
+            torch_dtype: Precision of all models: a dtype, its name, "auto" for that of the files, or a mapping by
+                component with a "default".
+            dtype: Another name of `torch_dtype`.
+            revision: Revision of the first source.
+            variant: Variant of the first source's weights, e.g. "fp16"; a component without it is loaded without.
             quantize: Bits of the weights, 8 or 4, by component: the transformers and `text_encoder_3`.
+            device_map: A device that all of it goes to.
             components: Components to use instead of loading them, by name; None leaves one out (T5, say). The image
-                encoders may also be named by hub id or folder. Likewise the two values of the configuration.
+                encoders may also be named by hub id or folder. Also the two values of the configuration, and of
+                diffusers' arguments `token`, `cache_dir`, `local_files_only`, `force_download`, `proxies`,
+                `use_safetensors` and `low_cpu_mem_usage`.
 
         Raises:
             CheckpointError: A source can't be had, or lacks parts or weights; the message names them.
+            ArgumentError: A precision or a device that is none, or bits of an unknown component.
+            TypeError: There is no component of that name.
         """
-        loaded = load_components(
-            pretrained_model_name_or_path,
-            pretrained_tryoff_name_or_path,
-            torch_dtype=torch_dtype,
+        options = LoadingOptions(
+            dtype=torch_dtype if dtype is None else dtype,
             revision=revision,
             variant=variant,
-            given=components,
-            quantize=quantize,
+            quantize=quantize or {},
+            hub={name: components.pop(name) for name in HUB if name in components},
+            files={name: components.pop(name) for name in FILES if name in components},
         )
-        return cls(**loaded)
+        device = None if device_map is None else choose_device(str(device_map))
+        pipe = cls(
+            **load_components(pretrained_model_name_or_path, pretrained_tryoff_name_or_path, components, options)
+        )
+        return pipe if device is None else pipe.to(device)
 
     @property
     def working_size(self) -> WorkingSize:
@@ -199,10 +213,11 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
             prompt: The captions, one or one a photo; empty when absent.
             negative_prompt: What guidance leads away from; empty when absent.
             prompt_embeds: (B, T, joint_attention_dim), instead of `prompt`, with `pooled_prompt_embeds` (B, P).
-            negative_prompt_embeds: Likewise, with `negative_pooled_prompt_embeds`.
+            negative_prompt_embeds: (B, T, joint_attention_dim), instead of `negative_prompt`, with
+                `negative_pooled_prompt_embeds` (B, P).
             image_embeds: (B, P), instead of encoding the photos.
             height: In pixels, a multiple of `working_size.multiple`; a tensor's own, else the model's own.
-            width: Likewise.
+            width: In pixels, chosen as the height is.
             num_inference_steps: The preset's own when absent: 28 for "exact".
             guidance_scale: 1 or less turns guidance off and halves the work.
             num_images_per_prompt: n.
@@ -225,9 +240,10 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
             ValueError: Sizes, ranges or numbers that don't fit, told in one sentence.
         """
         # 1. Numbers, photos, masks, masked images
+        self._require(*REQUIRED)
         preset = choose_preset(preset)
-        scheduler = preset.scheduler(self.scheduler)
-        steps = preset.steps if num_inference_steps is None else num_inference_steps
+        scheduler, steps = preset.scheduler(self.scheduler), num_inference_steps
+        steps = preset.steps if steps is None else steps
         inputs.check_numbers(output_type, steps, num_images_per_prompt, guidance_scale)
         photos = inputs.read_photos(image, mask, masked_image, self.working_size, width, height)
         given = {
@@ -240,30 +256,24 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
         generator = inputs.check_generators(generator, len(photos) * num_images_per_prompt)
         names = self._callback_tensors(callback_on_step_end, callback_on_step_end_tensor_inputs)
         self._guidance_scale, self._interrupt, self._num_timesteps = guidance_scale, False, steps
-        self._joint_attention_kwargs = joint_attention_kwargs
 
         with lora_scale(self, joint_attention_kwargs):
             # 2. Captions
-            prompt = self._encode_prompts(prompt, negative_prompt, len(photos), **given)
+            prompts = self._encode_prompts(prompt, negative_prompt, len(photos), **given)
 
             # 3. The person: embeddings and latents, and of these the reference, once
             person, reference = self._encode_person(photos, image_embeds, num_images_per_prompt, generator)
 
             # 4. Denoise
             latents = self._start(latents, person, generator)
-            prompt_embeds, pooled = (self._join(branches, num_images_per_prompt) for branches in prompt)
+            prompts = (self._join(branches, num_images_per_prompt) for branches in prompts)
+            conditions = Conditions(*prompts, reference, guidance_scale)
             with self.progress_bar(total=steps) as progress:
                 report = StepReporter(self, progress, callback_on_step_end, names)
-                conditions = Conditions(prompt_embeds, pooled, reference, guidance_scale)
                 latents = denoise(self.transformer, scheduler, latents, conditions, steps, report)
 
         # 5. Decode
-        images = latents if output_type == "latent" else self.decode_latents(latents)
-        finite = latents.isfinite().flatten(1).all(1) & images.isfinite().flatten(1).all(1)  # (B n,)
-        if output_type != "latent":
-            images = self.image_processor.postprocess(images, output_type=output_type)
-        self.maybe_free_model_hooks()
-        require_finite(finite, images, self.transformer.dtype)
+        images = self._finish(latents, output_type)
         return StableDiffusion3PipelineOutput(images=images) if return_dict else (images,)
 
     def encode_image(self, image: torch.Tensor) -> torch.Tensor:
@@ -314,6 +324,47 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
         """The person's features, in the negative branch too where guidance reads them there."""
         negative = self.do_classifier_free_guidance and self.config.negative_reference
         return conditioning.extract_reference(self.transformer_vton, person, image_embeds, negative)
+
+    save_lora_weights = SavesAlphas()
+
+    def load_lora_weights(
+        self,
+        pretrained_model_name_or_path_or_dict: str | Path | dict[str, torch.Tensor],
+        adapter_name: str | None = None,
+        hotswap: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """As diffusers', but a LoRA that doesn't fit is refused by name, and alphas among the weights are kept.
+
+        Raises:
+            ValueError: Some or all of its keys belong to no layer here.
+        """
+        state_dict = self.lora_state_dict(pretrained_model_name_or_path_or_dict, **kwargs)
+        state_dict, alphas = split_alphas(state_dict[0] if isinstance(state_dict, tuple) else state_dict)
+        check_lora(state_dict, {name: getattr(self, name) for name in self._lora_loadable_modules})
+        source = state_dict if alphas else pretrained_model_name_or_path_or_dict
+        before = {name for names in self.get_list_adapters().values() for name in names}
+        super().load_lora_weights(source, adapter_name=adapter_name, hotswap=hotswap, **kwargs)
+        if alphas:
+            after = {name for names in self.get_list_adapters().values() for name in names}
+            set_alphas(self, alphas, adapter_name or (after - before).pop())
+
+    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
+        """As diffusers', for pipelines without adapters: their layers would make a folder that nothing loads.
+
+        Raises:
+            ValueError: There are adapters.
+        """
+        if adapters := sorted({name for names in self.get_list_adapters().values() for name in names}):
+            raise ValueError(
+                f"The pipeline has adapters ({', '.join(adapters)}): save them with save_lora_weights(), or merge them "
+                "by fuse_lora() and unload_lora_weights() first."
+            )
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    def _require(self, *names: str) -> None:
+        if absent := [name for name in names if getattr(self, name) is None]:
+            raise ValueError(f"This pipeline was loaded without {', '.join(absent)} and makes no pictures.")
 
     def _encode_prompts(
         self,
@@ -368,6 +419,16 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
         elif latents.shape != shape:
             raise ValueError(f"latents must be {shape}, got {tuple(latents.shape)}.")
         return latents.to(self._execution_device, torch.float32)
+
+    def _finish(self, latents: torch.Tensor, output_type: str) -> list[PIL.Image.Image] | np.ndarray | torch.Tensor:
+        """The pictures of latents (B n, 16, h, w), or the latents themselves, if all are finite."""
+        images = latents if output_type == "latent" else self.decode_latents(latents)
+        finite = latents.isfinite().flatten(1).all(1) & images.isfinite().flatten(1).all(1)  # (B n,)
+        if output_type != "latent":
+            images = self.image_processor.postprocess(images.nan_to_num(0, 0, 0), output_type=output_type)
+        self.maybe_free_model_hooks()
+        require_finite(finite, images, self.transformer.dtype)
+        return images
 
     def _callback_tensors(self, callback: StepCallback | None, names: Sequence[str] | None) -> Sequence[str]:
         """What the callback is given: what it asks for itself, what is named, or all."""
