@@ -10,7 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from command_line import explain
-from temu_vtoff.pictures import fit_picture, unique_stems
+from temu_vtoff.pictures import fit_picture, mask_doubt, unique_stems
 from temu_vtoff.segmentation.masks import GarmentNotFoundError
 from web_page.messages import status, told_in_one_sentence
 from web_page.models import Models, Settings
@@ -96,7 +96,8 @@ class Handlers:
         """Yields the outputs of `_shown_results` while the picture emerges and when it is there."""
         with told_in_one_sentence():
             settings = self._settings(*advanced)
-            request = Request(self._photo(path), from_editor(editor), caption, f"{Path(path).stem}_{category}")
+            mask = self._doubted(from_editor(editor))
+            request = Request(self._photo(path), mask, caption, f"{Path(path).stem}_{category}")
             run, folder = self.visits.start(visitor.session_hash)
             before = on_screen(fit_picture(request.photo, settings.width, settings.height))
             for step in run.follow(lambda: self._try_off(run, request, settings)):
@@ -243,7 +244,7 @@ class Handlers:
             settings = self._settings(seed, steps, guidance, size, count)
             name, photo = Path(photo).stem, self._photo(photo)
             if mask is not None:
-                white = open_uploaded_mask(mask, photo, self.limits.megapixels)
+                white = self._doubted(open_uploaded_mask(mask, photo, self.limits.megapixels))
             else:
                 white = self._segment(photo, category)
             caption = caption.strip()
@@ -282,6 +283,12 @@ class Handlers:
 
     def _open(self, path: str) -> Image.Image:
         return open_upload(path, self.limits.megapixels)
+
+    def _doubted(self, mask: Image.Image) -> Image.Image:
+        """The mask, with a warning to the visitor where it covers nearly everything."""
+        if (doubt := mask_doubt(mask)) is not None:
+            gr.Warning(doubt)
+        return mask
 
     def _segment(self, photo: Image.Image, category: str) -> Image.Image:
         mask, told = self.models.segment(photo, category)
