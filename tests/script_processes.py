@@ -16,7 +16,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PRELOADED = ["inference_dataset", "evaluate", "diffusers", "temu_vtoff.tryoff.pipeline", "temu_vtoff.runs.generation"]
+PRELOADED = [
+    *("inference_dataset", "evaluate", "train", "temu_vtoff.runs.tryoff", "temu_vtoff.training.loop"),
+    *("transformers.models.segformer.modeling_segformer", "transformers.models.segformer.image_processing_segformer"),
+    *("transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", "transformers.models.qwen2_5_vl.processing_qwen2_5_vl"),
+]
 
 os.environ["PYTHONPATH"] = str(ROOT)  # for the server, which is started with the first process
 _context = multiprocessing.get_context("forkserver")

@@ -1,7 +1,6 @@
 """train.py from start to end on tiny models: every stage, exact resume, kills, and the messages for mistakes."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from temu_vtoff import TryOffPipeline
 from temu_vtoff.datasets.masks import generated_mask_path
 from temu_vtoff.training import latent_cache
 from temu_vtoff.training.pairs import PairDataset, open_split
+from tests import script_processes
 from tests.script_calls import ROOT
 from tests.tiny_training import save_tiny_base, save_tiny_dresscode
 
@@ -66,18 +66,10 @@ def run(arguments: list[str]) -> int:
     return train.main(train.parse_args(arguments))
 
 
-def start(arguments: list[str]) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "train.py", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-
-
 def run_alone(arguments: list[str]) -> None:
     """In a process of its own. Only runs of like processes are equal to the last bit: what other tests did in this one
     (threads, kernels already chosen) may round differently."""
-    process = start(arguments)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    assert script_processes.run("train", arguments) == 0
 
 
 def rows(folder: Path) -> list[dict]:
@@ -166,13 +158,9 @@ def test_masks_of_the_segmenter_go_before_those_of_the_label_maps(data, tmp_path
 def test_a_killed_run_resumes_to_the_same_losses_and_weights(arguments, tmp_path, more):
     cache = f"--cache_dir {tmp_path / 'cache'} {more}"
     run_alone(arguments(f"{cache} --output_dir {tmp_path / 'whole'}"))
-    process = start(arguments(f"{cache} --checkpointing_steps 3 --max_train_steps 8"))
+    process = script_processes.start("train", arguments(f"{cache} --checkpointing_steps 3 --max_train_steps 8"))
     checkpoint = tmp_path / "run" / "checkpoints" / "step-000003" / "training_state.json"
-    deadline = time.time() + 120
-    while not checkpoint.is_file() and process.poll() is None and time.time() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
+    script_processes.kill_when(process, checkpoint.is_file)
     assert checkpoint.is_file()
     run_alone(arguments(f"{cache} --checkpointing_steps 3 --resume_from_checkpoint step-000003"))
     assert rows(tmp_path / "run") == rows(tmp_path / "whole")
@@ -181,15 +169,15 @@ def test_a_killed_run_resumes_to_the_same_losses_and_weights(arguments, tmp_path
 
 
 def test_sigterm_ends_with_a_checkpoint_at_the_step_it_had_reached(arguments, tmp_path):
-    process = start(arguments("--max_train_steps 100000 --checkpointing_steps 100000 --validation_steps 0"))
+    endless = arguments("--max_train_steps 100000 --checkpointing_steps 100000 --validation_steps 0")
+    process = script_processes.start("train", endless)
     log = tmp_path / "run" / "metrics.jsonl"
-    deadline = time.time() + 120
-    while not log.is_file() and process.poll() is None and time.time() < deadline:
+    while not log.is_file() and process.is_alive():
         time.sleep(0.05)
     for _ in range(2):  # launchers send it more than once
-        process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
+        process.terminate()
+    process.join(120)
+    assert process.exitcode == 130
     last = rows(tmp_path / "run")[-1]["step"]
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == [f"step-{last:06d}"]
 
