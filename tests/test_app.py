@@ -32,6 +32,7 @@ from web_page.results import cut_out
 from web_page.visits import Run, Step, Visits
 
 ROOT = Path(__file__).parent.parent
+WEB = httpx.Client(verify=False, timeout=120)  # one for all: each new one reads the certificates
 PHOTO = ROOT / "examples" / "example1.jpg"
 WAITING = 3  # requests that may wait in the queue
 QUICK = (0, 2, 2.0, "48x64", 1)  # seed, steps, guidance, size, pictures of a garment
@@ -304,7 +305,7 @@ def test_a_full_queue_turns_visitors_away_and_keeps_its_promises(server, models,
     assert working.wait(60)
     for waiting in range(1, WAITING + 1):
         jobs.append(ask())
-        wait_for(lambda: httpx.get(f"{server[0]}gradio_api/queue/status").json()["queue_size"] == waiting)  # noqa: B023
+        wait_for(lambda: WEB.get(f"{server[0]}gradio_api/queue/status").json()["queue_size"] == waiting)  # noqa: B023
     with pytest.raises(Exception, match=r"(?i)queue is full"):
         ask().result(timeout=60)
     go_on.set()
@@ -337,14 +338,14 @@ def test_programs_are_told_in_one_sentence(server, tmp_path):
 def upload(server, path: Path) -> str:
     """Uploads a file as the page does; its path on the server."""
     with path.open("rb") as file:
-        return httpx.post(f"{server[0]}gradio_api/upload", files={"files": (path.name, file)}).json()[0]
+        return WEB.post(f"{server[0]}gradio_api/upload", files={"files": (path.name, file)}).json()[0]
 
 
 def ask(server, function: int, data: list, visitor: str = "somebody", **more) -> dict:
     """The last message of an event, public or private, as the page sends it."""
     body = {"data": data, "fn_index": function, "session_hash": visitor, **more}
-    httpx.post(f"{server[0]}gradio_api/queue/join", json=body).raise_for_status()
-    with httpx.stream("GET", f"{server[0]}gradio_api/queue/data?session_hash={visitor}", timeout=120) as lines:
+    WEB.post(f"{server[0]}gradio_api/queue/join", json=body).raise_for_status()
+    with WEB.stream("GET", f"{server[0]}gradio_api/queue/data?session_hash={visitor}") as lines:
         for line in lines.iter_lines():
             if line.startswith("data:") and (message := json.loads(line[5:]))["msg"] == "process_completed":
                 return message
@@ -353,7 +354,7 @@ def ask(server, function: int, data: list, visitor: str = "somebody", **more) ->
 
 def functions(server) -> list[dict]:
     """All events of the page that take something."""
-    return [one for one in httpx.get(f"{server[0]}config").json()["dependencies"] if one["inputs"]]
+    return [one for one in WEB.get(f"{server[0]}config").json()["dependencies"] if one["inputs"]]
 
 
 MARKED = {"meta": {"_type": "gradio.FileData"}}
@@ -415,10 +416,10 @@ def test_programs_get_no_file_that_was_not_uploaded(server, private, door):
             ("try_off", [spelling(private), None, "upper_body", "a shirt", *later]),
             ("try_off", [{"path": upload(server, PHOTO)}, spelling(private), "upper_body", "a shirt", *later]),
         ]:
-            asked = httpx.post(f"{server[0]}gradio_api/{door}/{name}", json={"data": data}, timeout=120)
+            asked = WEB.post(f"{server[0]}gradio_api/{door}/{name}", json={"data": data})
             if door == "call":
                 event = asked.json()["event_id"]
-                answer = httpx.get(f"{server[0]}gradio_api/call/{name}/{event}", timeout=120).text
+                answer = WEB.get(f"{server[0]}gradio_api/call/{name}/{event}").text
                 assert "event: error" in answer and "event: complete" not in answer
             else:
                 assert asked.status_code >= 400
@@ -469,14 +470,14 @@ def test_files_of_the_machine_and_of_the_web_are_not_served_and_uploads_are_boun
         "file:///etc/passwd",
     ):
         for route in ("gradio_api/file=", "gradio_api/file/", "file="):
-            assert httpx.get(f"{server[0]}{route}{path}").status_code in (403, 404)
-    assert httpx.get(f"{server[0]}gradio_api/proxy=http://127.0.0.1:9/x").status_code == 404
+            assert WEB.get(f"{server[0]}{route}{path}").status_code in (403, 404)
+    assert WEB.get(f"{server[0]}gradio_api/proxy=http://127.0.0.1:9/x").status_code == 404
     huge = {"files": ("huge.png", b"0" * (2**20 + 1), "image/png")}
-    assert httpx.post(f"{server[0]}gradio_api/upload", files=huge).status_code == 413
+    assert WEB.post(f"{server[0]}gradio_api/upload", files=huge).status_code == 413
 
 
 def test_unknown_hosts_and_pages_of_other_sites_are_refused(server):
-    get = lambda **headers: httpx.get(f"{server[0]}config", headers=headers).status_code
+    get = lambda **headers: WEB.get(f"{server[0]}config", headers=headers).status_code
     for host in ("evil.example", "127.0.0.1.evil.example:7860", "localhost@evil.example", "192.168.0.1", "0.0.0.0", ""):
         assert get(host=host) == 421, host
     for host in ("127.0.0.1", "localhost:7860", "LOCALHOST", "[::1]:7860", "page.example"):
