@@ -36,11 +36,11 @@ dataset-demo: .venv/installed  ## both layouts, from nothing to a report, within
 		--pred_dir $(DATA_DEMO)/pictures_dresscode
 	$(RUN) -m drawn_people --layout vitonhd --train 1 --test 8 --seed 4242 --output $(DATA_DEMO)/vitonhd
 	$(RUN) SegCloth.py --dataset_name vitonhd --dataset_root $(DATA_DEMO)/vitonhd --phase test \
-		--out_dir $(DATA_DEMO)/masks --model builtin
+		--output_dir $(DATA_DEMO)/masks --segmentation_model builtin
 	$(RUN) precompute_utils/captioning_qwen.py --dataset_name vitonhd --dataset_root $(DATA_DEMO)/vitonhd --phase test \
-		--filename $(DATA_DEMO)/captions --pretrained_model_name_or_path builtin
+		--output_path $(DATA_DEMO)/captions --caption_model builtin
 	$(RUN) precompute_utils/precompute_text_features.py --dataset_name vitonhd --dataset_root $(DATA_DEMO)/vitonhd \
-		--phase test --coarse_caption_file $(DATA_DEMO)/captions_person_0_2.json \
+		--phase test --caption_file $(DATA_DEMO)/captions_person_0_2.json \
 		--output_dir $(DATA_DEMO)/text_features
 	$(RUN) precompute_utils/precompute_image_features.py --dataset_name vitonhd --dataset_root $(DATA_DEMO)/vitonhd \
 		--phase test --output_dir $(DATA_DEMO)/image_features
@@ -82,9 +82,9 @@ builtin: .venv/installed  ## trains the built-in model from seeds, which takes h
 builtin-people: .venv/installed  ## people whom segmenter and captioner were not trained on, with their masks and captions
 	$(RUN) -m drawn_people --config $(BUILTIN)/unseen_people.json
 	@echo "Garments that the segmenter doesn't find, about one in a thousand, keep their true masks:"
-	-$(RUN) SegCloth.py --dataset_name dresscode --dataset_root runs/unseen --out_dir runs/masks --model $(SEGMENTER)
+	-$(RUN) SegCloth.py --dataset_name dresscode --dataset_root runs/unseen --output_dir runs/masks --segmentation_model $(SEGMENTER)
 	$(RUN) precompute_utils/captioning_qwen.py --dataset_name dresscode --dataset_root runs/unseen \
-		--filename runs/captions --temperatures 0.2 --batch_size 16 --pretrained_model_name_or_path $(CAPTIONER)
+		--output_path runs/captions --temperatures 0.2 --batch_size 16 --caption_model $(CAPTIONER)
 
 SEGMENTER := builtin
 CAPTIONER := builtin

@@ -1,8 +1,8 @@
 """Masks of garments in photos of dressed people.
 
-    python SegCloth.py --image_path photo.jpg --category upper_body --out_dir outputs
-    python SegCloth.py --img_dir photos --category dresses --out_dir masks
-    accelerate launch --num_processes 8 SegCloth.py --dataset_name vitonhd --dataset_root DATA --out_dir masks
+    python SegCloth.py --image_path photo.jpg --category upper_body --output_dir outputs
+    python SegCloth.py --img_dir photos --category dresses --output_dir masks
+    accelerate launch --num_processes 8 SegCloth.py --dataset_name vitonhd --dataset_root DATA --output_dir masks
 
     from SegCloth import segment_clothing
     binary_mask, fine_mask = segment_clothing("photo.jpg", category="upper_body")

@@ -73,6 +73,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     group.add_argument("--max_new_tokens", type=command_line.positive, default=75, help="longer captions are cut")
     group.add_argument("--seed", type=int, default=0, help="random seed")
     command_line.dataset.add_reading_flags(group, "pictures", batch_size=8)
+    add_model_flags(parser)
+    args = parser.parse_args(argv)
+    if args.dataset_name is None and None in (args.image_path, args.output_path):
+        parser.error("a picture needs --image_path and --output_path, a dataset --dataset_name and so on")
+    if args.dataset_name is None and args.category == "all":
+        parser.error("--category all is for datasets: name the garment of the picture")
+    if args.dataset_name is not None and None in (args.dataset_root, args.output_path):
+        parser.error("a dataset needs --dataset_name, --dataset_root and --output_path")
+    return args
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """Which captioner, and where it runs."""
     group = parser.add_argument_group("model")
     group.add_argument(
         *("--caption_model", "--model", "--pretrained_model_name_or_path"),
@@ -95,14 +108,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--concurrency", type=command_line.positive, default=8, help="with --api_base: simultaneous requests"
     )
     command_line.add_device_flags(parser, offload=False)
-    args = parser.parse_args(argv)
-    if args.dataset_name is None and None in (args.image_path, args.output_path):
-        parser.error("a picture needs --image_path and --output_path, a dataset --dataset_name and so on")
-    if args.dataset_name is None and args.category == "all":
-        parser.error("--category all is for datasets: name the garment of the picture")
-    if args.dataset_name is not None and None in (args.dataset_root, args.output_path):
-        parser.error("a dataset needs --dataset_name, --dataset_root and --output_path")
-    return args
 
 
 def load_captioner(args: argparse.Namespace, device: "torch.device") -> "CaptionMaker":

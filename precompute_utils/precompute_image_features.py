@@ -32,7 +32,8 @@ def main(args: argparse.Namespace) -> int:
     options = command_line.options(args)
 
     from temu_vtoff.datasets.features import DTYPES, ImageFeatures
-    from temu_vtoff.runs.encoding import ImageEncoder, encode_image_items, encoding_settings
+    from temu_vtoff.runs.encoders import ImageEncoder
+    from temu_vtoff.runs.encoding import encode_image_items, encoding_settings
     from temu_vtoff.runs.phases import finish, open_phases, run_phases
     from temu_vtoff.runs.settings import keep_settings
     from temu_vtoff.runs.sharing import Share

@@ -35,13 +35,8 @@ def main(args: argparse.Namespace) -> int:
 
     from temu_vtoff.datasets.captions import read_captions
     from temu_vtoff.datasets.features import DTYPES, TextFeatures
-    from temu_vtoff.runs.encoding import (
-        ENCODERS,
-        TextEncoder,
-        encode_empty_prompt,
-        encode_text_items,
-        encoding_settings,
-    )
+    from temu_vtoff.runs.encoders import ENCODERS, TextEncoder
+    from temu_vtoff.runs.encoding import encode_empty_prompt, encode_text_items, encoding_settings
     from temu_vtoff.runs.phases import finish, open_phases, require_unique_ids, run_phases
     from temu_vtoff.runs.settings import keep_settings
     from temu_vtoff.runs.sharing import Share

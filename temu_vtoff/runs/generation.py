@@ -133,21 +133,7 @@ def generate_items(
         progress=progress,
     )
 
-    def make(pipe: TryOffPipeline, samples: Sequence[Sample]) -> Sequence[Image.Image | Exception]:
-        arguments = [precomputed.of(sample, pipe) for sample in samples]
-        given = [name for name in arguments[0] if all(name in own for own in arguments)]
-        try:
-            return pipe(
-                [sample.person for sample in samples],
-                mask=[sample.mask for sample in samples],
-                generator=[torch.Generator().manual_seed(item_seed(sample.item, seed)) for sample in samples],
-                **{name: torch.cat([own[name] for own in arguments]) for name in given},
-                **precomputed.of_empty_caption(len(samples)),
-                **pipeline_arguments,
-            ).images
-        except NotFiniteError as error:
-            return error.each()
-
+    make = partial(_make_pictures, precomputed=precomputed, seed=seed, **pipeline_arguments)
     with PictureWriter() as writer:
         for pipe, samples in steps:
             started = time.perf_counter()
@@ -161,6 +147,24 @@ def generate_items(
                         picture, picture_path(output_dir, item), then=partial(journal.append, item.key, **facts)
                     )
     return failures
+
+
+def _make_pictures(
+    pipe: TryOffPipeline, samples: Sequence[Sample], *, precomputed: Precomputed, seed: int, **pipeline_arguments: Any
+) -> Sequence[Image.Image | Exception]:
+    arguments = [precomputed.of(sample, pipe) for sample in samples]
+    given = [name for name in arguments[0] if all(name in own for own in arguments)]
+    try:
+        return pipe(
+            [sample.person for sample in samples],
+            mask=[sample.mask for sample in samples],
+            generator=[torch.Generator().manual_seed(item_seed(sample.item, seed)) for sample in samples],
+            **{name: torch.cat([own[name] for own in arguments]) for name in given},
+            **precomputed.of_empty_caption(len(samples)),
+            **pipeline_arguments,
+        ).images
+    except NotFiniteError as error:
+        return error.each()
 
 
 def write_manifest(path: Path, items: Sequence[Item], journal: Journal, seed: int) -> list[Item]:

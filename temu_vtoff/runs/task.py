@@ -66,6 +66,8 @@ class DatasetTask:
             if value not in choices:
                 offered = ", ".join(choice for choice in choices if choice is not None)
                 raise ArgumentError(f"{{{name}}} is {value!r}; choose one of {offered}.", name)
+        if self.limit is not None and self.limit < 1:
+            raise ArgumentError(f"{{limit}} is {self.limit}; give at least 1.", "limit")
         if self.caption is self.caption_file is self.text_features_dir is None:
             raise ArgumentError("Give {caption_file}, or {caption} to have captions made.", "caption_file", "caption")
 
