@@ -187,11 +187,24 @@ def test_a_lora_that_does_not_fit_is_refused_by_name(pipe):
     assert pipe.get_list_adapters() == {"transformer": ["default_0"]}
 
 
-def test_a_pipeline_with_adapters_is_not_saved_as_something_that_nothing_loads(pipe, tmp_path):
+def test_a_pipeline_saved_with_adapters_loads_again(pipe, tmp_path):
+    plain = sample(pipe)
+    adapt(pipe, alpha=12)
+    adapted = sample(pipe)
+    pipe.save_pretrained(tmp_path)
+    torch.testing.assert_close(sample(pipe), adapted)
+    loaded = load(tmp_path)
+    assert loaded.get_list_adapters() == {"transformer": ["style"]}
+    torch.testing.assert_close(sample(loaded), adapted)
+    loaded.unload_lora_weights()
+    torch.testing.assert_close(sample(loaded), plain)
+
+
+def test_a_fused_pipeline_is_saved_once_its_adapters_are_unloaded(pipe, tmp_path):
     adapt(pipe)
-    with pytest.raises(ValueError, match=r"has adapters \(style\): save them with save_lora_weights"):
-        pipe.save_pretrained(tmp_path)
     pipe.fuse_lora()
+    with pytest.raises(ValueError, match=r"adapters of transformer can't be saved.*not fused"):
+        pipe.save_pretrained(tmp_path)
     fused = sample(pipe)
     pipe.unload_lora_weights()
     pipe.save_pretrained(tmp_path)

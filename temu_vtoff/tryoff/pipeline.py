@@ -7,6 +7,7 @@ Letters: B photos, n pictures of each, H W picture size, h w latent size, T text
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,16 @@ from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, Generators
 from temu_vtoff.tryoff.denoising import Conditions, denoise
 from temu_vtoff.tryoff.inputs import Pictures
 from temu_vtoff.tryoff.loading import FILES, HUB, Dtypes, LoadingOptions, load_components
-from temu_vtoff.tryoff.lora import SavesAlphas, check_lora, lora_scale, set_alphas, split_alphas
+from temu_vtoff.tryoff.lora import (
+    SavesAlphas,
+    check_lora,
+    load_adapters,
+    lora_scale,
+    save_adapters,
+    set_alphas,
+    split_alphas,
+    without_adapters,
+)
 from temu_vtoff.tryoff.outputs import require_finite
 from temu_vtoff.tryoff.presets import Preset, choose_preset
 from temu_vtoff.tryoff.refused import RefusedDoors
@@ -169,6 +179,7 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
         pipe = cls(
             **load_components(pretrained_model_name_or_path, pretrained_tryoff_name_or_path, components, options)
         )
+        load_adapters(pipe, Path(pretrained_model_name_or_path))
         return pipe if device is None else pipe.to(device)
 
     @property
@@ -350,17 +361,21 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
             set_alphas(self, alphas, adapter_name or (after - before).pop())
 
     def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
-        """As diffusers', for pipelines without adapters: their layers would make a folder that nothing loads.
+        """As diffusers', and the generator's adapters beside its own weights; `from_pretrained` loads both.
 
         Raises:
-            ValueError: There are adapters.
+            ValueError: There are fused adapters, or some of text encoders.
         """
-        if adapters := sorted({name for names in self.get_list_adapters().values() for name in names}):
+        adapted = sorted(name for name, adapters in self.get_list_adapters().items() if adapters)
+        if adapted and (adapted != ["transformer"] or self.num_fused_loras):
             raise ValueError(
-                f"The pipeline has adapters ({', '.join(adapters)}): save them with save_lora_weights(), or merge them "
-                "by fuse_lora() and unload_lora_weights() first."
+                f"The adapters of {', '.join(adapted)} can't be saved with the pipeline, which keeps those of the "
+                "transformer that are not fused: save them by save_lora_weights(), or call unload_lora_weights() first."
             )
-        super().save_pretrained(save_directory, *args, **kwargs)
+        with without_adapters(self.transformer) if adapted else nullcontext():
+            super().save_pretrained(save_directory, *args, **kwargs)
+        if adapted:
+            save_adapters(self, Path(save_directory))
 
     def _require(self, *names: str) -> None:
         if absent := [name for name in names if getattr(self, name) is None]:
