@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import command_line
+from temu_vtoff.hub.sources import IMAGE_ENCODERS
+from temu_vtoff.tryoff.components import IMAGE_PARTS, TEXT_ENCODERS, TEXT_PARTS
 
 if TYPE_CHECKING:
     from diffusers import ModelMixin
 
 MAX_FILE = 16 * 10**6  # bytes
 MAX_TOTAL = 48 * 10**6
-ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "image_encoder_large", "image_encoder_bigG")
-OTHERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "feature_extractor")
+ENCODERS = (*TEXT_ENCODERS, *IMAGE_ENCODERS)
+OTHERS = tuple(part for part in (*TEXT_PARTS, *IMAGE_PARTS) if part not in ENCODERS)
 TRAINED = ("transformer", "transformer_vton", "scheduler")
 TRANSFORMERS = [Path("runs/joint_last")]
 
