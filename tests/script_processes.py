@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import runpy
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -46,24 +47,24 @@ def run(script: str, argv: Sequence[object], processes: int = 1) -> int:
     return max(process.exitcode for process in started)
 
 
-def run_python(words: Sequence[str], folder: Path, seconds: float = 600) -> str:
-    """Runs `python WORDS` in a folder, words as in a shell: a script, or -m and a module, or -c and code.
-
-    Returns:
-        What it printed.
-
-    Raises:
-        AssertionError: Its exit status isn't 0; with the end of its error output.
-    """
+def python(words: Sequence[object], folder: Path, seconds: float = 600) -> subprocess.CompletedProcess:
+    """Runs `python WORDS` in a folder, words as in a shell: a script, or -m and a module, or -c and code."""
+    words = [str(word) for word in words]
     with tempfile.TemporaryDirectory() as kept:
         printed, errors = Path(kept) / "stdout", Path(kept) / "stderr"
         process = start_python(words, folder, printed, errors)
         process.join(seconds)
-        alive = process.is_alive()
         process.kill()
         process.join()
-        assert not alive and process.exitcode == 0, f"{words}: {errors.read_text(encoding='utf-8')[-2000:]}"
-        return printed.read_text(encoding="utf-8")
+        texts = (path.read_text(encoding="utf-8") for path in (printed, errors))
+        return subprocess.CompletedProcess(words, process.exitcode, *texts)
+
+
+def run_python(words: Sequence[object], folder: Path) -> str:
+    """What `python WORDS` prints; it must end well."""
+    answer = python(words, folder)
+    assert answer.returncode == 0, f"{words}: {answer.stderr[-2000:]}"
+    return answer.stdout
 
 
 def start_python(words: Sequence[str], folder: Path, printed: Path, errors: Path) -> BaseProcess:

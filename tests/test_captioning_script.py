@@ -1,8 +1,5 @@
 """precompute_utils/captioning_qwen.py on single pictures, imported, called and run."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ from precompute_utils.captioning_qwen import Captioner
 from temu_vtoff import builtin
 from tests import script_calls
 from tests.script_calls import ROOT, heavy_imports
+from tests.script_processes import run_python
 from tests.tiny_models import save_tiny_qwen
 
 
@@ -41,12 +39,10 @@ def call(capsys):
 def test_as_a_subprocess(model, photo, tmp_path, how):
     arguments = ["--pretrained_model_name_or_path", model, "--image_path", photo, "--image_category", "dresses"]
     arguments += ["--output_path", tmp_path / "outputs/new/caption.txt", "--max_new_tokens", "8"]
-    command = list(map(str, [sys.executable, *how, *arguments]))
-    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ)
-    assert answer.returncode == 0, answer.stderr
+    printed = run_python([*how, *arguments], ROOT)
     (expected,) = Captioner.from_pretrained(model)(Image.open(photo), "dresses", max_new_tokens=8)
     assert (tmp_path / "outputs/new/caption.txt").read_text("utf-8") == expected + "\n"
-    assert answer.stdout.startswith(f"{tmp_path / 'outputs/new/caption.txt'}: ")
+    assert printed.startswith(f"{tmp_path / 'outputs/new/caption.txt'}: ")
 
 
 def test_importing_is_light():

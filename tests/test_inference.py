@@ -14,6 +14,7 @@ from PIL import Image
 import inference
 from drawn_people import draw_person
 from tests import script_calls
+from tests.script_processes import python
 
 ROOT = Path(__file__).parent.parent
 QUICK = ("--num_inference_steps", "2")
@@ -47,12 +48,13 @@ def run_script(*argv: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:
 
 
 def test_quick_start_as_printed(tmp_path):
-    answer = run_script(
+    words = [
         *("--pretrained_model_name_or_path", "builtin", "--pretrained_model_name_or_path_sd3_tryoff", "builtin"),
         *("--example_image", "examples/example1.jpg", "--output_dir", tmp_path / "outputs"),
         *("--width", 192, "--height", 256, "--guidance_scale", "2.0", "--num_inference_steps", 28),
         *("--category", "upper_body"),
-    )
+    ]
+    answer = python(["inference.py", *words], ROOT)
     assert answer.returncode == 0, answer.stderr
     assert "knows drawn people only" in answer.stderr
     names = {path.name for path in (tmp_path / "outputs").iterdir()}

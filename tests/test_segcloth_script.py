@@ -1,11 +1,7 @@
 """SegCloth.py, imported and as a command: photos of every kind, folders that were left half done, every mistake."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +20,7 @@ from temu_vtoff.segmentation.masks import LABELS
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from tests import script_calls
 from tests.script_calls import ROOT, heavy_imports
+from tests.script_processes import kill_when, python, start
 from tests.tiny_models import save_tiny_segformer
 
 
@@ -269,16 +266,11 @@ def test_killed_half_way_and_finished(model, photo, clothes, tmp_path):
     arguments = {"clothes": clothes, "model": model, "batch_size": 4, "progress": False}
     batch_segment_clothing(photos, tmp_path / "whole", **arguments)
 
-    command = [sys.executable, "SegCloth.py", "--img_dir", photos, "--out_dir", tmp_path / "out", "--batch_size", "4"]
-    command += ["--model", model, "--clothes", *clothes]
-    process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    deadline = time.time() + 100
-    while len(list(tmp_path.glob("out/*_binary_mask.png"))) < 8 and process.poll() is None and time.time() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    flags = ["--img_dir", photos, "--out_dir", tmp_path / "out", "--batch_size", 4, "--model", model]
+    process = start("SegCloth", [*flags, "--clothes", *clothes])
+    kill_when(process, lambda: len(list(tmp_path.glob("out/*_binary_mask.png"))) >= 8)
     done = [path for path in tmp_path.glob("out/*.png") if not path.name.startswith(".")]
-    assert process.returncode == -signal.SIGKILL and 16 <= len(done) < 80
+    assert process.exitcode == -signal.SIGKILL and 16 <= len(done) < 80
     for path in done:
         assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
 
@@ -293,9 +285,8 @@ def test_killed_half_way_and_finished(model, photo, clothes, tmp_path):
 
 def test_command_on_a_photo_as_a_subprocess(model, photo, clothes, tmp_path):
     photo.save(tmp_path / "photo.jpg")
-    command = [sys.executable, ROOT / "SegCloth.py", "--image_path", "photo.jpg", "--out_dir", "outputs/masks"]
-    command += ["--model", model, "--clothes", *clothes]
-    answer = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+    words = [ROOT / "SegCloth.py", "--image_path", "photo.jpg", "--out_dir", "outputs/masks"]
+    answer = python([*words, "--model", model, "--clothes", *clothes], tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.split() == ["outputs/masks/photo_binary_mask.png", "outputs/masks/photo_fine_mask.png"]
     assert "warning" not in answer.stderr
