@@ -164,7 +164,7 @@ def test_mistakes_end_with_one_sentence_and_status_2(call, photos, tmp_path, mon
         (*photo, "--mask", tmp_path / "square.png", "--category", "all"): "--mask is for one photo and one category",
         (*photo, "--caption", "x", "--category", "all"): "--caption is for one category",
         (*photo[:2], "--output_dir", tmp_path / "file"): "output folder .*file can't be made",
-        (*photo, "--device", "toaster"): "--device toaster is no device",
+        (*photo, "--device", "toaster"): "--device is 'toaster'; give cpu",
         (*photo, "--device", "cuda:7"): "torch sees 0 CUDA devices",
         (*photo, "--pretrained_model_name_or_path", tmp_path / "nothing"): "Not a complete checkpoint",
         (*photo, "--pretrained_model_name_or_path_sd3_tryoff", "davidelobba/TEMU-VTOFF"): "the hub can't be reached",
