@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
-from builtin_training import measure
+from builtin_training.cases import Sampling, draw_cases, segment_and_caption
 from drawn_people import CATEGORIES
 from temu_vtoff.metrics.published import COLUMNS, PUBLISHED
 
@@ -36,14 +36,16 @@ def save_comparison(folder: Path, count: int) -> Path:
     """
     from torchvision.transforms.functional import to_pil_image
 
+    from builtin_training.products import make_products
+    from builtin_training.scores import score
     from temu_vtoff import Options, TryOff
 
-    toolkit = TryOff(Options(device="cpu", precision="no", compile=False, batch_size=measure.Sampling.batch_size))
-    cases = measure.draw_cases(count)
-    measure.segment_and_caption(cases, toolkit)
+    toolkit = TryOff(Options(device="cpu", precision="no", compile=False, batch_size=Sampling.batch_size))
+    cases = draw_cases(count)
+    segment_and_caption(cases, toolkit)
     pipe = toolkit.pipeline()
-    made = {variant: measure.make_products(pipe, cases, variant, measure.Sampling()) for variant in VARIANTS}
-    scores = {variant: measure.score(products, cases, None) for variant, products in made.items()}
+    made = {variant: make_products(pipe, cases, variant, Sampling()) for variant in VARIANTS}
+    scores = {variant: score(products, cases, None) for variant, products in made.items()}
 
     shown = sorted(range(PER_CATEGORY * len(CATEGORIES)), key=lambda i: CATEGORIES.index(cases[i].category))
     columns = {"photo": [cases[i].photo for i in shown], "true product": [cases[i].product for i in shown]}
@@ -59,7 +61,7 @@ def draw_comparison(columns: dict[str, list[Image.Image]], scores: dict[str, dic
 
     Args:
         columns: Pictures from top to bottom, by the column's title.
-        scores: Of each of `VARIANTS`, as `builtin_training.measure` names them.
+        scores: Of each of `VARIANTS`, as `builtin_training.scores` names them.
         people: How many they are the mean of.
     """
     figure = Figure(figsize=(12, 19), facecolor="white", layout="constrained")

@@ -15,7 +15,7 @@ from PIL import Image
 
 import command_line
 import temu_vtoff
-from builtin_training.measure import HELD_OUT_SEEDS
+from builtin_training.cases import HELD_OUT_SEEDS
 from drawn_people import CATEGORIES, draw_person
 from temu_vtoff.pictures import save_picture
 

@@ -1,9 +1,9 @@
-"""What each preset costs in quality: scores of the built-in model against the truth, on people it never met.
+"""What each preset costs in quality: scores of the built-in model against the truth, on held-out people.
 
     python -m benchmarks.bench_quality --count 24
 
 Photos go through the built-in segmenter and captioner first, as in builtin_training/measure.py. Everything is measured
-twice: guided as the built-in model is, and as the published one. One row for each preset goes to
+under two guidances, the built-in model's and the published model's. One row for each preset goes to
 benchmarks/results/quality.jsonl, and tables to the screen: the scores, and their change from "exact".
 """
 
@@ -11,7 +11,7 @@ import argparse
 from functools import partial
 
 import command_line
-from builtin_training import measure
+from builtin_training.cases import Sampling, draw_cases, segment_and_caption
 from temu_vtoff.tryoff.presets import PRESETS, Preset
 
 SCORES = ("silhouette_iou", "ssim", "color_error")
@@ -37,14 +37,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     command_line.quiet_libraries()
     from benchmarks.measuring import seconds, write_row
+    from builtin_training.products import make_products
+    from builtin_training.scores import score
     from temu_vtoff import TryOff
     from temu_vtoff.hardware.devices import choose_device, choose_dtype
     from temu_vtoff.stages.models import load_pipeline
     from temu_vtoff.stages.options import Options
 
     device = choose_device(args.device)
-    cases = measure.draw_cases(args.count)
-    measure.segment_and_caption(cases, TryOff(Options(device=args.device, batch_size=args.batch_size)))
+    cases = draw_cases(args.count)
+    segment_and_caption(cases, TryOff(Options(device=args.device, batch_size=args.batch_size)))
     dtype = choose_dtype(args.mixed_precision, device)
     options = Options(device=args.device, precision=args.mixed_precision, offload=args.offload)
     pipe = load_pipeline(options).pipe
@@ -56,10 +58,10 @@ def main(args: argparse.Namespace) -> None:
         exact = None
         for name, preset in presets.items():
             made = []
-            sampling = measure.Sampling(preset=preset, batch_size=args.batch_size)
-            make = partial(measure.make_products, pipe, cases, "full", sampling)
+            sampling = Sampling(preset=preset, batch_size=args.batch_size)
+            make = partial(make_products, pipe, cases, "full", sampling)
             took = seconds(lambda make=make, made=made: made.append(make()), device)
-            scores = measure.score(made[0], cases, judge=None)
+            scores = score(made[0], cases, judge=None)
             exact = scores if exact is None else exact
             cells = [f"{scores[s]:.4f} ({100 * (scores[s] / exact[s] - 1):+.1f}%)" for s in SCORES]
             print(f"| {name} | {' | '.join(cells)} |", flush=True)

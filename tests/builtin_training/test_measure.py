@@ -1,4 +1,4 @@
-"""The built-in model is measured as a user has it: on people drawn anew, by every variant, against known scores."""
+"""The built-in model is measured as a user has it: on newly drawn people, by every variant, against known scores."""
 
 import json
 from pathlib import Path
@@ -10,22 +10,25 @@ from PIL import Image
 from torchvision.transforms.functional import to_tensor
 
 from builtin_training import measure
+from builtin_training.cases import Case, as_variant, draw_cases
+from builtin_training.products import cut_out
+from builtin_training.scores import score
 from temu_vtoff import TryOffPipeline
 
 
 @pytest.fixture(scope="module")
-def cases() -> list[measure.Case]:
-    return measure.draw_cases(2)
+def cases() -> list[Case]:
+    return draw_cases(2)
 
 
 def test_true_products_score_full_marks(cases):
-    scores = measure.score(torch.stack([to_tensor(case.product) for case in cases]), cases, judge=None)
+    scores = score(torch.stack([to_tensor(case.product) for case in cases]), cases, judge=None)
     assert scores["silhouette_iou"] > 0.97 and scores["ssim"] == 1 and scores["color_error"] == 0
 
 
 def test_the_baseline_shows_the_garment_as_worn_in_the_middle_of_white(cases):
     for case in cases:
-        picture = np.asarray(measure.cut_out(case.photo, case.mask))
+        picture = np.asarray(cut_out(case.photo, case.mask))
         rows, columns = np.nonzero((picture < 245).any(axis=2))
         assert abs(rows.min() + rows.max() - picture.shape[0]) < 12
         assert abs(columns.min() + columns.max() - picture.shape[1]) < 12
@@ -35,7 +38,7 @@ def test_the_baseline_shows_the_garment_as_worn_in_the_middle_of_white(cases):
 def test_the_other_photo_is_of_the_same_category_and_keeps_the_caption(cases):
     for case in cases:
         case.found_mask, case.found_caption = case.mask, case.caption
-    for given, case in zip(measure.as_variant(cases, "other_photo"), cases, strict=True):
+    for given, case in zip(as_variant(cases, "other_photo"), cases, strict=True):
         other = next(c for c in cases if c.photo is given.photo)
         assert other is not case and other.category == case.category and given.found_caption == case.caption
         assert given.found_mask is other.found_mask
