@@ -199,7 +199,7 @@ def staged_call(pipe: "TryOffPipeline", setting: Setting, preset: str, photos: A
         mask = latent_mask(photos.mask.to(latents), latents.shape[-2:])
         person = person_channels(latents, mask, masked)
         reference = clock("extract", lambda: extract_reference(pipe.transformer_vton, person, embeds, negative=True))
-        conditions = Conditions(prompt, pooled, reference, GUIDANCE_SCALE)
+        conditions = Conditions(pooled, reference, GUIDANCE_SCALE, inputs={"encoder_hidden_states": prompt})
         noise = torch.randn(latents.shape, generator=rng).to(setting.device)
         scheduler, steps = PRESETS[preset].scheduler(pipe.scheduler), setting.steps_of(preset)
         latents = clock("denoise", lambda: denoise(pipe.transformer, scheduler, noise, conditions, steps))

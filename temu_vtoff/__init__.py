@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from temu_vtoff.errors import ArgumentError
     from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
     from temu_vtoff.models.generator import TryOffTransformer
+    from temu_vtoff.models.pose_guider import PoseGuider
+    from temu_vtoff.models.tryon_transformer import TryOnTransformer
     from temu_vtoff.segmentation.clothing import segment_clothing
     from temu_vtoff.segmentation.folders import batch_segment_clothing
     from temu_vtoff.segmentation.segmenter import ClothSegmenter
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from temu_vtoff.stages.tryoff import TryOff
     from temu_vtoff.tryoff.pipeline import TryOffPipeline
     from temu_vtoff.tryoff.presets import Preset
+    from temu_vtoff.tryon.pipeline import TryOnPipeline
 
 __version__ = "0.2.0"
 
@@ -30,12 +33,15 @@ _HOMES = {
     "FeatureExtractor": "models.feature_extractor",
     "Garment": "stages.garment",
     "Options": "stages.options",
+    "PoseGuider": "models.pose_guider",
     "Preset": "tryoff.presets",
     "Product": "stages.garment",
     "ReferenceFeatures": "models.feature_extractor",
     "TryOff": "stages.tryoff",
     "TryOffPipeline": "tryoff.pipeline",
     "TryOffTransformer": "models.generator",
+    "TryOnPipeline": "tryon.pipeline",
+    "TryOnTransformer": "models.tryon_transformer",
     "batch_segment_clothing": "segmentation.folders",
     "segment_clothing": "segmentation.clothing",
 }
@@ -46,12 +52,15 @@ __all__ = [
     "FeatureExtractor",
     "Garment",
     "Options",
+    "PoseGuider",
     "Preset",
     "Product",
     "ReferenceFeatures",
     "TryOff",
     "TryOffPipeline",
     "TryOffTransformer",
+    "TryOnPipeline",
+    "TryOnTransformer",
     "batch_segment_clothing",
     "segment_clothing",
 ]

@@ -62,27 +62,27 @@ class ReferenceAttnProcessor(_DispatchedAttnProcessor):
 class HybridAttnProcessor(_DispatchedAttnProcessor):
     """Multimodal hybrid attention: Q = [image, text], K and V = [image, reference, text].
 
-    Without a reference it is SD3's joint attention. Where a checkpoint has QK-norms (the published one has none), the
-    reference keys pass through the image stream's.
+    Without a reference it is SD3's joint attention, without text FitDiT's: Q = image, K = [image, reference]. Where a
+    checkpoint has QK-norms (the published ones have none), the reference keys pass through the image stream's.
     """
 
     def __call__(
         self,
         attn: Attention,
         hidden_states: torch.Tensor,
-        encoder_hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
         attention_mask: None = None,
         reference_key: torch.Tensor | None = None,
         reference_value: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """
         Args:
             hidden_states: (B, N, D), the image stream after AdaLN.
-            encoder_hidden_states: (B, T, D), the text stream after AdaLN.
+            encoder_hidden_states: (B, T, D), the text stream after AdaLN; None where there is none.
             reference_key, reference_value: (B, R, D), this block's; both or neither.
 
         Returns:
-            Image stream (B, N, D) and text stream (B, T, D).
+            Image stream (B, N, D), and text stream (B, T, D) or None.
         """
         image_tokens = hidden_states.shape[1]
 
@@ -90,30 +90,32 @@ class HybridAttnProcessor(_DispatchedAttnProcessor):
             return (split_heads(layer(x), attn.heads) for layer in layers)
 
         query, key, value = projected(hidden_states, attn.to_q, attn.to_k, attn.to_v)  # (B, N, H, d)
-        text_query, text_key, text_value = projected(
-            encoder_hidden_states, attn.add_q_proj, attn.add_k_proj, attn.add_v_proj
-        )  # (B, T, H, d)
-        keys, values = [key], [value]
+        queries, keys, values = [query], [key], [value]
         if reference_key is not None:
             keys.append(split_heads(reference_key, attn.heads))  # (B, R, H, d)
             values.append(split_heads(reference_value, attn.heads))
-
         if attn.norm_q is not None:
-            query, keys = attn.norm_q(query), [attn.norm_k(x) for x in keys]
-        if attn.norm_added_q is not None:
-            text_query, text_key = attn.norm_added_q(text_query), attn.norm_added_k(text_key)
+            queries, keys = [attn.norm_q(query)], [attn.norm_k(x) for x in keys]
+        if encoder_hidden_states is not None:
+            text_query, text_key, text_value = projected(
+                encoder_hidden_states, attn.add_q_proj, attn.add_k_proj, attn.add_v_proj
+            )  # (B, T, H, d)
+            if attn.norm_added_q is not None:
+                text_query, text_key = attn.norm_added_q(text_query), attn.norm_added_k(text_key)
+            queries, keys, values = [*queries, text_query], [*keys, text_key], [*values, text_value]
 
         # Buffers in which the reference stands ready would spare half of this copying, below 1% of a step on the CPU,
         # and double the memory that the reference takes.
         attended = self.attend(
-            torch.cat([query, text_query], dim=1),  # (B, N + T, H, d)
-            torch.cat([*keys, text_key], dim=1),  # (B, N + R + T, H, d)
-            torch.cat([*values, text_value], dim=1),
+            torch.cat(queries, dim=1),  # (B, N + T, H, d)
+            torch.cat(keys, dim=1),  # (B, N + R + T, H, d)
+            torch.cat(values, dim=1),
         )
-        image, text = attended[:, :image_tokens], attended[:, image_tokens:]
-        if not attn.context_pre_only:
-            text = attn.to_add_out(text)
-        return attn.to_out[0](image), text
+        image = attn.to_out[0](attended[:, :image_tokens])
+        if encoder_hidden_states is None:
+            return image, None
+        text = attended[:, image_tokens:]
+        return image, text if attn.context_pre_only else attn.to_add_out(text)
 
 
 def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:

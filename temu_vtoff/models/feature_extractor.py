@@ -21,8 +21,7 @@ from torch import nn
 
 from temu_vtoff.hub.strict import StrictLoadingMixin
 from temu_vtoff.models.attention import ReferenceAttnProcessor
-
-UNNEEDED_CONFIG = ("joint_attention_dim", "caption_projection_dim", "out_channels", "dual_attention_layers", "qk_norm")
+from temu_vtoff.models.image_stream import CONTEXT_WEIGHTS, ImageStreamMixin
 
 
 @dataclass(frozen=True)
@@ -87,13 +86,14 @@ class LastReferenceBlock(nn.Module):
         return None, self.attn["to_k"](normed), self.attn["to_v"](normed)
 
 
-class FeatureExtractor(StrictLoadingMixin, ModelMixin, AttentionMixin, ConfigMixin, PeftAdapterMixin):
+class FeatureExtractor(ImageStreamMixin, StrictLoadingMixin, ModelMixin, AttentionMixin, ConfigMixin, PeftAdapterMixin):
     """Loads the published `transformer_vton`, leaving on disk what no output depends on.
 
     Args:
         sample_size: Side of the latents that the position embedding is centred for.
         patch_size: Side of a token's patch in the latents.
-        in_channels: 33: person latents (16), mask (1), latents of the greyed photo (16).
+        in_channels: For try-off 33: person latents (16), mask (1), latents of the greyed photo (16). For try-on 16: the
+            garment's latents.
         num_layers: Blocks; the generator has as many.
         attention_head_dim: Width of a head.
         num_attention_heads: Heads; D = heads x head width.
@@ -141,12 +141,6 @@ class FeatureExtractor(StrictLoadingMixin, ModelMixin, AttentionMixin, ConfigMix
         )
         self.gradient_checkpointing = False
 
-    @classmethod
-    def extract_init_dict(cls, config_dict, **kwargs):
-        """Leaves out what the published configuration says of the text stream and the output, which are not here."""
-        needed = {name: value for name, value in config_dict.items() if name not in UNNEEDED_CONFIG}
-        return super().extract_init_dict(needed, **kwargs)
-
     @property
     def unneeded_checkpoint_keys(self) -> tuple[str, ...]:
         """Patterns of the published checkpoint's weights that nothing here needs.
@@ -155,8 +149,7 @@ class FeatureExtractor(StrictLoadingMixin, ModelMixin, AttentionMixin, ConfigMix
         """
         last = self.config.num_layers - 1
         return (
-            r"context_embedder\.",
-            r"transformer_blocks\.\d+\.(norm1_context|ff_context|attn\.(to_add_out|add_[qkv]_proj|norm_added_[qk]))\.",
+            *CONTEXT_WEIGHTS,
             rf"transformer_blocks\.{last}\.(attn\.to_q|attn\.to_out|ff)\.",
             r"(norm_out|proj_out)\.",
         )

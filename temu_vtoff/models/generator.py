@@ -4,43 +4,18 @@
 Letters: B batch, N image tokens, T text tokens, D width, h w latent size, p patch size, L blocks, S steps.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import wraps
 
 import torch
-from diffusers.hooks.group_offloading import _is_group_offload_enabled
 from diffusers.models.attention import JointTransformerBlock
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 from diffusers.utils.accelerate_utils import apply_forward_hook
-from torch import nn
-from torch.nn import functional as F
 
 from temu_vtoff.hub.strict import StrictLoadingMixin
 from temu_vtoff.models.attention import HybridAttnProcessor
 from temu_vtoff.models.feature_extractor import ReferenceFeatures
-
-
-@dataclass(frozen=True)
-class Modulations:
-    """AdaLN's shifts, scales and gates, which depend on timestep and pooled text alone.
-
-    Each may also be the embedding of both, (B, D), which its block then computes them of.
-
-    Attributes:
-        image: Of each of the L blocks, (B, 6, D).
-        text: Of each of the L blocks, (B, 6, D); of the last block (B, 2, D).
-        out: Of the last norm, (B, 2, D).
-    """
-
-    image: Sequence[torch.Tensor]
-    text: Sequence[torch.Tensor]
-    out: torch.Tensor
-
-    def __getitem__(self, items: slice) -> "Modulations":
-        """The modulations of some items of the batch."""
-        return Modulations([m[items] for m in self.image], [m[items] for m in self.text], self.out[items])
+from temu_vtoff.models.modulations import BeforehandMixin, Modulations, modulate, modulation, unpatchify
 
 
 class HybridBlock(JointTransformerBlock):
@@ -91,7 +66,7 @@ class HybridBlock(JointTransformerBlock):
         return text, image
 
 
-class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
+class TryOffTransformer(BeforehandMixin, StrictLoadingMixin, SD3Transformer2DModel):
     """SD3's transformer with hybrid attention; configuration and weights are those of `SD3Transformer2DModel`.
 
     Raises:
@@ -110,11 +85,6 @@ class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
             block.__class__ = HybridBlock  # the same weights, another forward
         self.set_attn_processor(HybridAttnProcessor())
 
-    @property
-    def computes_beforehand(self) -> bool:
-        """Whether `modulations` can be called: with diffusers' group offloading the weights come in `forward` alone."""
-        return not _is_group_offload_enabled(self)
-
     @apply_forward_hook  # with CPU offloading the weights may be elsewhere
     def modulations(self, timestep: torch.Tensor, pooled_projections: torch.Tensor) -> Modulations:
         """AdaLN of all blocks: for the S steps of a sampling at once, its weights, a third of all, are read once.
@@ -123,16 +93,12 @@ class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
             timestep: (S,) or (B,), in [0, 1000].
             pooled_projections: (B, P). With S timesteps for B items, give both S B times.
         """
-        embedded = self._embed(timestep, pooled_projections)
+        embedded = self.embed(timestep, pooled_projections)
         return Modulations(
             [modulation(block.norm1, embedded) for block in self.transformer_blocks],
             [modulation(block.norm1_context, embedded) for block in self.transformer_blocks],
             modulation(self.norm_out, embedded),
         )
-
-    def _embed(self, timestep: torch.Tensor, pooled_projections: torch.Tensor) -> torch.Tensor:
-        """What AdaLN's linear layers read, (B, D)."""
-        return F.silu(self.time_text_embed(timestep, pooled_projections))
 
     def forward(
         self,
@@ -164,7 +130,7 @@ class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
         if reference is not None and len(reference) != len(blocks):
             raise ValueError(f"The reference has {len(reference)} blocks, the generator {len(blocks)}.")
         if modulations is None:
-            embedded = self._embed(timestep, pooled_projections)
+            embedded = self.embed(timestep, pooled_projections)
             modulations = Modulations([embedded] * len(blocks), [embedded] * len(blocks), embedded)
         height, width = hidden_states.shape[-2:]
 
@@ -187,20 +153,3 @@ class TryOffTransformer(StrictLoadingMixin, SD3Transformer2DModel):
     def fuse_qkv_projections(self) -> None:
         """Not available: diffusers' fused processor would drop the reference without a word."""
         raise ValueError("fuse_qkv_projections() is not available here: its attention would ignore the reference.")
-
-
-def modulation(norm: nn.Module, given: torch.Tensor) -> torch.Tensor:
-    """AdaLN's parameters (B, 6 or 2, D): as they are, or computed of the embedding (B, D)."""
-    return given if given.ndim == 3 else norm.linear(given).unflatten(-1, (-1, given.shape[-1]))
-
-
-def modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """AdaLN after the norm: (B, N, D), 2 x (B, 1, D) -> (B, N, D)."""
-    return x * (1 + scale) + shift
-
-
-def unpatchify(patches: torch.Tensor, height: int, width: int, patch_size: int) -> torch.Tensor:
-    """(B, N, p p C) -> (B, C, height, width); within a token the channels run fastest, as in SD3."""
-    rows, columns = height // patch_size, width // patch_size
-    grid = patches.unflatten(1, (rows, columns)).unflatten(-1, (patch_size, patch_size, -1))  # (B, r, c, p, p, C)
-    return grid.permute(0, 5, 1, 3, 2, 4).reshape(len(patches), -1, rows * patch_size, columns * patch_size)

@@ -12,7 +12,7 @@ from torch import nn
 
 from temu_vtoff.models.attention import ReferenceAttnProcessor
 from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceBlock
-from temu_vtoff.models.generator import unpatchify
+from temu_vtoff.models.modulations import unpatchify
 
 
 class PersonDenoiser(FeatureExtractor):

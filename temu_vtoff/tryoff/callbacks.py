@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 
 from temu_vtoff.tryoff.denoising import Step
 
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 StepCallback = Callable[[Any, int, torch.Tensor, dict[str, Any]], Mapping[str, Any] | None]
 TENSORS: dict[str, Callable[[Step], torch.Tensor]] = {  # what a callback may ask for
     "latents": lambda step: step.latents,
-    "prompt_embeds": lambda step: step.conditions.prompt_embeds,
-    "pooled_prompt_embeds": lambda step: step.conditions.pooled_prompt_embeds,
+    "prompt_embeds": lambda step: step.conditions.inputs["encoder_hidden_states"],
+    "pooled_prompt_embeds": lambda step: step.conditions.pooled_embeds,
     "pred_original_sample": lambda step: step.clean,
 }
+_CHANGEABLE = ("prompt_embeds", "pooled_prompt_embeds")
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,29 @@ class StepReporter:
 
     def _take_over(self, step: Step, tensors: Mapping[str, torch.Tensor]) -> None:
         step.latents = tensors.get("latents", step.latents)
-        changes = {
-            name: tensors[name]
-            for name in ("prompt_embeds", "pooled_prompt_embeds")
-            # diffusers' SD3CFGCutoffCallback keeps the last row, whatever the batch; here rows without guidance are
-            # chosen by the loop.
-            if name in tensors and len(tensors[name]) >= len(step.latents)
-        }
-        step.conditions = replace(step.conditions, guidance_scale=self.pipe.guidance_scale, **changes)
+        # diffusers' SD3CFGCutoffCallback keeps the last row, whatever the batch; here rows without guidance are chosen
+        # by the loop.
+        changed = {name: x for name, x in tensors.items() if name in _CHANGEABLE and len(x) >= len(step.latents)}
+        conditions = replace(step.conditions, guidance_scale=self.pipe.guidance_scale)
+        if "pooled_prompt_embeds" in changed:
+            conditions = replace(conditions, pooled_embeds=changed["pooled_prompt_embeds"])
+        if "prompt_embeds" in changed:
+            inputs = {**conditions.inputs, "encoder_hidden_states": changed["prompt_embeds"]}
+            conditions = replace(conditions, inputs=inputs)
+        step.conditions = conditions
+
+
+def chosen_tensors(callback: StepCallback | None, names: Sequence[str] | None, offered: Sequence[str]) -> Sequence[str]:
+    """What a callback is given: what it asks for itself, what is named, or all that the pipeline offers.
+
+    Raises:
+        ValueError: A name that the pipeline doesn't offer.
+    """
+    if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)):
+        names = callback.tensor_inputs
+    names = offered if names is None else names
+    if unknown := [name for name in names if name not in offered]:
+        raise ValueError(
+            f"callback_on_step_end_tensor_inputs names {', '.join(unknown)}; there are {', '.join(offered)}."
+        )
+    return names

@@ -133,3 +133,18 @@ def extract_reference(
         person = torch.cat([person, person])
         image_embeds = torch.cat([torch.zeros_like(image_embeds), image_embeds])
     return extractor(person.to(extractor.dtype), image_embeds.to(extractor.dtype))
+
+
+def starting_noise(
+    latents: torch.Tensor | None, shape: Sequence[int], generator: Generators | None, device: torch.device
+) -> torch.Tensor:
+    """The noise to start from, in float32 whatever the compute dtype: as given, or drawn.
+
+    Raises:
+        ValueError: What is given has another shape.
+    """
+    if latents is None:
+        latents = randn_tensor(shape, generator=generator, device=device)
+    elif latents.shape != tuple(shape):
+        raise ValueError(f"latents must be {tuple(shape)}, got {tuple(latents.shape)}.")
+    return latents.to(device, torch.float32)

@@ -10,31 +10,46 @@ Letters: B pictures, C latent channels, h w latent size, T text tokens, P pooled
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from diffusers import SchedulerMixin
 
 from temu_vtoff.models.feature_extractor import ReferenceFeatures
-from temu_vtoff.models.generator import Modulations, TryOffTransformer
+from temu_vtoff.models.generator import TryOffTransformer
+from temu_vtoff.models.modulations import Modulations
+from temu_vtoff.models.tryon_transformer import TryOnTransformer
+
+Denoiser = TryOffTransformer | TryOnTransformer
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the generator reads beside the latents; the negative branch's rows go first.
+    """What a denoiser reads beside the noisy latents; the negative branch's rows go first.
 
     Attributes:
-        prompt_embeds: (2 B, T, joint_attention_dim); (B, ...) without guidance.
-        pooled_prompt_embeds: (2 B, P); (B, P) without guidance.
-        reference: Of 2 B; of B, the negative branch reads none. None leaves stock SD3.
+        pooled_embeds: (2 B, P); (B, P) without guidance.
+        reference: Of 2 B; of B, the negative branch reads none. None reads none at all.
         guidance_scale: s; 1 or less turns guidance off.
+        inputs: Of 2 B rows, or of B without guidance, by the denoiser's own argument: the caption's
+            `encoder_hidden_states` of try-off, the `pose` of try-on.
+        channels: (2 B, C', h, w) or (B, C', h, w), joined behind the noisy latents.
     """
 
-    prompt_embeds: torch.Tensor
-    pooled_prompt_embeds: torch.Tensor
+    pooled_embeds: torch.Tensor
     reference: ReferenceFeatures | None
     guidance_scale: float
+    inputs: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    channels: torch.Tensor | None = None
+
+    def rows(self, noisy: torch.Tensor, first: int, end: int) -> dict[str, torch.Tensor]:
+        """The denoiser's arguments for some rows, from the noisy latents of B (B, C, h, w)."""
+        hidden_states = noisy.repeat((end - first) // len(noisy), 1, 1, 1)
+        if self.channels is not None:
+            hidden_states = torch.cat([hidden_states, self.channels[first:end]], dim=1)
+        rows = {name: x[first:end] for name, x in self.inputs.items()}
+        return {"hidden_states": hidden_states, "pooled_projections": self.pooled_embeds[first:end], **rows}
 
 
 @dataclass
@@ -69,14 +84,14 @@ class Step:
 
 @torch.no_grad()
 def denoise(
-    transformer: TryOffTransformer,
+    transformer: Denoiser,
     scheduler: SchedulerMixin,
     latents: torch.Tensor,
     conditions: Conditions,
     steps: int,
     on_step: Callable[[Step], None] | None = None,
 ) -> torch.Tensor:
-    """From noise to the product pictures' latents.
+    """From noise to the pictures' latents.
 
     Args:
         scheduler: Euler's steps or another solver of the flow.
@@ -90,8 +105,8 @@ def denoise(
     scheduler.set_timesteps(steps, device=latents.device)
     modulated, modulations = None, [None] * steps
     for number, timestep in enumerate(scheduler.timesteps):
-        if modulated is not conditions.pooled_prompt_embeds:  # at the start, and when a callback has replaced it
-            modulated = conditions.pooled_prompt_embeds
+        if modulated is not conditions.pooled_embeds:  # at the start, and when a callback has replaced it
+            modulated = conditions.pooled_embeds
             modulations = modulations_of_steps(transformer, scheduler.timesteps, modulated)
         velocity = guided_velocity(transformer, latents, timestep, conditions, modulations[number])
         before, latents = latents, scheduler.step(velocity, timestep, latents, return_dict=False)[0]
@@ -106,28 +121,25 @@ def denoise(
 
 
 def guided_velocity(
-    transformer: TryOffTransformer,
+    transformer: Denoiser,
     latents: torch.Tensor,
     timestep: torch.Tensor,
     conditions: Conditions,
     modulations: Modulations | None,
 ) -> torch.Tensor:
     """The velocity (B, C, h, w) at one time, in float32: of both branches in one batch where both read a reference."""
-    batch, rows = len(latents), len(conditions.prompt_embeds)
+    batch, rows = len(latents), len(conditions.pooled_embeds)
     guided = conditions.guidance_scale > 1
     if rows not in ((2 * batch,) if guided else (batch, 2 * batch)):
         raise ValueError(f"{batch} pictures need conditions of {2 * batch} rows with guidance; there are {rows}.")
     reference = conditions.reference
-    noisy = latents.to(conditions.prompt_embeds.dtype)
+    noisy = latents.to(conditions.pooled_embeds.dtype)
 
     def velocity_of(first: int, end: int, reference: ReferenceFeatures | None) -> torch.Tensor:
         """Of some rows of the conditions."""
-        pooled = conditions.pooled_prompt_embeds[first:end]
         return transformer(
-            hidden_states=noisy.repeat((end - first) // batch, 1, 1, 1),
-            encoder_hidden_states=conditions.prompt_embeds[first:end],
-            pooled_projections=pooled,
-            timestep=timestep.expand(len(pooled)),
+            **conditions.rows(noisy, first, end),
+            timestep=timestep.expand(end - first),
             reference=reference,
             modulations=None if modulations is None else modulations[first:end],
             return_dict=False,
@@ -144,11 +156,11 @@ def guided_velocity(
 
 
 def modulations_of_steps(
-    transformer: TryOffTransformer, timesteps: torch.Tensor, pooled: torch.Tensor
+    transformer: Denoiser, timesteps: torch.Tensor, pooled: torch.Tensor
 ) -> list[Modulations | None]:
     """AdaLN's modulations of S steps for the conditions' rows (B, P) or (2 B, P), all computed at once.
 
-    None for each step where the generator's weights are in memory during its forward pass alone.
+    None for each step where the denoiser's weights are in memory during its forward pass alone.
     """
     steps, rows = len(timesteps), len(pooled)
     if not transformer.computes_beforehand:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,7 @@ class LoadingOptions:
         quantize: Bits of the weights by component.
         hub: `token`, `cache_dir`, `local_files_only`, `force_download`, `proxies`.
         files: `use_safetensors`, and for diffusers' models `low_cpu_mem_usage`.
+        components: Names of the models, which have a precision and can be quantised.
     """
 
     dtype: Dtypes = torch.float32
@@ -80,10 +81,11 @@ class LoadingOptions:
     quantize: Mapping[str, int] = field(default_factory=dict)
     hub: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Any] = field(default_factory=dict)
+    components: Collection[str] = (*_DIFFUSERS, *_TRANSFORMERS)
 
     def __post_init__(self) -> None:
         for argument, names in (("quantize", self.quantize), ("dtype", self.dtype)):
-            known = {*_DIFFUSERS, *_TRANSFORMERS, "default"} if argument == "dtype" else {*_DIFFUSERS, *_TRANSFORMERS}
+            known = {*self.components, *(["default"] if argument == "dtype" else [])}
             if isinstance(names, Mapping) and (unknown := sorted(set(names) - known)):
                 raise ArgumentError(
                     f"{{{argument}}} names {', '.join(unknown)}; there are {', '.join(sorted(known))}.", argument
@@ -127,7 +129,7 @@ def load_components(
     tryoff = base if tryoff is None else resolve(tryoff, "tryoff")
     for name in IMAGE_ENCODERS:  # may be given by name
         if isinstance(given.get(name), (str, Path)):
-            given[name] = _load(name, resolve(given[name], "tryoff"), None, options)
+            given[name] = load_component(name, resolve(given[name], "tryoff"), None, options)
 
     sources: dict[str, tuple[str, str | None]]  # component -> where, subfolder
     index = read_index(base, options.revision, **options.hub)
@@ -145,11 +147,26 @@ def load_components(
 
     of_others = replace(options, revision=None, variant=None)
     for name, (where, subfolder) in sources.items():
-        given[name] = _load(name, where, subfolder, options if where == base else of_others)
+        given[name] = load_component(name, where, subfolder, options if where == base else of_others)
     return given
 
 
-def _load(name: str, where: str, subfolder: str | None, options: LoadingOptions) -> Any:
+def load_component(
+    name: str,
+    where: str,
+    subfolder: str | None,
+    options: LoadingOptions,
+    models: Mapping[str, type] = _DIFFUSERS,
+) -> Any:
+    """One component of a pipeline.
+
+    Args:
+        where: Hub id or folder.
+        models: The classes of diffusers' models, by component.
+
+    Raises:
+        CheckpointError: It can't be had, or is damaged.
+    """
     if name in IMAGE_ENCODERS and subfolder is None and (Path(where) / name / "config.json").is_file():
         subfolder = name  # a whole pipeline's folder, named as an image encoder
     place: dict[str, Any] = dict(options.hub)
@@ -163,13 +180,13 @@ def _load(name: str, where: str, subfolder: str | None, options: LoadingOptions)
         place["variant"] = options.variant
     dtype = options.dtype_of(name)
     if (bits := options.quantize.get(name)) is not None:
-        library = "diffusers" if name in _DIFFUSERS else "transformers"
+        library = "diffusers" if name in models else "transformers"
         place["quantization_config"] = quantization_config(library, bits, dtype or torch.float32)
-    if name in _DIFFUSERS:
+    if name in models:
         place |= dict(options.files) | {"subfolder": subfolder}
         if dtype is not None:
             place["torch_dtype"] = dtype
-        model = load_diffusers_model(_DIFFUSERS[name], where, what, **place)[0]
+        model = load_diffusers_model(models[name], where, what, **place)[0]
         return model if dtype is not None else model.to(_stored_dtype(where, subfolder, place))
     place |= {key: value for key, value in options.files.items() if key != "low_cpu_mem_usage"}
     return load_transformers_model(

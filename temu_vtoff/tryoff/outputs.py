@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
+from diffusers.image_processor import VaeImageProcessor
+
+from temu_vtoff.tryoff.conditioning import decode_latents
 
 OUTPUT_TYPES = ("pil", "pt", "np", "latent")
 
@@ -45,3 +49,18 @@ def require_finite(finite: torch.Tensor, images: Any, dtype: torch.dtype) -> Non
     """
     if not finite.all():
         raise NotFiniteError((~finite).nonzero().flatten().tolist(), images, dtype)
+
+
+def decode(
+    vae: AutoencoderKL, processor: VaeImageProcessor, latents: torch.Tensor, output_type: str
+) -> tuple[Any, torch.Tensor]:
+    """The pictures of latents (B, C, h, w), and which of them are finite, (B,) bool.
+
+    Args:
+        output_type: One of `OUTPUT_TYPES`.
+    """
+    images = latents if output_type == "latent" else decode_latents(vae, latents)
+    finite = latents.isfinite().flatten(1).all(1) & images.isfinite().flatten(1).all(1)
+    if output_type != "latent":
+        images = processor.postprocess(images.nan_to_num(0, 0, 0), output_type=output_type)
+    return images, finite

@@ -15,10 +15,8 @@ import numpy as np
 import PIL.Image
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
-from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.pipelines.stable_diffusion_3.pipeline_output import StableDiffusion3PipelineOutput
-from diffusers.utils.torch_utils import randn_tensor
 from transformers import (
     CLIPImageProcessor,
     CLIPTextModelWithProjection,
@@ -32,7 +30,7 @@ from temu_vtoff.hub.sources import REQUIRED, WorkingSize
 from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
 from temu_vtoff.models.generator import TryOffTransformer
 from temu_vtoff.tryoff import conditioning, inputs
-from temu_vtoff.tryoff.callbacks import TENSORS, StepCallback, StepReporter
+from temu_vtoff.tryoff.callbacks import TENSORS, StepCallback, StepReporter, chosen_tensors
 from temu_vtoff.tryoff.components import COMPONENTS, CONFIG
 from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, Generators
 from temu_vtoff.tryoff.denoising import Conditions, denoise
@@ -48,7 +46,7 @@ from temu_vtoff.tryoff.lora import (
     split_alphas,
     without_adapters,
 )
-from temu_vtoff.tryoff.outputs import require_finite
+from temu_vtoff.tryoff.outputs import decode, require_finite
 from temu_vtoff.tryoff.presets import Preset, choose_preset
 from temu_vtoff.tryoff.refused import RefusedDoors
 
@@ -265,7 +263,7 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
         }
         inputs.check_embeddings(len(photos), **given, image_embeds=image_embeds)
         generator = inputs.check_generators(generator, len(photos) * num_images_per_prompt)
-        names = self._callback_tensors(callback_on_step_end, callback_on_step_end_tensor_inputs)
+        names = chosen_tensors(callback_on_step_end, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         self._guidance_scale, self._interrupt, self._num_timesteps = guidance_scale, False, steps
 
         with lora_scale(self, joint_attention_kwargs):
@@ -276,15 +274,19 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
             person, reference = self._encode_person(photos, image_embeds, num_images_per_prompt, generator)
 
             # 4. Denoise
-            latents = self._start(latents, person, generator)
-            prompts = (self._join(branches, num_images_per_prompt) for branches in prompts)
-            conditions = Conditions(*prompts, reference, guidance_scale)
+            shape = (len(person), self.transformer.config.in_channels, *person.shape[-2:])
+            latents = conditioning.starting_noise(latents, shape, generator, self._execution_device)
+            prompt_embeds, pooled = (self._join(branches, num_images_per_prompt) for branches in prompts)
+            captions = {"encoder_hidden_states": prompt_embeds}
+            conditions = Conditions(pooled, reference, guidance_scale, inputs=captions)
             with self.progress_bar(total=steps) as progress:
                 report = StepReporter(self, progress, callback_on_step_end, names)
                 latents = denoise(self.transformer, scheduler, latents, conditions, steps, report)
 
         # 5. Decode
-        images = self._finish(latents, output_type)
+        images, finite = decode(self.vae, self.image_processor, latents, output_type)
+        self.maybe_free_model_hooks()
+        require_finite(finite, images, self.transformer.dtype)
         return StableDiffusion3PipelineOutput(images=images) if return_dict else (images,)
 
     def encode_image(self, image: torch.Tensor) -> torch.Tensor:
@@ -425,33 +427,3 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
         channels = conditioning.person_channels(person, mask, masked)
         image_embeds = image_embeds.to(device).repeat_interleave(copies, dim=0)  # (B n, P)
         return channels, self.extract_reference(channels, image_embeds)
-
-    def _start(self, latents: torch.Tensor | None, person: torch.Tensor, generator: Generators | None) -> torch.Tensor:
-        """The noise (B n, 16, h, w) to start from, in float32 whatever the compute dtype."""
-        shape = (len(person), self.transformer.config.in_channels, *person.shape[-2:])
-        if latents is None:
-            latents = randn_tensor(shape, generator=generator, device=self._execution_device)
-        elif latents.shape != shape:
-            raise ValueError(f"latents must be {shape}, got {tuple(latents.shape)}.")
-        return latents.to(self._execution_device, torch.float32)
-
-    def _finish(self, latents: torch.Tensor, output_type: str) -> list[PIL.Image.Image] | np.ndarray | torch.Tensor:
-        """The pictures of latents (B n, 16, h, w), or the latents themselves, if all are finite."""
-        images = latents if output_type == "latent" else self.decode_latents(latents)
-        finite = latents.isfinite().flatten(1).all(1) & images.isfinite().flatten(1).all(1)  # (B n,)
-        if output_type != "latent":
-            images = self.image_processor.postprocess(images.nan_to_num(0, 0, 0), output_type=output_type)
-        self.maybe_free_model_hooks()
-        require_finite(finite, images, self.transformer.dtype)
-        return images
-
-    def _callback_tensors(self, callback: StepCallback | None, names: Sequence[str] | None) -> Sequence[str]:
-        """What the callback is given: what it asks for itself, what is named, or all."""
-        if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)):
-            names = callback.tensor_inputs
-        names = self._callback_tensor_inputs if names is None else names
-        if unknown := [name for name in names if name not in TENSORS]:
-            raise ValueError(
-                f"callback_on_step_end_tensor_inputs names {', '.join(unknown)}; there are {', '.join(TENSORS)}."
-            )
-        return names
