@@ -365,7 +365,7 @@ def required(*more: str) -> list[str]:
         (["--coarse_caption_file", "nowhere.json"], "There is no caption file nowhere.json"),
         (["--width", "50"], "width 50 is not a multiple of 16; the nearest is 48"),
         (["--phase", "train", "--order", "unpaired"], "no unpaired list for training"),
-        (["--device", "cuda:9"], "--device cuda:9"),
+        (["--device", "cuda:9"], "--device is 'cuda:9', but torch sees"),
         (
             ["--pretrained_model_name_or_path_sd3_tryoff", "./nowhere"],
             "there is no folder ./nowhere, and it is no hub id",
