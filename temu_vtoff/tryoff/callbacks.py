@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from diffusers import DiffusionPipeline
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 
 from temu_vtoff.tryoff.denoising import Step
 
 if TYPE_CHECKING:
     from tqdm import tqdm
-
-    from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 StepCallback = Callable[[Any, int, torch.Tensor, dict[str, Any]], Mapping[str, Any] | None]
 TENSORS: dict[str, Callable[[Step], torch.Tensor]] = {  # what a callback may ask for
@@ -34,7 +33,7 @@ class StepReporter:
         names: Keys of `TENSORS` that the callback is given.
     """
 
-    pipe: TryOffPipeline
+    pipe: DiffusionPipeline
     progress: tqdm
     callback: StepCallback | None
     names: Sequence[str]

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from diffusers import StableDiffusion3Pipeline
 from diffusers.loaders import SD3LoraLoaderMixin
 from diffusers.utils import scale_lora_layers, unscale_lora_layers
 from peft import get_peft_model_state_dict
@@ -18,15 +19,12 @@ from torch import nn
 
 from temu_vtoff.files import write_text
 
-if TYPE_CHECKING:
-    from temu_vtoff.tryoff.pipeline import TryOffPipeline
-
 ADAPTERS, _ACTIVE = "adapters", "active.json"  # below a saved pipeline
 _LORA = re.compile(r"\.(?:lora[._]|alpha$)")  # after the layers name
 
 
 @contextmanager
-def lora_scale(pipe: TryOffPipeline, joint_attention_kwargs: Mapping[str, Any] | None) -> Iterator[None]:
+def lora_scale(pipe: StableDiffusion3Pipeline, joint_attention_kwargs: Mapping[str, Any] | None) -> Iterator[None]:
     """Scales the adapters of both transformers and of the text encoders while it lasts.
 
     Raises:
@@ -76,7 +74,7 @@ def split_alphas(state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, torc
     return {key: value for key, value in state_dict.items() if not key.endswith(".alpha")}, alphas
 
 
-def set_alphas(pipe: TryOffPipeline, alphas: Mapping[str, float], adapter: str) -> None:
+def set_alphas(pipe: StableDiffusion3Pipeline, alphas: Mapping[str, float], adapter: str) -> None:
     """Gives the layers of an adapter the alphas that came with it: the adapter counts alpha / rank times."""
     for place, alpha in alphas.items():
         component, _, layer = place.partition(".")
@@ -102,7 +100,7 @@ def without_adapters(model: nn.Module) -> Iterator[None]:
         hook.remove()
 
 
-def save_adapters(pipe: TryOffPipeline, folder: Path) -> None:
+def save_adapters(pipe: StableDiffusion3Pipeline, folder: Path) -> None:
     """Writes each of the generator's adapters below `ADAPTERS`, and which of them are active."""
     for name, config in pipe.transformer.peft_config.items():
         pipe.save_lora_weights(
@@ -113,7 +111,7 @@ def save_adapters(pipe: TryOffPipeline, folder: Path) -> None:
     write_text(folder / ADAPTERS / _ACTIVE, json.dumps(pipe.transformer.active_adapters()))
 
 
-def load_adapters(pipe: TryOffPipeline, folder: Path) -> None:
+def load_adapters(pipe: StableDiffusion3Pipeline, folder: Path) -> None:
     """Loads what `save_adapters` wrote, if it wrote any."""
     if not (folder / ADAPTERS / _ACTIVE).is_file():
         return
@@ -128,13 +126,15 @@ class SavesAlphas:
     Without them, whoever loads the file takes alpha for the rank.
     """
 
-    def __get__(self, pipe: TryOffPipeline | None, kind: type[TryOffPipeline]) -> Callable[..., None]:
+    def __get__(
+        self, pipe: StableDiffusion3Pipeline | None, kind: type[StableDiffusion3Pipeline]
+    ) -> Callable[..., None]:
         save = SD3LoraLoaderMixin.save_lora_weights
         return save if pipe is None else partial(self._save, pipe, save)
 
     @staticmethod
     def _save(
-        pipe: TryOffPipeline,
+        pipe: StableDiffusion3Pipeline,
         save: Callable[..., None],
         save_directory: str | Path,
         transformer_lora_layers: Mapping[str, torch.Tensor] | None = None,
