@@ -201,7 +201,7 @@ def test_the_model_type_must_fit(copy):
 def test_weights_of_other_shapes_are_named(copy):
     folder = copy("text_encoder")
     change(folder / "config.json", "intermediate_size", 97)
-    assert "weights of other shapes than its configuration says (text_model.encoder" in sentence(folder)
+    assert "weights whose shapes don't match its configuration (text_model.encoder" in sentence(folder)
 
 
 def test_a_tokenizer_without_words_is_refused(copy):

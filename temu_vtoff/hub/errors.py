@@ -1,4 +1,4 @@
-"""What can go wrong when a model is loaded from the hub or a folder, as one sentence."""
+"""Errors of loading a model from the hub or a folder, as one sentence."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,21 +19,21 @@ from temu_vtoff.errors import ArgumentError
 
 
 class CheckpointError(ArgumentError):
-    """A model could not be loaded; the message says what was asked for, what is wrong and how to mend it."""
+    """A model could not be loaded; the message names the model, the cause and the remedy."""
 
 
 class HubUnreachableError(CheckpointError):
-    """The model is not on this machine and the hub could not be asked for it."""
+    """The model is not on this machine, and the hub can't be reached."""
 
 
 class _Cause(NamedTuple):
-    """A kind of failure: it is recognised by any of its features in any error of the chain."""
+    """A kind of failure, recognised by any of these features in any error of the chain."""
 
-    sentence: str  # {what}, {name}: what was asked for; {hint}: the argument; {error}: the library's own words
+    sentence: str  # {what}: the component; {name}: its id or folder; {hint}: the argument; {error}: library's message
     kinds: tuple[type[Exception], ...] = ()
-    names: tuple[str, ...] = ()  # of exception classes, where importing them would import a network library
-    statuses: tuple[int, ...] = ()  # HTTP
-    phrases: tuple[str, ...] = ()  # of the message, where a library has no class for it
+    names: tuple[str, ...] = ()  # names of exception classes whose import would import a network library
+    statuses: tuple[int, ...] = ()  # HTTP statuses
+    phrases: tuple[str, ...] = ()  # parts of the message, for failures without an exception class
     error: type[CheckpointError] = CheckpointError
 
     def explains(self, error: BaseException) -> bool:
@@ -50,7 +50,7 @@ _GATED = (
     "{what} {name} is gated or private{hint}: accept its licence on its hub page and log in with `hf auth login` or "
     "set HF_TOKEN; a fine-grained token also needs the permission to read gated repositories."
 )
-_CAUSES = (  # the first that explains one of the errors counts
+_CAUSES = (  # the first cause that explains an error of the chain counts
     _Cause(_GATED, kinds=(GatedRepoError,)),
     _Cause("{what} {name} has no such revision{hint}.", kinds=(RevisionNotFoundError,)),
     _Cause(
@@ -78,12 +78,12 @@ _LIBRARIES = {"accelerate", "diffusers", "huggingface_hub", "safetensors", "toke
 def explain_loading(name_or_path: str | Path, what: str, argument: str | None = None) -> Iterator[None]:
     """Turns the errors that libraries raise while they load a checkpoint into `CheckpointError`s of one sentence.
 
-    Errors raised by this library and lack of memory pass unchanged.
+    Errors raised by this library and out-of-memory errors pass unchanged.
 
     Args:
-        name_or_path: What the user asked for: a hub id or a folder.
-        what: What is being loaded, for the message: "the segmenter", "the base model".
-        argument: Name of the argument that chose it, for the message.
+        name_or_path: Hub id or folder that the user gave.
+        what: Name of the component in the message: "the segmenter", "the base model".
+        argument: Name, in the message, of the argument that chose it.
     """
     try:
         yield
@@ -100,7 +100,7 @@ def explain_loading(name_or_path: str | Path, what: str, argument: str | None = 
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and all that led to it."""
+    """The error and its causes."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -109,7 +109,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _is_from_a_library(error: BaseException) -> bool:
-    """Whether a loading library raised it or called what did; otherwise the mistake is ours."""
+    """Whether the error came out of a loading library; otherwise the mistake is ours."""
     traceback = error.__traceback__
     while traceback is not None:
         if traceback.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
@@ -126,7 +126,7 @@ def _is_want_of_memory(error: BaseException) -> bool:
 
 
 def _one_line(error: BaseException, limit: int = 300) -> str:
-    """The message on one line; a programming error's, which says little alone, with its class."""
+    """The message on one line; programming errors, whose messages are terse, are given with their class."""
     plain = isinstance(error, (OSError, RuntimeError, ValueError))
     line = " ".join((str(error) if plain else f"{type(error).__name__}: {error}").split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -11,7 +11,7 @@ from temu_vtoff import builtin
 from temu_vtoff.hub.errors import CheckpointError, explain_loading
 from temu_vtoff.hub.model_files import HeldWeights, check_model_files, local_folder
 
-_SLACK = 4  # times the numbers in the files: quantized weights are packed
+_SLACK = 4  # weights of a model for each number in its files: quantised weights are packed
 
 
 def load_transformers_model(
@@ -30,13 +30,13 @@ def load_transformers_model(
     """A transformers model, in evaluation mode.
 
     Args:
-        cls: A `PreTrainedModel`.
-        what: The component, for messages: "the segmenter".
-        part: Of the built-in model, when `name_or_path` may be "builtin".
-        device: Left unset, the model stays where it is loaded, on the CPU.
-        dtype: Left unset, `cuda_dtype` on a CUDA device and float32 elsewhere.
-        argument: The argument that chose the model, for messages.
-        options: Of `from_pretrained`: revision, variant, quantization_config and so on.
+        cls: Class of the model, a `PreTrainedModel`.
+        what: Name of the component in messages: "the segmenter".
+        part: Part of the built-in model, when `name_or_path` may be "builtin".
+        device: Device of the model; by default it stays on the CPU.
+        dtype: Precision; by default `cuda_dtype` on a CUDA device and float32 elsewhere.
+        argument: Name, in messages, of the argument that chose the model.
+        options: Arguments of `from_pretrained`: revision, variant, quantization_config and so on.
 
     Raises:
         HubUnreachableError: The model is not on this machine and the hub does not answer.
@@ -70,14 +70,14 @@ def load_diffusers_model(
     load: Callable[..., Any] | None = None,
     **options: Any,
 ) -> tuple[Any, dict[str, Any]]:
-    """A diffusers model and its loading info, of which nothing is missing.
+    """A diffusers model with all its weights, and its loading info.
 
     Args:
-        cls: A `ModelMixin`.
-        what: The component, for messages.
-        argument: The argument that chose the model, for messages.
-        load: Left unset, the class's `from_pretrained`.
-        options: Of `from_pretrained`.
+        cls: Class of the model, a `ModelMixin`.
+        what: Name of the component in messages.
+        argument: Name, in messages, of the argument that chose the model.
+        load: Loads the model; by default the class's `from_pretrained`.
+        options: Arguments of `from_pretrained`.
 
     Raises:
         CheckpointError: It can't be loaded, or lacks weights.
@@ -86,7 +86,7 @@ def load_diffusers_model(
     shown = shown_place(name_or_path, subfolder)
     logger = diffusers_logging.get_logger("diffusers.models.modeling_utils")
     level = logger.level
-    logger.setLevel("ERROR")  # what it warns of, weights missing or left over, is an error or expected here
+    logger.setLevel("ERROR")  # it warns of missing and unknown weights, which are errors or expected here
     try:
         with explain_loading(shown, what, argument):
             held = check_component(name_or_path, what, needs=("config.json",), **place)
@@ -113,16 +113,16 @@ def load_processor(
     argument: str | None = None,
     **options: Any,
 ) -> Any:
-    """A tokenizer, image processor or scheduler: what has a configuration, but no weights.
+    """A tokenizer, image processor or scheduler: a component with a configuration, but without weights.
 
     Args:
-        cls: Has `from_pretrained`.
-        what: The component, for messages.
-        needs: Files of which one must be there.
-        trial: Uses it once, and returns what is wrong with it, or None. What fails then is the checkpoint's fault.
-        part: Of the built-in model, when `name_or_path` may be "builtin".
-        argument: The argument that chose the model, for messages.
-        options: Of `from_pretrained`.
+        cls: Class of the component, with a `from_pretrained`.
+        what: Name of the component in messages.
+        needs: Names of files; at least one of them must exist.
+        trial: Uses the component once and returns what is wrong with it, or None. Its errors are the checkpoint's.
+        part: Part of the built-in model, when `name_or_path` may be "builtin".
+        argument: Name, in messages, of the argument that chose the model.
+        options: Arguments of `from_pretrained`.
 
     Raises:
         CheckpointError: It can't be loaded, or does not work.
@@ -155,7 +155,7 @@ def check_component(
     variant: str | None = None,
     **options: Any,
 ) -> HeldWeights | None:
-    """`check_model_files` where the files are on this machine already."""
+    """Calls `check_model_files` if the component's files are on this machine already."""
     folder = local_folder(name_or_path, subfolder, **_only(options, "revision", "cache_dir"))
     if folder is None:
         return None
@@ -165,18 +165,19 @@ def check_component(
 def check_weights(
     missing: Sequence[str], surplus: Sequence[str], what: str, where: str | Path, mismatched: Sequence[Any] = ()
 ) -> None:
-    """
+    """Checks that the checkpoint holds exactly the model's weights.
+
     Args:
         missing: Names of weights that the model has and the checkpoint lacks.
-        surplus: The reverse.
-        mismatched: Those of other shapes: names, or tuples that begin with the name.
+        surplus: Names of weights that the checkpoint has and the model lacks.
+        mismatched: Weights that differ in shape: names, or tuples that begin with the name.
 
     Raises:
-        CheckpointError: There are any.
+        CheckpointError: It does not.
     """
     wrong = {name if isinstance(name, str) else name[0] for name in mismatched}
     for keys, problem in (
-        (wrong, "has {} weights of other shapes than its configuration says"),
+        (wrong, "has {} weights whose shapes don't match its configuration"),
         (missing, "lacks {} weights"),
         (surplus, "has unknown {} weights"),
     ):
@@ -190,7 +191,7 @@ def check_weights(
 
 
 def _check_type(cls: type, where: str, what: str, **place: Any) -> None:
-    """transformers loads other architectures with no more than a warning."""
+    """Refuses other architectures, which transformers would load with a warning only."""
     found = cls.config_class.get_config_dict(where, **place)[0].get("model_type")
     wanted = cls.config_class.model_type
     if found is None or (isinstance(found, str) and found and wanted.startswith(found)):  # clip_text_model: also clip
@@ -200,7 +201,7 @@ def _check_type(cls: type, where: str, what: str, **place: Any) -> None:
 
 
 def _check_size(build: Callable[[], torch.nn.Module], held: HeldWeights, what: str, where: str) -> None:
-    """Builds the model without memory, to see whether the weights on disk are enough for its configuration."""
+    """Builds the model on the meta device, to check that the files hold enough weights for its configuration."""
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in build().parameters())
     if count > _SLACK * held.elements:
@@ -211,7 +212,7 @@ def _check_size(build: Callable[[], torch.nn.Module], held: HeldWeights, what: s
 
 
 def shown_place(name_or_path: str | Path, subfolder: str | None) -> str:
-    """Where a component lies, for messages."""
+    """Location of a component, for messages."""
     return str(name_or_path) if subfolder is None else f"{name_or_path}/{subfolder}"
 
 

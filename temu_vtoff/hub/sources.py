@@ -1,4 +1,4 @@
-"""Where the try-off model comes from: the published sources, what goes with what, and how large its pictures are.
+"""Sources of the models: the published ones, which belong together, and the size of a model's pictures.
 
 Reads configurations only, so that a script can report a mistake before torch is imported.
 """
@@ -22,24 +22,25 @@ PUBLISHED_BASE = "stabilityai/stable-diffusion-3-medium-diffusers"
 PUBLISHED_TRYOFF = "davidelobba/TEMU-VTOFF"
 PUBLISHED_SEGMENTER = "mattmdjaga/segformer_b2_clothes"
 PUBLISHED_CAPTIONER = "Qwen/Qwen2.5-VL-3B-Instruct"
-IMAGE_ENCODERS = {  # of the published model, on the hub
+IMAGE_ENCODERS = {  # component -> the published model's encoder on the hub
     "image_encoder_large": "openai/clip-vit-large-patch14",
     "image_encoder_bigG": "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
 }
 TRYOFF = ("transformer", "transformer_vton")
-REQUIRED = (*TRYOFF, "vae", "scheduler")  # of a whole pipeline
-_SHAPE = ("sample_size", "patch_size", "pos_embed_max_size")  # of a transformer, which decide the size
+REQUIRED = (*TRYOFF, "vae", "scheduler")  # components that a pipeline can't do without
+_SHAPE = ("sample_size", "patch_size", "pos_embed_max_size")  # values of a transformer that decide the size
 ASPECT_RATIO = 3 / 4  # width to height of DressCode's and VITON-HD's pictures
 
 
 @dataclass(frozen=True)
 class WorkingSize:
-    """The size in pixels that a model was made for, and which other sizes it takes.
+    """The size that a model was trained at, and the other sizes that it accepts, in pixels.
 
     Attributes:
-        width, height: The model's own.
-        multiple: Each side must be a multiple of it.
-        largest: The longest side that the position embeddings allow.
+        width: Width that the model was trained at.
+        height: Height that the model was trained at.
+        multiple: Each side must be a multiple of this.
+        largest: Longest side that the position embeddings allow.
     """
 
     width: int
@@ -62,7 +63,7 @@ class WorkingSize:
         return cls(round(height * ASPECT_RATIO / multiple) * multiple, height, multiple, largest)
 
     def choose(self, width: int | None = None, height: int | None = None) -> tuple[int, int]:
-        """The width and height given, where None is the model's own.
+        """The given width and height; None stands for the model's own.
 
         Raises:
             ArgumentError: Not a positive multiple of `multiple`, or larger than `largest`.
@@ -81,10 +82,10 @@ class WorkingSize:
 
 
 def complete_sources(base: str | None = None, tryoff: str | None = None) -> tuple[str, str]:
-    """The base and the try-off source, where each may be left open.
+    """The base and the try-off source, with None filled in.
 
-    Both left open are the built-in model. A folder that holds a whole pipeline stands for both sources. Otherwise the
-    other published source goes with the one that is named.
+    Without any source, both are the built-in model. A folder that holds a whole pipeline is both sources. Otherwise
+    the missing source is the published one.
     """
     if base is None and tryoff is None:
         return BUILTIN, BUILTIN
@@ -99,13 +100,15 @@ def read_working_size(base: str, tryoff: str, revision: str | None = None) -> Wo
     """The model's size, from its configurations alone, so that mistakes are reported before anything is loaded.
 
     Raises:
-        CheckpointError: A source can't be had, or a configuration is damaged.
+        CheckpointError: A source can't be loaded, or a configuration is damaged.
     """
     base, tryoff = resolve(base, "tryoff"), resolve(tryoff, "tryoff")
     check_folders({"vae": (base, "vae")} | {name: (tryoff, name) for name in TRYOFF})
-    of_base = {"revision": revision} if tryoff == base else {}
+    tryoff_revision = revision if tryoff == base else None
     transformers = [
-        read_configuration(_find(tryoff, f"{name}/config.json", "the try-off model", **of_base), f"the {name}", _SHAPE)
+        read_configuration(
+            _find(tryoff, f"{name}/config.json", "the try-off model", tryoff_revision), f"the {name}", _SHAPE
+        )
         for name in TRYOFF
     ]
     vae_file = _find(base, "vae/config.json", "the base model", revision)
@@ -116,7 +119,7 @@ def read_width(tryoff: str) -> int:
     """The generator's width D, from its configuration alone.
 
     Raises:
-        CheckpointError: The source can't be had, or the configuration is damaged.
+        CheckpointError: The source can't be loaded, or the configuration is damaged.
     """
     tryoff = resolve(tryoff, "tryoff")
     check_folders({"transformer": (tryoff, "transformer")})
@@ -126,14 +129,14 @@ def read_width(tryoff: str) -> int:
 
 
 def read_index(where: str, revision: str | None = None, **hub: Any) -> dict[str, Any]:
-    """A whole pipeline's model_index.json; empty for a folder without one. `hub` goes to the hub's client."""
+    """The model_index.json of a whole pipeline; empty for a folder without it. `hub` goes to `hf_hub_download`."""
     if Path(where).is_dir() and not (Path(where) / "model_index.json").is_file():
         return {}
     return read_json(_find(where, "model_index.json", "the model", revision, **hub), "the model")
 
 
 def _find(where: str, file: str, what: str, revision: str | None = None, **hub: Any) -> Path:
-    """A file of a model, downloaded when it lies on the hub."""
+    """Path of a file of a model, which is downloaded when it is on the hub."""
     if Path(where).is_dir():
         return Path(where) / file
     with explain_loading(where, what):
@@ -141,9 +144,10 @@ def _find(where: str, file: str, what: str, revision: str | None = None, **hub: 
 
 
 def check_folders(sources: dict[str, tuple[str, str | None]]) -> None:
-    """
+    """Checks that local sources have the subfolders of their components.
+
     Args:
-        sources: Folder or hub id and subfolder of each component.
+        sources: Folder or hub id, and subfolder, by component.
 
     Raises:
         CheckpointError: Folders lack subfolders; all of them are named.

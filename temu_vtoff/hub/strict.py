@@ -10,17 +10,17 @@ from temu_vtoff.hub.loading import check_weights, load_diffusers_model, shown_pl
 class StrictLoadingMixin:
     """Mixed in before diffusers' `ModelMixin`: a checkpoint must hold exactly the model's weights.
 
-    `unneeded_checkpoint_keys` lists the patterns of what a checkpoint may hold besides; those are not loaded.
+    `unneeded_checkpoint_keys` lists patterns of further weights that a checkpoint may hold; they are not loaded.
     """
 
     unneeded_checkpoint_keys: tuple[str, ...] = ()
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any):
-        """As `ModelMixin.from_pretrained`, but strict.
+        """Like `ModelMixin.from_pretrained`, but strict.
 
         Raises:
-            CheckpointError: The checkpoint can't be had, or has missing, surplus or wrongly shaped weights.
+            CheckpointError: The checkpoint can't be loaded, or has missing, unknown or wrongly shaped weights.
         """
         what = f"the {cls.__name__}"
         wants_info = kwargs.pop("output_loading_info", False)

@@ -5,15 +5,15 @@ import io
 import numpy as np
 from PIL import Image, ImageCms
 
-_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}  # mode: what a profile calls it
-_SAME = 2  # levels: a profile that changes no colour by more is sRGB, and its pictures stay as they are
+_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}  # Pillow's mode -> the colour space in a profile
+_SAME = 2  # levels; a profile that changes no colour by more counts as sRGB and is not applied
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
     """The picture in sRGB; transparent parts come out white.
 
     Args:
-        image: Loaded; `info` may hold a "transparency" and an "icc_profile".
+        image: A loaded picture; its `info` may hold a "transparency" and an "icc_profile".
 
     Returns:
         RGB, a new picture without metadata.
@@ -28,7 +28,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """The picture's colours (RGB, L or CMYK), and its opacity (L), None where it has none."""
+    """The picture's colours (RGB, L or CMYK), and its opacity (L, or None for an opaque picture)."""
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_grey(image)
     if image.has_transparency_data:
@@ -38,7 +38,7 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _deep_grey(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """16-bit, 32-bit and float greys by their range, which Pillow's convert would clip."""
+    """Scales 16-bit, 32-bit and float greys to 8 bits by their range; Pillow's `convert` would clip them."""
     grey = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
     low, high = grey.min(), grey.max()
     if low < 0 or high > 65535:
@@ -53,7 +53,7 @@ def _deep_grey(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _by_profile(image: Image.Image, data: bytes) -> Image.Image:
-    """RGB by the profile embedded; one that is broken or of another kind of picture is ignored."""
+    """Converts to RGB by the embedded profile; a broken profile, or one for another mode, is ignored."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
         if profile.profile.xcolor_space.strip() != _SPACES[image.mode]:

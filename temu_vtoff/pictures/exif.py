@@ -1,16 +1,16 @@
-"""The orientation of a photo, which is all that is wanted of its metadata."""
+"""The EXIF orientation of a photo; the rest of its metadata is not needed."""
 
 from PIL import Image
 
 _ORIENTATION = 0x0112
-_LENGTHS = {1: 1, 3: 2, 4: 4}  # of a value, by its type: byte, short, long
+_LENGTHS = {1: 1, 3: 2, 4: 4}  # bytes of a value, by its type: byte, short, long
 
 
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation (1 to 8), or 1 where there is none or it can't be read.
 
-    Pillow gives up at the first damaged entry, whatever it is about. So the EXIF block is searched here first; Pillow
-    is asked where there is none (TIFF, XMP).
+    Pillow stops at the first damaged entry, even if another one holds the orientation. Therefore the EXIF block is
+    searched here; Pillow is used where there is no such block (TIFF, XMP).
     """
     block = image.info.get("exif")
     found = _search(block) if isinstance(block, bytes) else None
@@ -29,8 +29,8 @@ def _search(block: bytes) -> int | None:
     if order is None:
         return None
 
-    def number(at: int, length: int) -> int:
-        return int.from_bytes(tiff[at : at + length], order)
+    def number(offset: int, length: int) -> int:
+        return int.from_bytes(tiff[offset : offset + length], order)
 
     start = number(4, 4)
     for entry in range(start + 2, min(start + 2 + 12 * number(start, 2), len(tiff) - 11), 12):

@@ -16,14 +16,14 @@ def fit_picture(
     """The picture at exactly width x height pixels.
 
     Args:
-        image: Any mode; it is kept.
-        mode: "pad" keeps all of the picture and fills the border, "crop" fills the frame and cuts what hangs over,
+        image: A picture of any mode; the result has the same mode.
+        mode: "pad" keeps the whole picture and fills the border, "crop" fills the frame and cuts off the rest,
             "stretch" changes the aspect ratio.
         fill: Colour of the border.
         resample: NEAREST for masks and label maps.
 
     Raises:
-        ValueError: Another mode, or a picture so narrow that nothing of it is left at that size.
+        ValueError: Unknown mode, or a picture too narrow for this size.
     """
     if mode == "stretch":
         return image.resize((width, height), resample)

@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures, and names for what is made of them."""
+"""The pictures in a folder, and unique names for their results."""
 
 import hashlib
 import logging
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 def list_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
     """The picture files of a folder, by suffix (`PICTURE_SUFFIXES`), sorted by path, without hidden ones.
 
-    Links to folders are followed, except those that lead back up. Pictures in a format that this Pillow can't read are
-    left out, and named in a warning of the log.
+    Links to folders are followed, unless they lead back to a folder above. Pictures in a format that this Pillow can't
+    read are left out; a logged warning names them.
 
     Raises:
         ValueError: The folder can't be read.
@@ -39,12 +39,12 @@ def list_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
 
 
 def list_photos(folder: str | Path, recursive: bool = False) -> list[Path]:
-    """As `list_pictures`, without the results of earlier runs (`<photo>_output.png`, `<photo>_binary_mask.png`, …)."""
+    """Like `list_pictures`, without results of earlier runs (`<photo>_output.png`, `<photo>_binary_mask.png`, …)."""
     return [path for path in list_pictures(folder, recursive) if not _RESULT.search(path.stem)]
 
 
 def find_pictures(paths: Sequence[str | Path]) -> list[Path]:
-    """The files named, and the photos of the folders named.
+    """The given files, and the photos in the given folders.
 
     Raises:
         ValueError: A folder without photos.
@@ -59,10 +59,10 @@ def find_pictures(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def unique_stems(paths: Sequence[Path]) -> list[str]:
-    """A name for what is made of each picture: its stem, with the suffix and a number where others share it.
+    """A unique name for each picture: its stem, plus the suffix and a number where several pictures share it.
 
-    Names that differ only by case or by Unicode form count as shared: some file systems take them for one. Long ones
-    are cut (`short_stem`).
+    Names that differ only by case or Unicode form count as shared, because some file systems don't distinguish them.
+    Long names are cut (`short_stem`).
     """
     plain = [short_stem(path.stem) for path in paths]
     shared = Counter(map(_form, plain))
@@ -80,7 +80,7 @@ def unique_stems(paths: Sequence[Path]) -> list[str]:
 
 
 def short_stem(stem: str) -> str:
-    """The stem, or of one longer than `LONGEST_STEM` bytes its start and a hash of the whole."""
+    """The stem; if it is longer than `LONGEST_STEM` bytes, its start and a hash of the whole."""
     data = stem.encode("utf-8", "surrogatepass")
     if len(data) <= LONGEST_STEM:
         return stem
@@ -99,14 +99,14 @@ def _form(name: str) -> str:
 def _files(folder: Path, recursive: bool, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
     """The files of a folder; `above` holds device and inode of the folders that lead to it."""
     try:
-        about = folder.stat()
+        status = folder.stat()
         entries = list(os.scandir(folder))
     except OSError as error:
         if not above:
             raise ValueError(f"the folder {folder} can't be read: {error.strerror}.") from error
         logger.warning("the folder %s is left out: %s", folder, error.strerror)
         return
-    here = (about.st_dev, about.st_ino)
+    here = (status.st_dev, status.st_ino)
     if here in above:
         logger.info("%s leads back to a folder above it", folder)
         return

@@ -14,7 +14,7 @@ HEIF_REMEDY = "for HEIC files install pillow-heif, or save them as JPEG"
 
 
 def is_readable(suffix: str) -> bool:
-    """Whether Pillow, with the plugins that are installed, reads files of the suffix (".avif")."""
+    """Whether Pillow and its installed plugins read files with this suffix (".avif")."""
     suffix = suffix.lower()
     register_plugin(suffix)
     Image.init()

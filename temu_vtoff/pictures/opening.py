@@ -10,8 +10,8 @@ from temu_vtoff.pictures.colour import to_srgb
 from temu_vtoff.pictures.exif import orientation
 from temu_vtoff.pictures.formats import HEIF_REMEDY, HEIF_SUFFIXES, register_plugin
 
-LONGEST = 100  # times the short side: beyond, nothing is left of the short side at a model's size
-_TURNS = {  # EXIF orientation: what makes the picture upright
+LONGEST = 100  # largest ratio of the sides; beyond it nothing is left of the short one at a model's size
+_TURNS = {  # EXIF orientation -> the transposition that makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -49,7 +49,7 @@ def open_picture(source: str | Path | Image.Image) -> Image.Image:
 def open_as_is(source: str | Path | Image.Image) -> Image.Image:
     """The picture upright, but in its own mode, with its palette and transparency: for masks and label maps.
 
-    Arguments and errors as of `open_picture`.
+    Arguments and errors are those of `open_picture`.
     """
     with reading(source) as (image, _):
         return upright(image)
@@ -57,7 +57,7 @@ def open_as_is(source: str | Path | Image.Image) -> Image.Image:
 
 @contextmanager
 def reading(source: str | Path | Image.Image) -> Iterator[tuple[Image.Image, str]]:
-    """The picture, not yet decoded, and its name in messages; whatever fails in the block is one sentence.
+    """Yields the picture, not yet decoded, and its name for messages; errors in the block become one sentence.
 
     Raises:
         FileNotFoundError: No such file.
@@ -81,7 +81,7 @@ def reading(source: str | Path | Image.Image) -> Iterator[tuple[Image.Image, str
             with Image.open(source) as image:
                 yield image, name
     except UnidentifiedImageError as error:
-        reason = "its format is unknown, or its head damaged"
+        reason = "its format is unknown, or its header is damaged"
         if Path(name).suffix.lower() in HEIF_SUFFIXES:
             reason += f"; {HEIF_REMEDY}"
         raise ValueError(f"{name} can't be read as a picture: {reason}.") from error
@@ -91,7 +91,7 @@ def reading(source: str | Path | Image.Image) -> Iterator[tuple[Image.Image, str
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """A turned copy, of whose metadata only the transparent colour and the colour profile are left."""
+    """An upright copy; of the metadata, only the transparent colour and the colour profile are kept."""
     depth = _grey_depth(image)
     image.load()
     if 0 in image.size:
@@ -100,9 +100,9 @@ def upright(image: Image.Image) -> Image.Image:
     turned = image.copy() if turn is None else image.transpose(turn)
     turned.info = {key: image.info[key] for key in ("transparency", "icc_profile") if key in image.info}
     clear = turned.info.get("transparency")
-    if isinstance(clear, int) and depth < 8:  # Pillow scales the levels of such a picture, not its transparent one
+    if isinstance(clear, int) and depth < 8:  # Pillow scales the pixels to 8 bits, but not the transparent level
         turned.info["transparency"] = clear * 255 // (2**depth - 1)
-    elif isinstance(clear, tuple) and max(clear) > 255:  # it reads 16-bit colours as 8 bits
+    elif isinstance(clear, tuple) and max(clear) > 255:  # Pillow reads 16-bit colours as 8 bits
         turned.info["transparency"] = tuple(level >> 8 for level in clear)
     elif not isinstance(clear, (int, tuple, bytes)):
         turned.info.pop("transparency", None)

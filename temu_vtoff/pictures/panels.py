@@ -13,8 +13,8 @@ def panel(pictures: Sequence[Image.Image], caption: str = "") -> Image.Image:
     """The pictures in a row, each at the first one's height, with the caption in lines below.
 
     Args:
-        pictures: Any sizes and modes; at least one.
-        caption: Broken into as many lines as needed.
+        pictures: At least one picture, of any sizes and modes.
+        caption: Text below, wrapped to the width of the row.
 
     Returns:
         An RGB picture.

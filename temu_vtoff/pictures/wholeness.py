@@ -11,9 +11,9 @@ _PNG, _JPEG_START, _JPEG_END = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\xff\xd9
 
 
 def is_whole_picture(path: str | Path) -> bool:
-    """Whether the file exists, is a picture and ends where it should: False for one that is empty or cut.
+    """Whether the file exists, is a picture and ends where it should: False for an empty or truncated file.
 
-    Reads the head and the end of JPEG and WebP files and the chunk heads of PNG files (1 ms); other formats are
+    Reads the header and the end of JPEG and WebP files and the chunk headers of PNG files (1 ms); other formats are
     decoded.
     """
     try:

@@ -12,7 +12,7 @@ def save_picture(image: Image.Image, path: str | Path, **options: object) -> Pat
 
     Args:
         path: The suffix chooses the format.
-        options: What Pillow's `save` takes for that format.
+        options: Arguments of Pillow's `save` for that format.
     """
     path = Path(path)
     with replacing(path) as temporary:
