@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
-from temu_vtoff.errors import ArgumentError, ResultWarning
+from temu_vtoff.errors import ArgumentError, ResultWarning, is_out_of_memory
 
 # The library's argument -> the flag, where the names differ.
 FLAGS = {
@@ -85,7 +85,7 @@ def explain(error: BaseException) -> str | None:
     """One sentence for an error that a user can mend, with flags where arguments are meant; None for one of ours."""
     if isinstance(error, ArgumentError):
         return " ".join(error.phrase(flag).split())
-    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return OUT_OF_MEMORY
     if isinstance(error, PermissionError):
         return f"{error.filename} can't be written or read: permission denied."
@@ -153,8 +153,3 @@ def progress(items: Sequence[Item], what: str) -> Iterable[Item]:
     from tqdm import tqdm
 
     return tqdm(items, desc=what, file=sys.stderr, disable=None)  # None: on a terminal only
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

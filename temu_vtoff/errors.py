@@ -1,17 +1,17 @@
-"""A caller's mistake, told so that every front end can name the argument in its own way."""
+"""A caller's mistake, as a sentence in which every front end can name the argument in its own way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class ArgumentError(ValueError):
-    """What is wrong with one or several arguments, as one sentence.
+    """One or several arguments are wrong; the message is one sentence.
 
     The sentence holds each argument's name in braces: "{device} is 'toaster'; give cpu, cuda, cuda:1 or mps." A
     notebook reads `device`, a shell `--device`, a web page its label.
 
     Args:
-        sentence: With "{name}" for each of the arguments; other braces stay as they are.
-        arguments: Names of the library's arguments that the sentence is about, the most important one first.
+        sentence: The message, with "{name}" for each of the arguments; other braces stay as they are.
+        arguments: Names of the library's arguments in the sentence, the most important one first.
     """
 
     def __init__(self, sentence: str, *arguments: str) -> None:
@@ -20,7 +20,7 @@ class ArgumentError(ValueError):
 
     @property
     def argument(self) -> str | None:
-        """The name of the argument that is wrong, or None where it is none in particular."""
+        """The name of the wrong argument, or None if the sentence is about no argument."""
         return self.arguments[0] if self.arguments else None
 
     def phrase(self, name: Callable[[str], str] = str) -> str:
@@ -36,3 +36,16 @@ class ArgumentError(ValueError):
 
 class ResultWarning(UserWarning):
     """A result is not quite what was asked for: another label, another model. For calls that return plain pictures."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the host's or the GPU's memory ran out."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    )
+
+
+def first_few(names: Sequence[object], count: int = 3) -> str:
+    """The first names of a long list, for messages: "a, b, c, …"."""
+    return ", ".join(map(str, names[:count])) + (", …" if len(names) > count else "")

@@ -15,7 +15,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, is_out_of_memory
 
 
 class CheckpointError(ArgumentError):
@@ -91,7 +91,7 @@ def explain_loading(name_or_path: str | Path, what: str, argument: str | None = 
         raise
     except Exception as error:
         chain = list(_chain(error))
-        if not any(map(_is_from_a_library, chain)) or any(map(_is_want_of_memory, chain)):
+        if not any(map(_is_from_a_library, chain)) or any(map(is_out_of_memory, chain)):
             raise
         cause = next(cause for cause in _CAUSES if any(map(cause.explains, chain)))
         hint = f" (argument {{{argument}}})" if argument else ""
@@ -116,13 +116,6 @@ def _is_from_a_library(error: BaseException) -> bool:
             return True
         traceback = traceback.tb_next
     return False
-
-
-def _is_want_of_memory(error: BaseException) -> bool:
-    name = type(error).__name__
-    return name in ("MemoryError", "OutOfMemoryError") or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
 
 
 def _one_line(error: BaseException, limit: int = 300) -> str:

@@ -8,6 +8,7 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 
 from temu_vtoff import builtin
+from temu_vtoff.errors import first_few
 from temu_vtoff.hub.errors import CheckpointError, explain_loading
 from temu_vtoff.hub.model_files import HeldWeights, check_model_files, local_folder
 
@@ -182,11 +183,9 @@ def check_weights(
         (surplus, "has unknown {} weights"),
     ):
         if keys:
-            names = sorted(keys)
-            some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
             raise CheckpointError(
-                f"{what} can't be loaded from {where}: the checkpoint {problem.format(len(names))} ({some}); is it the "
-                "right folder, and complete?"
+                f"{what} can't be loaded from {where}: the checkpoint {problem.format(len(keys))} "
+                f"({first_few(sorted(keys))}); is it the right folder, and complete?"
             )
 
 

@@ -1,4 +1,4 @@
-"""A model's files, checked before anything is loaded: a damaged one is named, and no absurd size is allocated.
+"""Checks a model's files before anything is loaded, so that damaged ones are named and no absurd size is allocated.
 
 Reads configurations and the headers of weights only, without torch.
 """
@@ -13,6 +13,8 @@ from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 
+from temu_vtoff.errors import first_few
+from temu_vtoff.hub.configuration_values import find_problem
 from temu_vtoff.hub.errors import CheckpointError
 
 _CONFIGURATIONS = (
@@ -28,7 +30,7 @@ _CONFIGURATIONS = (
 _MAY_BE_EMPTY = ("generation_config.json", "special_tokens_map.json")
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")  # one is enough
 _OTHERS = (*VOCABULARIES, "merges.txt", "chat_template.jinja")
-_WEIGHTS = (  # the first that a folder holds is loaded; an index names the files of weights that are split
+_WEIGHTS = (  # the first of these in a folder is loaded; an index names the files of weights in several files
     "diffusion_pytorch_model.safetensors.index.json",
     "diffusion_pytorch_model.safetensors",
     "model.safetensors",
@@ -39,53 +41,16 @@ _WEIGHTS = (  # the first that a folder holds is loaded; an index names the file
     "pytorch_model.bin.index.json",
 )
 _LFS = b"version https://git-lfs"
-_LARGEST_HEADER = 100_000_000  # bytes; safetensors' own limit
-
-# The values that a configuration's entries may have, wherever they stand in it, alone or in lists.
-_LAYERS = ("num_layers", "num_hidden_layers", "num_decoder_layers", "num_encoder_blocks", "layers_per_block", "depth")
-_SIZES = (
-    *("hidden_size", "hidden_sizes", "decoder_hidden_size", "intermediate_size", "out_hidden_size", "head_dim"),
-    *("d_model", "d_ff", "d_kv", "num_heads", "num_attention_heads", "num_key_value_heads", "attention_head_dim"),
-    *("joint_attention_dim", "caption_projection_dim", "pooled_projection_dim", "projection_dim", "in_channels"),
-    *("out_channels", "latent_channels", "block_out_channels", "num_channels", "norm_num_groups", "image_size"),
-    *("patch_size", "patch_sizes", "strides", "sr_ratios", "merge_size", "spatial_merge_size", "temporal_patch_size"),
-    *("relative_attention_num_buckets", "relative_attention_max_distance"),
-)
-_LISTS = ("depths", "hidden_sizes", "patch_sizes", "strides", "sr_ratios", "block_out_channels")
-_PERHAPS_LISTS = ("num_attention_heads", "attention_head_dim", "size", "crop_size")
-_WHOLE_NUMBERS: dict[str, tuple[int, int]] = {  # smallest and largest
-    **dict.fromkeys((*_LAYERS, "depths"), (1, 1000)),
-    **dict.fromkeys(_SIZES, (1, 2**20)),
-    **dict.fromkeys(("sample_size", "pos_embed_max_size"), (1, 2048)),  # sides of tables
-    **dict.fromkeys(("height", "width", "size", "crop_size"), (1, 4096)),  # of pictures
-    **dict.fromkeys(("vocab_size", "max_position_embeddings"), (1, 2**24)),
-    **dict.fromkeys(("shortest_edge", "longest_edge", "min_pixels", "max_pixels"), (1, 2**31)),
-    "num_train_timesteps": (1, 100_000),
-    "extra_ids": (0, 10_000),  # of T5's tokenizers
-}
-_NUMBERS = {  # smallest and largest, both excluded
-    **dict.fromkeys(("shift", "layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "rope_theta"), (0, math.inf)),
-    **dict.fromkeys(("rescale_factor", "image_std"), (0, math.inf)),
-    "model_max_length": (0, math.inf),  # 1e30 where there is no limit
-    "image_mean": (-math.inf, math.inf),
-    "scaling_factor": (0, 1000),
-    "shift_factor": (-1000, 1000),
-}
-_TRANSFORMER = ("sample_size", "patch_size", "pos_embed_max_size", "num_layers", "num_attention_heads")
-_REQUIRED = {  # entries of which diffusers would take other models' values when they are absent, by class
-    "AutoencoderKL": ("block_out_channels", "latent_channels", "scaling_factor", "shift_factor"),
-    "FlowMatchEulerDiscreteScheduler": ("num_train_timesteps", "shift"),
-    **dict.fromkeys(("SD3Transformer2DModel", "TryOffTransformer", "FeatureExtractor"), _TRANSFORMER),
-}
+_LARGEST_HEADER = 100_000_000  # bytes; limit of the safetensors library
 
 
 @dataclass(frozen=True)
 class HeldWeights:
-    """How much a checkpoint's files hold.
+    """Amount of weights in a checkpoint's files.
 
     Attributes:
-        elements: Numbers in all tensors; for pickled weights, the bytes of the files.
-        tensors: How many; None for pickled weights, which are not opened.
+        elements: Numbers in all tensors; for pickled weights, bytes of the files.
+        tensors: Number of tensors; None for pickled weights, which are not opened.
     """
 
     elements: int
@@ -93,10 +58,10 @@ class HeldWeights:
 
 
 def local_folder(name_or_path: str | Path, subfolder: str | None = None, **options: Any) -> Path | None:
-    """Where a model's files lie: below a folder, or in the hub's local cache; None when not on this machine yet.
+    """Folder of a model's files: below `name_or_path`, or in the hub's local cache; None if they are not downloaded.
 
     Args:
-        options: Of `from_pretrained`; `revision` and `cache_dir` count.
+        options: Arguments of `from_pretrained`; `revision` and `cache_dir` are used.
     """
     subfolder = subfolder or ""
     if Path(name_or_path).is_dir():
@@ -115,20 +80,21 @@ def local_folder(name_or_path: str | Path, subfolder: str | None = None, **optio
 def check_model_files(
     folder: Path, what: str, needs: Sequence[str] = (), variant: str | None = None, complete: bool = True
 ) -> HeldWeights | None:
-    """
+    """Checks the files of one component of a model.
+
     Args:
-        folder: Holds one component of a model.
-        what: The component, for messages: "the segmenter".
-        needs: Names of files of which one must be there.
-        variant: Of the weights: "fp16".
+        folder: Folder of the component.
+        what: Name of the component in messages: "the segmenter".
+        needs: Names of files; at least one of them must exist.
+        variant: Variant of the weights: "fp16".
         complete: Whether absent files are a mistake; in the hub's cache they may be downloaded later.
 
     Returns:
-        What the weights hold, or None where there are none.
+        The amount of weights, or None without weights.
 
     Raises:
-        CheckpointError: A file is a git LFS pointer, empty, cut, not what its name says, or absent; or a value of a
-            configuration is impossible.
+        CheckpointError: A file is a git LFS pointer, empty, truncated, absent or in another format than its name
+            suggests; or a value of a configuration is impossible.
     """
     if complete and needs and not any((folder / name).is_file() for name in needs):
         raise CheckpointError(f"{what} can't be loaded: {folder} has no {' or '.join(needs)}.")
@@ -151,7 +117,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     _check_start(path, what)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # of the decoding too
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise _damaged(path, what, f"is not valid JSON ({' '.join(str(error).split())})") from error
     if not isinstance(value, dict):
         raise _damaged(path, what, "does not hold a JSON object")
@@ -159,10 +125,10 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
 
 
 def read_configuration(path: Path, what: str, required: Sequence[str] = ()) -> dict[str, Any]:
-    """A configuration with values that are possible.
+    """A configuration whose values are possible.
 
     Raises:
-        CheckpointError: It can't be read, lacks a required entry, or holds an impossible value.
+        CheckpointError: It can't be read, lacks a required value, or holds an impossible one.
     """
     configuration = read_json(path, what)
     _check_values(configuration, path, what, required=required)
@@ -170,7 +136,7 @@ def read_configuration(path: Path, what: str, required: Sequence[str] = ()) -> d
 
 
 def _check_start(path: Path, what: str) -> None:
-    """Raises for what a file that was not downloaded begins with, or for a file without contents."""
+    """Refuses files that were not downloaded (git LFS pointers), empty and unreadable ones."""
     try:
         with path.open("rb") as file:
             start = file.read(256)
@@ -210,7 +176,7 @@ def _check_weights(
 
 
 def _with_variant(path: Path, variant: str | None) -> list[Path]:
-    """The path with the variant in its name, where diffusers and transformers put it, and without."""
+    """The path with the variant in its name, as diffusers and transformers write it, and the path without."""
     if variant is None:
         return [path]
     stem, _, rest = path.name.partition(".")
@@ -227,13 +193,12 @@ def _shards(index: Path, what: str, complete: bool) -> list[Path]:
     files = [index.parent / name for name in sorted(set(names.values()))]
     absent = [file.name for file in files if not file.is_file()]
     if absent and complete:
-        some = ", ".join(absent[:3]) + (", …" if len(absent) > 3 else "")
-        raise _damaged(index, what, f"names {len(absent)} files that are not there ({some})")
+        raise _damaged(index, what, f"names {len(absent)} files that are not there ({first_few(absent)})")
     return [file for file in files if file.is_file()]
 
 
 def _check_pickle(path: Path, what: str) -> None:
-    """Weights pickled by torch: a ZIP archive whose end must be there, or the format before it."""
+    """Checks weights pickled by torch: a ZIP archive, which must have its end, or the older format."""
     _check_start(path, what)
     with path.open("rb") as file:
         start = file.read(2)
@@ -245,7 +210,7 @@ def _check_pickle(path: Path, what: str) -> None:
 
 
 def _tensor_shapes(path: Path, what: str) -> Iterator[list[int]]:
-    """The shapes in a safetensors file, by its header: 8 bytes for its length, then JSON, then the data."""
+    """The shapes in the header of a safetensors file: 8 bytes for the header's length, the header as JSON, the data."""
     _check_start(path, what)
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -275,42 +240,6 @@ def _check_values(
 ) -> None:
     if not configuration and path.name not in _MAY_BE_EMPTY:
         raise _damaged(path, what, "holds no values")
-    kind = configuration.get("_class_name")
-    required = (*required, *(_REQUIRED.get(kind, ()) if isinstance(kind, str) else ()))
-    if absent := [name for name in required if configuration.get(name) is None]:
-        raise _damaged(path, what, f"lacks {', '.join(absent)}")
-    for name, value, is_listed in _entries(configuration):
-        problem = f"says {name} is {_short(value)}"
-        if name in _LISTS and not is_listed:
-            raise _damaged(path, what, f"{problem}, not a list")
-        if value is None:
-            continue
-        if name in _WHOLE_NUMBERS:
-            smallest, largest = _WHOLE_NUMBERS[name]
-            if is_listed and name not in (*_LISTS, *_PERHAPS_LISTS):
-                raise _damaged(path, what, f"says {name} is a list, not a number")
-            if not isinstance(value, int) or isinstance(value, bool) or not smallest <= value <= largest:
-                raise _damaged(path, what, f"{problem}, not a whole number from {smallest} to {largest}")
-            if name in _LAYERS and held is not None and held.tensors is not None and value > held.tensors:
-                raise _damaged(path, what, f"{problem}, but the weights are {held.tensors} tensors")
-        elif name in _NUMBERS:
-            smallest, largest = _NUMBERS[name]
-            if not isinstance(value, (int, float)) or isinstance(value, bool) or not smallest < value < largest:
-                raise _damaged(path, what, f"{problem}, which is no sound value")
-
-
-def _entries(configuration: Any, name: str = "", is_listed: bool = False) -> Iterator[tuple[str, Any, bool]]:
-    """The names and values, those of nested objects and lists too; and whether the value stands in a list."""
-    if isinstance(configuration, Mapping) and configuration:
-        for key, value in configuration.items():
-            yield from _entries(value, key)
-    elif isinstance(configuration, list) and configuration:
-        for value in configuration:
-            yield from _entries(value, name, is_listed=True)
-    else:
-        yield name, configuration, is_listed
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:39] + "…"
+    problem = find_problem(configuration, required, None if held is None else held.tensors)
+    if problem is not None:
+        raise _damaged(path, what, problem)

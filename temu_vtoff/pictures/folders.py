@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from temu_vtoff.errors import first_few
 from temu_vtoff.pictures.formats import HEIF_REMEDY, HEIF_SUFFIXES, PICTURE_SUFFIXES, is_readable
 
 LONGEST_STEM = 200  # bytes: file systems take 255, and endings such as "_lower_body_binary_mask.png" come after it
@@ -33,8 +34,7 @@ def list_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
     )
     readable = {suffix: is_readable(suffix) for suffix in {path.suffix for path in found}}
     if left_out := [path for path in found if not readable[path.suffix]]:
-        names = ", ".join(str(path) for path in left_out[:5]) + (", …" if len(left_out) > 5 else "")
-        logger.warning("left out, because Pillow can't read them%s: %s", _remedy(left_out), names)
+        logger.warning("left out, because Pillow can't read them%s: %s", _remedy(left_out), first_few(left_out, 5))
     return [path for path in found if readable[path.suffix]]
 
 

@@ -9,26 +9,25 @@ from PIL import Image, ImageOps
 from temu_vtoff.pictures.colour import split_alpha
 from temu_vtoff.pictures.opening import reading, upright
 
-NEARLY_ALL = 0.95  # of the picture: a mask that covers more is a mistake
-PHOTO_SHARE = 0.1  # of the pixels: with more in between black, white and a paint it is a photo
-_COLOURFUL = 64  # difference of the channels from which a colour is paint rather than grey
+NEARLY_ALL = 0.95  # share of the picture; a mask that covers more is a mistake
+PHOTO_SHARE = 0.1  # share of pixels between black, white and the paint; a picture with more is a photo
+_COLOURFUL = 64  # smallest difference between the channels of paint; below it a pixel is grey
 _DARK, _LIGHT = 64, 191
 _SAMPLE = 250_000  # pixels
-_TRACE = 0.005  # of the pixels: less is noise of the compression
+_TRACE = 0.005  # share of the pixels; less is compression noise
 
 logger = logging.getLogger(__name__)
 
 
 def to_mask(source: str | Path | Image.Image) -> Image.Image:
-    """Which pixels a picture marks.
+    """The garment's pixels, as a picture marks them.
 
     Args:
-        source: A path or a PIL picture of any mode. Light (128 and more) marks, in a picture of two grey levels the
-            lighter one, of black or white and one colour the colour. On a transparent layer the paint marks, in a
-            photo with a hole the hole.
+        source: A path, or a PIL picture of any mode. The garment is light (128 or more), the lighter of two grey
+            levels, the colour beside black or white, the paint on a transparent layer, or the hole in a photo.
 
     Returns:
-        L, 0 or 255, upright. A mask of nearly everything is logged as a warning.
+        L, 0 or 255, upright. A warning is logged when the mask covers nearly everything.
 
     Raises:
         FileNotFoundError: No such file.
@@ -41,18 +40,18 @@ def to_mask(source: str | Path | Image.Image) -> Image.Image:
 
 
 def open_mask(source: str | Path | Image.Image, photo: Image.Image | None = None) -> Image.Image:
-    """A mask that somebody drew, checked, at its photo's size; one of nearly everything is logged as a warning.
+    """A mask that a person drew, checked and resized to its photo. Logs a warning when it covers nearly everything.
 
     Args:
         source: As for `to_mask`.
-        photo: Upright, of the mask's aspect ratio; None keeps the mask's own size.
+        photo: The upright photo, with the mask's aspect ratio; None keeps the mask's size.
 
     Returns:
         L, 0 or 255.
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Unreadable, a photo, of another aspect ratio, or a mask of nothing.
+        ValueError: Unreadable, a photo, of another aspect ratio, or black all over.
     """
     mask, name = to_mask(source), _name(source)
     if photo is not None and abs(mask.width * photo.height / (mask.height * photo.width) - 1) > 0.02:
@@ -73,7 +72,7 @@ def mask_doubt(mask: Image.Image, name: str = "the mask") -> str | None:
 
 
 def unfit_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The mask of a photo that was padded to the mask's size, as the photo's own: without the border, at `size`."""
+    """Undoes the padding of `fit_picture`: the mask without the border, resized to the photo's `size`."""
     inner = ImageOps.contain(Image.new("L", size), mask.size).size
     left, top = (round((outer - inside) * 0.5) for outer, inside in zip(mask.size, inner, strict=True))
     box = (left, top, left + inner[0], top + inner[1])
@@ -99,21 +98,21 @@ def _marked(source: str | Path | Image.Image) -> Image.Image:
 
 
 def _marked_on_layer(pixels: np.ndarray, painted: np.ndarray) -> np.ndarray:
-    """(H, W) bool of an RGB picture that is transparent where `painted` is false."""
+    """The marked pixels, (H, W) bool, of an RGB picture that is transparent where `painted` is false."""
     inside = pixels[painted]  # (n, 3)
     if len(inside):
         dark, light = (inside < 16).all(1).mean(), (inside > 239).all(1).mean()
         if min(dark, light) > _TRACE and dark + light > 0.99:  # black and white, and transparent around it
             return painted & (pixels[..., 1] > 128)
     frame = np.concatenate([painted[0], painted[-1], painted[:, 0], painted[:, -1]])
-    return ~painted if frame.mean() > 0.5 else painted  # opaque to its edges it is a photo with a hole
+    return ~painted if frame.mean() > 0.5 else painted  # opaque at its edges: a photo with a hole
 
 
 def _marked_by_light(colours: Image.Image, name: str) -> np.ndarray:
-    """(H, W) bool of an opaque picture."""
+    """The marked pixels, (H, W) bool, of an opaque picture."""
     grey = np.asarray(colours.convert("L"))
     step = max(1, round((grey.size / _SAMPLE) ** 0.5))
-    pixels = np.asarray(colours.convert("RGB"))[::step, ::step]  # enough to tell what it is
+    pixels = np.asarray(colours.convert("RGB"))[::step, ::step]  # a sample, to recognise the kind of mask
     most, least = pixels.max(2), pixels.min(2)
     colourful = most - least >= _COLOURFUL
     dark, light = most < _DARK, least > _LIGHT

@@ -1,4 +1,4 @@
-"""Batches of garments in which the trouble of one stays its own."""
+"""Batches of garments in which one garment's error does not stop the others."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ Item = TypeVar("Item")
 
 
 def attempt(garment: Garment, work: Callable[[Garment], Item]) -> Item | None:
-    """What the work makes of a garment; None when it fails, and then the garment keeps the error."""
+    """The result of the work on a garment; None when it fails, and the garment then keeps the error."""
     try:
         return work(garment)
-    except Exception as error:  # damaged files raise all kinds; this garment alone is left out
+    except Exception as error:  # damaged files raise all kinds of errors; only this garment is left out
         garment.error = error
         return None
 
 
 def read_each(batch: list[Garment], read: Callable[[Garment], Item]) -> list[tuple[Garment, Item]]:
-    """The garments without an error, with what is read for them; what can't be read becomes an error."""
+    """The garments without an error, each with what `read` returns for it; what can't be read becomes an error."""
     sound = [garment for garment in batch if garment.error is None]
     results = [(garment, attempt(garment, read)) for garment in sound]
     return [(garment, result) for garment, result in results if result is not None]
 
 
 def serve_each(read: list[tuple[Garment, Item]], serve: Callable[[list[tuple[Garment, Item]]], None]) -> None:
-    """Serves a batch; when one of its garments is at fault, each alone.
+    """Serves a batch; if it fails because of a garment, serves each garment alone.
 
     Raises:
-        CheckpointError: The stage's model can't be had, which no other garment would change.
+        CheckpointError: The stage's model can't be loaded, so that no garment can be served.
     """
     if not read:
         return
@@ -43,5 +43,5 @@ def serve_each(read: list[tuple[Garment, Item]], serve: Callable[[list[tuple[Gar
         if len(read) == 1:
             read[0][0].error = error
             return
-        for one in read:
-            serve_each([one], serve)
+        for pair in read:
+            serve_each([pair], serve)

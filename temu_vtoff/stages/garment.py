@@ -1,4 +1,4 @@
-"""What goes through the stages: one garment of one photo, and the product pictures made of it."""
+"""One garment of one photo, which goes through the stages, and its product pictures."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Garment:
     Attributes:
         photo: Path of the photo, or the picture itself.
         category: One of `temu_vtoff.segmentation.masks.CATEGORIES`; "all" only where no garment was found.
-        name: Unique among the garments of a call; what files made of it may be called.
+        name: Name for the garment's files, unique among the garments of a call.
         labels: Names of the segmenter's labels that make up the mask.
-        note: One sentence where the mask is not what was asked for, for example of a neighbour's labels.
-        caption: One line on the garment's shape; None until there is one.
-        error: Why the garment can't be served; the stages pass it over.
+        note: One sentence if the mask is not what was asked for, for example made of a neighbour's labels.
+        caption: One line on the garment's shape; None before the caption stage.
+        error: Why the garment can't be served; the stages skip it.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Garment:
 
     @property
     def mask(self) -> Image.Image | None:
-        """L, 255 on the garment: of the size that the model works at, or of the photo's shape."""
+        """L, 255 on the garment: at the size of the pictures, or with the photo's aspect ratio."""
         if self._mask is None:
             return None
         with Image.open(io.BytesIO(self._mask)) as picture:
@@ -67,11 +67,11 @@ class Product:
     """The product pictures of one garment.
 
     Attributes:
-        garment: What they were made of; its `error` says why there are none.
+        garment: The garment; its `error` is the reason if there are no pictures.
         images: RGB, one for each seed; empty when the garment could not be served.
         photo: The photo as the model saw it, upright and fitted; None when it can't be read.
         mask: L, the mask as the model saw it.
-        seconds: Time of the try-off stage.
+        seconds: Time of the try-off stage, divided by the garments of the batch.
     """
 
     garment: Garment

@@ -1,4 +1,4 @@
-"""The models of the three stages, loaded as the options have it."""
+"""Loads the models of the three stages according to the options."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoadedPipeline:
-    """A pipeline on its device, and what was taken where the options leave the choice open.
+    """A pipeline on its device, and the choices that the options left open.
 
     Attributes:
-        pipe: Ready to be called.
-        taken: Device, dtype, offload mode, whether blocks are compiled, for `run.json`.
+        pipe: The pipeline, ready to be called.
+        taken: For `run.json`: device, dtype, offload mode, attention backend, and whether blocks are compiled.
     """
 
     pipe: TryOffPipeline
@@ -36,7 +36,7 @@ class LoadedPipeline:
 def load_segmenter(options: Options) -> ClothSegmenter:
     """
     Raises:
-        CheckpointError: It can't be had.
+        CheckpointError: It can't be loaded.
     """
     return ClothSegmenter.from_pretrained(options.sources.segmenter, choose_device(options.device))
 
@@ -44,31 +44,31 @@ def load_segmenter(options: Options) -> ClothSegmenter:
 def load_captioner(options: Options) -> Captioner:
     """
     Raises:
-        CheckpointError: It can't be had.
+        CheckpointError: It can't be loaded.
     """
     return Captioner.from_pretrained(options.sources.captioner, choose_device(options.device))
 
 
 def pipeline_dtype(options: Options) -> torch.dtype:
-    """The precision that `load_pipeline` takes.
+    """The precision that `load_pipeline` uses.
 
     Raises:
-        CheckpointError: The try-off model can't be had.
+        CheckpointError: The try-off model can't be loaded.
     """
     width = read_width(options.sources.tryoff)
     return choose_dtype(options.precision, choose_device(options.device), options.preset, width)
 
 
 def load_pipeline(options: Options, pictures: int = 1, **components: Any) -> LoadedPipeline:
-    """The try-off pipeline on its device, made fast.
+    """The try-off pipeline on its device, with the options for speed and memory applied.
 
     Args:
-        pictures: How many are left to be made; compiling pays for many only.
-        components: As for `TryOffPipeline.from_pretrained`, for example None for what is not needed.
+        pictures: Number of pictures to make; compiling pays only for many.
+        components: Components for `TryOffPipeline.from_pretrained`, for example None for those not needed.
 
     Raises:
-        CheckpointError: A source can't be had.
-        ArgumentError: What is asked for can't be had on this machine.
+        CheckpointError: A source can't be loaded.
+        ArgumentError: An option is not available on this machine.
     """
     device = choose_device(options.device)
     sources = options.sources

@@ -1,4 +1,4 @@
-"""Everything that can be chosen about the three stages, with its default; light enough to be read by `--help`."""
+"""The options of the three stages, with their defaults; light, because `--help` reads them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware import ATTENTION_BACKENDS, OFFLOADS, PRECISIONS, QUANTIZED_BITS
 from temu_vtoff.hub.sources import (
+    IMAGE_ENCODERS,
     PUBLISHED_CAPTIONER,
     PUBLISHED_SEGMENTER,
     WorkingSize,
@@ -21,7 +22,7 @@ from temu_vtoff.tryoff.presets import PRESETS
 
 @dataclass(frozen=True)
 class Sources:
-    """Hub ids, folders or "builtin" of the three stages' models, none left open."""
+    """Hub ids, folders or "builtin" of the three stages' models, all filled in."""
 
     base: str
     tryoff: str
@@ -36,7 +37,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Options:
-    """What the stages are made of and how they run. This is where every default stands.
+    """Models of the three stages and how they run. All defaults are defined here.
 
     Attributes:
         base: Hub id or folder of the base model (VAE, scheduler, text encoders) or of a whole pipeline, or "builtin".
@@ -127,24 +128,24 @@ class Options:
 
     @property
     def image_encoders(self) -> dict[str, str]:
-        """The vision encoders named instead of the pipeline's own, by component."""
-        named = {name: getattr(self, name) for name in ("image_encoder_large", "image_encoder_bigG")}
-        return {name: where for name, where in named.items() if where is not None}
+        """The vision encoders given instead of the pipeline's own, by component."""
+        given = {name: getattr(self, name) for name in IMAGE_ENCODERS}
+        return {name: source for name, source in given.items() if source is not None}
 
     def working_size(self) -> WorkingSize:
-        """The size that the try-off model was made for, read off its configurations.
+        """The size that the try-off model was trained at, from its configurations.
 
         Raises:
-            CheckpointError: A source can't be had; asking here tells it before anything is loaded.
+            CheckpointError: A source can't be loaded; this is known before any weights are read.
         """
         sources = self.sources
         return read_working_size(sources.base, sources.tryoff, self.revision)
 
     def size(self) -> tuple[int, int]:
-        """Width and height of the pictures, as wanted or else the model's own.
+        """Width and height of the pictures: the options', else the model's own.
 
         Raises:
             ArgumentError: A size that the model can't make.
-            CheckpointError: A source can't be had.
+            CheckpointError: A source can't be loaded.
         """
         return self.working_size().choose(self.width, self.height)

@@ -1,4 +1,4 @@
-"""Photos and masks as the models get them: opened upright and fitted to the size of the pictures."""
+"""Reads photos and masks: opens them upright and fits them to the size of the pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Photo = str | Path | Image.Image
 
 @dataclass(frozen=True)
 class Frame:
-    """The size of the pictures, and how photos of another aspect ratio come to it."""
+    """The size of the pictures, and how photos of another aspect ratio are fitted to it."""
 
     width: int
     height: int
@@ -28,7 +28,7 @@ class Frame:
         """
         Raises:
             ArgumentError: A size that the model can't make.
-            CheckpointError: A source can't be had.
+            CheckpointError: A source can't be loaded.
         """
         return cls(*options.size(), options.resize_mode)
 
@@ -42,21 +42,21 @@ class Frame:
         return fit_picture(open_picture(source), self.width, self.height, self.resize_mode)
 
     def mask(self, mask: Photo, photo: Photo) -> Image.Image:
-        """A mask of the photo's shape, L, fitted as the photo is.
+        """A mask with the photo's aspect ratio, L, fitted like the photo.
 
         Raises:
             FileNotFoundError: No such file.
-            ValueError: It can't be read, has another shape than the photo, or is empty.
+            ValueError: It can't be read, has another aspect ratio than the photo, or is empty.
         """
         mask = open_mask(mask, open_picture(photo))
         return fit_picture(mask, self.width, self.height, self.resize_mode, fill=0, resample=Image.Resampling.NEAREST)
 
     def pair(self, garment: Garment) -> tuple[Image.Image, Image.Image]:
-        """Photo and mask of a garment; a mask that has the size of the pictures already stays as it is.
+        """Photo and mask of a garment; a mask that already has the size of the pictures is not fitted.
 
         Raises:
             ArgumentError: The garment has no mask.
-            ValueError: One of the two can't be read, or the mask has another shape than the photo.
+            ValueError: One of the two can't be read, or the mask has another aspect ratio than the photo.
         """
         mask = garment.mask
         if mask is None:

@@ -4,8 +4,8 @@
     for product in toolkit(["photo.jpg"], category="all"):
         product.images[0].save(f"{product.garment.name}.png")
 
-Each stage loads its model at the first garment that needs it, serves all garments and lets the model go. A garment that
-can't be served carries its error from then on and never ends the others.
+Each stage loads its model at the first garment that needs it, serves all garments and frees the model. A garment that
+can't be served keeps its error; the stages skip it and serve the others.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.reading import Frame, Photo
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
-ALL = "all"  # the category that stands for every garment found
-SEEDS = range(-(2**63), 2**64)  # what torch takes
+ALL = "all"  # the category for every garment found
+SEEDS = range(-(2**63), 2**64)  # the seeds that torch accepts
 Item = TypeVar("Item")
 
 
@@ -44,14 +44,13 @@ class TryOff:
     """The three stages. Several threads may use one object: they take turns at its models.
 
     Args:
-        options: What the stages are made of; the built-in model when left out.
-        keep_loaded: Keep each stage's model for the next call instead of letting it go.
-        progress: Wraps the batches of a stage, progress(batches, stage); a progress bar, say.
+        options: Models and how they run; the built-in model by default.
+        keep_loaded: Keep each stage's model for the next call instead of freeing it.
+        progress: Wraps the batches of a stage as progress(batches, stage), for example in a progress bar.
 
     Attributes:
         seconds: Time that each stage took so far, by its name.
-        taken: What was chosen where the options leave it open: device, dtype and so on; filled when the pipeline is
-            loaded.
+        taken: Choices that the options left open, such as device and dtype; filled when the pipeline is loaded.
     """
 
     def __init__(
@@ -72,9 +71,9 @@ class TryOff:
         """All three stages.
 
         Args:
-            photos: As for `segment`.
-            category: As for `segment`.
-            how: As for `generate`.
+            photos: Argument of `segment`.
+            category: Argument of `segment`.
+            how: Arguments of `generate`.
         """
         garments = self.segment(photos, category)
         self.caption(garments)
@@ -90,14 +89,14 @@ class TryOff:
         Args:
             photos: Paths or pictures, one or several.
             category: One of `CATEGORIES`, or "all" for every garment found.
-            mask: A mask of the only photo, white on the garment, instead of segmenting.
+            mask: With a single photo: its mask, white on the garment, instead of segmenting.
 
         Returns:
-            Garments in the order of the photos, each with its mask and the labels that it is made of, or with an error.
+            Garments in the order of the photos, each with its mask and the mask's labels, or with an error.
 
         Raises:
             ArgumentError: An unknown category, or a mask for several photos or categories.
-            CheckpointError: The segmenter can't be had.
+            CheckpointError: The segmenter can't be loaded.
         """
         photos = [photos] if isinstance(photos, (str, Path, Image.Image)) else list(photos)
         choices = (*CATEGORIES, ALL)
@@ -122,7 +121,7 @@ class TryOff:
         """Writes the captions that are missing.
 
         Raises:
-            CheckpointError: The captioner can't be had.
+            CheckpointError: The captioner can't be loaded.
         """
         frame = Frame.of(self.options)
         missing = [garment for garment in garments if garment.error is None and garment.caption is None]
@@ -142,19 +141,19 @@ class TryOff:
         """Makes the product pictures.
 
         Args:
-            garments: With masks; without a caption, the empty one serves.
+            garments: Garments with masks; a garment without a caption gets the empty one.
             seed: Random seed of each garment's first picture.
             num_images: Pictures of each garment, with the seeds `seed`, `seed` + 1, and so on.
-            callback_on_step_end: As of `TryOffPipeline.__call__`.
-            changes: Fields of `Options` that concern sampling, for this call: `preset`, `num_inference_steps`,
-                `guidance_scale`, `width`, `height`, `resize_mode`, `batch_size`.
+            callback_on_step_end: Argument of `TryOffPipeline.__call__`.
+            changes: Sampling options for this call: `preset`, `num_inference_steps`, `guidance_scale`, `width`,
+                `height`, `resize_mode`, `batch_size`.
 
         Yields:
             One product for each garment, in order; without images where the garment has an error.
 
         Raises:
             ArgumentError: A value out of range.
-            CheckpointError: The try-off model can't be had.
+            CheckpointError: The try-off model can't be loaded.
         """
         if num_images < 1:
             raise ArgumentError(f"{{num_images}} is {num_images}; give at least 1.", "num_images")
@@ -197,7 +196,7 @@ class TryOff:
         """The try-off pipeline, loaded on first use.
 
         Args:
-            pictures: How many are left to be made; decides whether compiling pays.
+            pictures: Number of pictures to make; decides whether compiling pays.
         """
 
         def load() -> TryOffPipeline:
@@ -210,7 +209,7 @@ class TryOff:
         return self._model("pipeline", load)
 
     def release(self) -> None:
-        """Lets all models go."""
+        """Frees all models."""
         with self._lock:
             self._models.clear()
             free_memory()
@@ -225,7 +224,7 @@ class TryOff:
     def _stage(
         self, name: str, garments: Sequence[Garment], batch_size: int | None = None
     ) -> Iterator[Iterable[list[Garment]]]:
-        """The garments in batches, under the progress bar; the stage's time is kept and its model let go."""
+        """Yields the garments in batches, under the progress bar; then adds the stage's time and frees its model."""
         size = self.options.batch_size if batch_size is None else batch_size
         batches = [list(garments[start : start + size]) for start in range(0, len(garments), size)]
         started = time.perf_counter()
@@ -239,7 +238,7 @@ class TryOff:
     # --- one batch ----------------------------------------------------------------------------------------------
 
     def _segment(self, batch: list[Garment], frame: Frame) -> list[Garment]:
-        """For each photo its garments, or itself with an error."""
+        """The garments of each photo, or the photo's single garment with an error."""
         read = read_each(batch, lambda garment: frame.photo(garment.photo))
         found = {garment: [garment] for garment in batch}
         if read:
@@ -262,7 +261,7 @@ class TryOff:
         seeds: range,
         sampling: dict[str, Any],
     ) -> Iterator[Product]:
-        """The products of a batch that could be read, with one picture of each garment for each seed."""
+        """The products of a batch, with one picture of each garment for each seed."""
         photos, masks = ([pair[part] for _, pair in read] for part in (0, 1))
         started = time.perf_counter()
         with self._lock:
@@ -282,10 +281,10 @@ class TryOff:
 
 
 def _garments_of(photo: Garment, label_map: np.ndarray) -> list[Garment]:
-    """The garments wanted of a photo.
+    """The wanted garments of a photo.
 
     Raises:
-        GarmentNotFoundError: There is none; it says what is there instead.
+        GarmentNotFoundError: There is none; the message lists what was found instead.
     """
     every = photo.category == ALL
     wanted = (garments_present(label_map) or CATEGORIES[:1]) if every else [photo.category]

@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, is_out_of_memory
 from temu_vtoff.training.optimization import EMA
 from temu_vtoff.training.run_folder import RunFolder
 
@@ -116,7 +116,7 @@ class TrainingRun:
         try:
             self.accelerator.load_state(checkpoint, strict=False)  # frozen weights are not in it
         except Exception as error:  # whatever half of a pickle or of an archive leads to
-            if "out of memory" in str(error).lower():
+            if is_out_of_memory(error):
                 raise
             damage = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             raise self.folder.damaged_checkpoint(checkpoint, damage) from error

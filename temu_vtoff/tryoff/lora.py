@@ -17,6 +17,7 @@ from diffusers.utils import scale_lora_layers, unscale_lora_layers
 from peft import get_peft_model_state_dict
 from torch import nn
 
+from temu_vtoff.errors import first_few
 from temu_vtoff.files import write_text
 
 ADAPTERS, _ACTIVE = "adapters", "active.json"  # below a saved pipeline
@@ -63,9 +64,8 @@ def check_lora(state_dict: Mapping[str, torch.Tensor], models: Mapping[str, nn.M
     }
     unknown = [key for key in state_dict if _LORA.split(key)[0] not in layers]
     if unknown:
-        some = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
         what = "nothing of it fits" if len(unknown) == len(state_dict) else f"{len(unknown)} of its keys are unknown"
-        raise ValueError(f"The LoRA is not one of this model: {what} ({some}).")
+        raise ValueError(f"The LoRA is not one of this model: {what} ({first_few(unknown)}).")
 
 
 def split_alphas(state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
