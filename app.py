@@ -4,39 +4,38 @@
     python app.py --pretrained_model_name_or_path stabilityai/stable-diffusion-3-medium-diffusers \\
         --pretrained_model_name_or_path_sd3_tryoff davidelobba/TEMU-VTOFF
 
-It is reachable from this machine only, at the address that it prints; Ctrl+C ends it. Nothing that visitors send or
-make stays on the disk afterwards.
+It is reachable from this machine only, at the address that it prints; Ctrl+C ends it. What visitors send and make is
+deleted when they leave, at the latest when the server ends.
 """
 
 import argparse
+import errno
 import os
 import signal
-import tempfile
-from pathlib import Path
+import socket
 
 import command_line
-
-EXAMPLES = Path(__file__).parent / "examples"
+from temu_vtoff.errors import ArgumentError
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     add = parser.add_argument_group("server").add_argument
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets the whole network in")
+    add("--port", type=int, help="when absent, the first free one from 7860 on")
     add(
         "--allowed_host",
         nargs="+",
         default=[],
         metavar="NAME",
-        help="further names by which browsers may call the server, behind a proxy; others than --host are refused",
+        help="more names by which browsers may call the server, e.g. behind a proxy",
     )
-    add("--port", type=int, help="when absent, the first free one from 7860 on")
     add("--share", action="store_true", help="a public link through Gradio's servers")
     add("--inbrowser", action="store_true", help="open the page in the browser")
     add = parser.add_argument_group("limits").add_argument
-    add("--max_upload_mb", type=command_line.positive, default=20, help="of one file")
-    add("--max_megapixels", type=command_line.positive, default=50, help="of one photo")
-    add("--max_photos", type=command_line.positive, default=16, help="at once")
+    add("--max_upload_mb", type=command_line.positive, default=20, help="size of one file")
+    add("--max_megapixels", type=command_line.positive, default=50, help="size of one photo")
+    add("--max_photos", type=command_line.positive, default=16, help="photos at once")
     add("--max_waiting", type=command_line.positive, default=20, help="requests in the queue; more are turned away")
     command_line.add_model_flags(parser)
     command_line.add_device_flags(parser)
@@ -45,56 +44,44 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl+C does, with the files deleted
-    with tempfile.TemporaryDirectory(prefix="temu_vtoff_page_") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # read when gradio is imported: uploads go with the folder
+    for name in ("SIGTERM", "SIGHUP"):  # end as Ctrl+C does, with the files deleted
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(getattr(signal, name), signal.default_int_handler)
+    check_address(args.host, args.port)
+    from web_page.server_folder import server_folder
+
+    with server_folder() as folder:
+        os.environ["GRADIO_TEMP_DIR"] = str(folder)  # read when gradio is imported: uploads go with the folder
         os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-        from web_page.models import Models
+        from web_page.server import serve
 
-        command_line.quiet_libraries()
-        models = Models.load(args)
-        if models.notice:
-            command_line.say(models.notice)
-        serve(args, models, Path(folder))
+        serve(args, folder)
 
 
-def serve(args: argparse.Namespace, models: "Models", folder: Path) -> None:  # noqa: F821
-    """Opens the page and stays until it is interrupted."""
-    import shutil
+def check_address(host: str, port: int | None) -> None:
+    """Says before the models load what would keep the page from opening.
 
-    from PIL import Image
-    from starlette.middleware import Middleware
-
-    from web_page.guard import EXAMPLES as SHARED
-    from web_page.guard import Gate, Hosts
-    from web_page.handlers import Limits
-    from web_page.layout import CSS, THEME, build_page
-    from web_page.visits import Visits
-
-    Image.MAX_IMAGE_PIXELS = args.max_megapixels * 1_000_000  # for what Gradio itself decodes: the painted mask
-    limits = Limits(megapixels=args.max_megapixels, photos=args.max_photos)
-    (folder / SHARED).mkdir()
-    examples = [Path(shutil.copy(path, folder / SHARED)) for path in sorted(EXAMPLES.glob("*.jpg"))]
-    hosts = Hosts(args.host, args.allowed_host)
-    page = build_page(models, Visits(folder), limits, examples)
-    page.queue(max_size=args.max_waiting)
-    _, address, shared_address = page.launch(
-        server_name=args.host,
-        server_port=args.port,
-        share=args.share,
-        inbrowser=args.inbrowser,
-        max_file_size=args.max_upload_mb * 2**20,
-        theme=THEME,
-        css=CSS,
-        footer_links=["api"],
-        ssr_mode=False,
-        quiet=True,
-        prevent_thread_lock=True,
-        app_kwargs={"middleware": [Middleware(Gate, hosts=hosts)]},
-    )
-    hosts.add(shared_address)
-    command_line.say(f"The page is at {address} (Ctrl+C ends it).")
-    page.block_thread()
+    Raises:
+        ArgumentError: The host is no address of this machine, or the port is taken.
+    """
+    try:
+        found = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise ArgumentError(f"{{host}} {host} is no address of this machine.", "host") from error
+    family, kind, protocol, _, address = found[0]
+    with socket.socket(family, kind, protocol) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(address)
+        except OverflowError as error:
+            raise ArgumentError(f"{{port}} is {port}; give 1 to 65535.", "port") from error
+        except OSError as error:
+            if port is None or error.errno == errno.EADDRNOTAVAIL:
+                raise ArgumentError(f"{{host}} {host} is no address of this machine.", "host") from error
+            reason = "may not be used" if isinstance(error, PermissionError) else "is taken by another program"
+            raise ArgumentError(
+                f"{{port}} {port} {reason}: give another one, or none for the first free one.", "port"
+            ) from error
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ import gradio as gr
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from web_page.visits import Visits
+
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # of `--host`: the whole network
 EXAMPLES = "examples"  # the folder of the photos that everybody may use
@@ -24,10 +27,11 @@ REFUSED = "this file was not uploaded to this page: upload it first."
 _UPLOADED = re.compile(r"[0-9a-f]{64}")  # the folders that Gradio makes for uploads, named by a keyed hash
 # Doors of Gradio that this page has no use for: files and pages of other servers, recordings, saved states, monitoring.
 _UNUSED = re.compile(
-    r"^/(gradio_api/)?(file[=/][a-z0-9+.-]+:|proxy=|process_recording|deep_link|monitoring|vibe-|undo-vibe|"
-    r"runs|run-history|stream/|custom_component|profiling)",
+    r"^/(gradio_api/)?(file[=/][a-z0-9+.-]+:|proxy=|process_recording|deep_link|component_server|monitoring|"
+    r"vibe-|undo-vibe|runs|run-history|stream/|custom_component|profiling)",
     re.IGNORECASE,
 )
+_HEARTBEAT = re.compile(r"^/gradio_api/heartbeat/([^/]+)$")  # a connection that is open as long as the visitor is here
 
 
 class Hosts:
@@ -58,10 +62,13 @@ class Hosts:
 
 
 class Gate:
-    """ASGI middleware: refuses unknown hosts, requests that pages of other sites send, and doors that nobody needs."""
+    """ASGI middleware: refuses unknown hosts, requests that pages of other sites send, and doors that nobody needs.
 
-    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
-        self.app, self.hosts = app, hosts
+    It also counts the connections by which visitors show that they are here.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Hosts, visits: Visits) -> None:
+        self.app, self.hosts, self.visits = app, hosts, visits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -75,30 +82,41 @@ class Gate:
             answer = PlainTextResponse("Pages of other sites may not use this server.", 403)
         elif scope["type"] != "http" or _UNUSED.match(scope["path"]):
             answer = PlainTextResponse("Not found.", 404)
+        elif heartbeat := _HEARTBEAT.match(scope["path"]):
+            answer = partial(self._heartbeat, heartbeat[1])
         else:
             answer = self.app
         await answer(scope, receive, send)
 
+    async def _heartbeat(self, visitor: str, scope: Scope, receive: Receive, send: Send) -> None:
+        self.visits.connect(visitor)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.visits.disconnect(visitor)
+
 
 class Page(gr.Blocks):
-    """Blocks that check the files of every event.
+    """Blocks that check the files of every event, and keep them as long as the visit lasts.
 
     Args:
-        uploads: The folder of uploads: what the environment variable GRADIO_TEMP_DIR names.
-        owns: Whether the visitor, by session hash, owns a folder of `uploads` that is no upload.
+        visits: Their folder is that of the uploads.
         options: Of `gr.Blocks`.
     """
 
-    def __init__(self, uploads: Path, owns: Callable[[str | None, Path], bool], **options: Any) -> None:
+    def __init__(self, visits: Visits, **options: Any) -> None:
         super().__init__(**options)
-        self.uploads, self.owns = Path(os.path.realpath(uploads)), owns
+        self.visits = visits
 
     async def process_api(self, block_fn: Any, inputs: list[Any], *args: Any, **options: Any) -> dict[str, Any]:
         visitor, event = options.get("session_hash"), options.get("event_data")
         inputs = self.checked(inputs, visitor)
         if event is not None:
             event._data = self.checked(event._data, visitor)
-        return await super().process_api(block_fn, inputs, *args, **options)
+        self.visits.claim(visitor, _files(inputs))
+        answer = await super().process_api(block_fn, inputs, *args, **options)
+        self.visits.claim(visitor, _files(answer["data"]))
+        return answer
 
     def checked(self, value: Any, visitor: str | None) -> Any:
         """The value of a request with every file in it checked, and nothing left of a file but its path and name.
@@ -122,12 +140,21 @@ class Page(gr.Blocks):
         """Whether this is the absolute path of an uploaded file, an example, or a file made for this visitor."""
         if not isinstance(path, str) or "\0" in path or not os.path.isabs(path) or ".." in Path(path).parts:
             return False
-        file = Path(os.path.realpath(path))  # symlinks resolved
-        if not file.is_file() or not file.is_relative_to(self.uploads):
+        file, uploads = Path(os.path.realpath(path)), self.visits.folder  # symlinks resolved
+        if not file.is_file() or not file.is_relative_to(uploads):
             return False
-        folder = file.relative_to(self.uploads).parent
+        folder = file.relative_to(uploads).parent
         shared = len(folder.parts) == 1 and (folder.name == EXAMPLES or bool(_UPLOADED.fullmatch(folder.name)))
-        return shared or self.owns(visitor, self.uploads / folder)
+        return shared or self.visits.owns(visitor, uploads / folder)
+
+
+def _files(value: Any) -> Iterator[Path]:
+    """The files in the value of a request or an answer."""
+    if isinstance(value, dict) and isinstance(value.get("path"), str):
+        yield Path(os.path.realpath(value["path"]))
+    elif isinstance(value, (dict, list, tuple)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _files(one)
 
 
 def _name(host: str) -> str:

@@ -1,30 +1,96 @@
-"""What visitors are told: how far their picture is, and what was wrong."""
+"""What visitors are told: how far their picture is, and what was wrong, in words for people who see a page."""
 
+import errno
 import html
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import gradio as gr
 
-from command_line import explain
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.segmentation.masks import GarmentNotFoundError
 from web_page.visits import Step
 
 logger = logging.getLogger(__name__)
 
+CATEGORY_NAMES = {"upper_body": "Upper body", "lower_body": "Lower body", "dresses": "Dress"}
+LABELS = {  # of the page's fields, by the library's names of arguments
+    "category": "Garment",
+    "prompt": "Caption",
+    "seed": "Seed",
+    "num_inference_steps": "Steps",
+    "guidance_scale": "Guidance",
+    "width": "Size",
+    "height": "Size",
+    "num_images": "Pictures of a garment",
+    "resize_mode": "Fit",
+}
+PEOPLES_WORDS = {  # for the segmenter's labels
+    "Hat": "a hat",
+    "Hair": "hair",
+    "Sunglasses": "glasses",
+    "Upper-clothes": "a top",
+    "Skirt": "a skirt",
+    "Pants": "trousers",
+    "Dress": "a dress",
+    "Belt": "a belt",
+    "Left-shoe": "shoes",
+    "Right-shoe": "shoes",
+    "Face": "a face",
+    "Left-leg": "legs",
+    "Right-leg": "legs",
+    "Left-arm": "arms",
+    "Right-arm": "arms",
+    "Bag": "a bag",
+    "Scarf": "a scarf",
+}
+GARMENT_WORDS = {"upper_body": "top", "lower_body": "skirt or trousers", "dresses": "dress"}
+OUT_OF_MEMORY = "the memory did not suffice: choose a smaller size or fewer pictures."
+FAULT = "something went wrong here, and it isn't your photo's fault; the server's log says what."
+
+
+class Mistake(ValueError):
+    """What a visitor can mend, as one sentence that they may read."""
+
+
+def in_words(labels: Sequence[str]) -> str:
+    """The segmenter's labels in words of people: "a top, trousers and shoes"."""
+    words = list(dict.fromkeys(PEOPLES_WORDS.get(label, label.lower()) for label in labels))
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def not_found(category: str, found: Sequence[str]) -> str:
+    """That the garment is not in the photo, and what is."""
+    seen = f"it shows {in_words(found)}" if found else "no person was found in it either"
+    return f"No {GARMENT_WORDS[category]} was found in the photo; {seen}."
+
+
+def explain(error: BaseException) -> str | None:
+    """One sentence for an error that a visitor can mend, or None for a fault of ours."""
+    if isinstance(error, ArgumentError):
+        return error.phrase(lambda name: LABELS.get(name, name.replace("_", " ")))
+    if isinstance(error, (Mistake, GarmentNotFoundError)):
+        return str(error)
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return OUT_OF_MEMORY
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "this server's disk is full."
+    return None
+
 
 @contextmanager
-def told_in_one_sentence() -> Iterator[None]:
-    """Turns a visitor's mistake into the sentence that the command line prints, and hides everything else."""
+def errors_in_one_sentence() -> Iterator[None]:
+    """Turns a visitor's mistake into one sentence on the page, and hides everything else."""
     try:
         yield
-    except (gr.Error, GeneratorExit):
+    except gr.Error:
         raise
     except Exception as error:
         sentence = explain(error)
         if sentence is None:
             logger.exception("The page failed at a request.")
-            sentence = "something went wrong here, and it isn't your photo's fault; the server's log tells what."
+            sentence = FAULT
         raise gr.Error(html.escape(sentence, quote=False), print_exception=False) from error
 
 

@@ -1,28 +1,20 @@
-"""The three models behind the page: one copy of each for all visitors, used by one at a time."""
+"""The models behind the page: one copy of the three stages for all visitors, used by one at a time."""
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from temu_vtoff.builtin import NOTICE
-from temu_vtoff.captioning.qwen import Captioner
 from temu_vtoff.hub.sources import WorkingSize
-from temu_vtoff.pictures import fit_picture, unfit_mask
-from temu_vtoff.segmentation.masks import garment_mask, garments_present, mask_picture
-from temu_vtoff.segmentation.segmenter import ClothSegmenter
-from temu_vtoff.stages.model_choice import Means, ModelChoice
+from temu_vtoff.pictures import unfit_mask
+from temu_vtoff.stages import Garment, Options, Product, TryOff
+from temu_vtoff.tryoff.pipeline import TryOffPipeline
 from temu_vtoff.tryoff.presets import choose_preset
 
-if TYPE_CHECKING:
-    import argparse
-
-    from temu_vtoff import TryOffPipeline
-
 SIZE_FACTORS = (0.5, 0.75, 1, 1.25, 1.5)  # of the model's own size
+PREVIEWS = 8  # of a picture
 OnStep = Callable[[int, int, Image.Image | None], bool]
 
 
@@ -33,66 +25,62 @@ class Settings:
     width: int
     height: int
     steps: int = 28
-    guidance: float = 2.0
+    guidance: float = Options.guidance_scale
     seed: int = 0
     count: int = 1
+    fit: str = Options.resize_mode
+
+
+@dataclass(frozen=True)
+class Found:
+    """A garment in a photo.
+
+    Attributes:
+        mask: L, 0 or 255, of the photo's size.
+        instead: Labels of the segmenter that serve in place of the absent garment's own; usually none.
+    """
+
+    category: str
+    mask: Image.Image
+    instead: tuple[str, ...] = ()
 
 
 class Models:
-    """Segmenter, captioner and try-off pipeline, loaded once.
+    """The three stages, loaded once.
 
     Args:
-        notice: Told to every visitor: what the models can't do.
-        previews: Decode pictures while they emerge. Off when models are moved to and from a GPU's memory, where each
-            preview would move two of them, and under a preset whose solver's steps tell no clean picture.
-        preset: How much quality is given for speed.
+        options: As the page was started; visitors choose size and sampling themselves.
+
+    Raises:
+        CheckpointError: A model can't be had.
+        ArgumentError: What is asked for can't be had on this machine.
     """
 
-    def __init__(
-        self,
-        segmenter: ClothSegmenter,
-        captioner: Captioner,
-        pipe: "TryOffPipeline",
-        notice: str = "",
-        previews: bool = True,
-        preset: str = "exact",
-    ) -> None:
-        self.segmenter, self.captioner, self.pipe = segmenter, captioner, pipe
-        self.notice, self.previews, self.preset = notice, previews, preset
+    def __init__(self, options: Options) -> None:
+        self.toolkit = TryOff(options, keep_loaded=True)
+        self.toolkit.pipeline(), self.toolkit.segmenter(), self.toolkit.captioner()
         self._lock = threading.Lock()
 
-    @classmethod
-    def load(cls, args: "argparse.Namespace") -> "Models":
-        """Loads what the flags of `command_line` name: those for models, device and speed.
-
-        Raises:
-            CheckpointError: One of them can't be had.
-            ValueError: An unknown or absent device.
-        """
-        from temu_vtoff.hardware.devices import choose_device, choose_dtype
-
-        device, choice = choose_device(args.device), ModelChoice.from_flags(vars(args))
-        means = Means.from_flags(vars(args), pictures=1)  # sizes change from visitor to visitor: compiled when asked to
-        pipe = choice.load_pipeline(device, choose_dtype(args.mixed_precision, device), args.offload, means)
-        pipe.set_progress_bar_config(disable=True)
-        return cls(
-            ClothSegmenter.from_pretrained(choice.segmenter, device),
-            Captioner.from_pretrained(choice.captioner, device),
-            pipe,
-            notice=NOTICE if choice.is_builtin else "",
-            previews=args.offload in ("none", "auto") and args.preset == "exact",
-            preset=args.preset,
-        )
+    @property
+    def is_builtin(self) -> bool:
+        """Whether the try-off model is the built-in one, which knows drawn people only."""
+        return self.toolkit.options.sources.is_builtin
 
     @property
     def steps(self) -> int:
-        """How many steps the preset takes."""
-        return choose_preset(self.preset).steps
+        """How many steps are taken where nothing else is chosen."""
+        steps = self.toolkit.options.num_inference_steps
+        return choose_preset(self.toolkit.options.preset).steps if steps is None else steps
 
     @property
     def own_size(self) -> WorkingSize:
         """The size that the try-off model was made for."""
-        return self.pipe.working_size
+        return self.toolkit.pipeline().working_size
+
+    @property
+    def own_size_name(self) -> str:
+        """`own_size` as "WIDTHxHEIGHT"."""
+        return f"{self.own_size.width}x{self.own_size.height}"
 
     def sizes(self) -> list[tuple[int, int]]:
         """Widths and heights to offer: of the model's own shape, and not larger than its position embedding."""
@@ -100,74 +88,87 @@ class Models:
         wanted = [(round(own.width * factor), round(own.height * factor)) for factor in SIZE_FACTORS]
         return [size for size in wanted if max(size) <= own.largest and not any(side % own.multiple for side in size)]
 
-    def segment(self, photo: Image.Image, category: str) -> tuple[Image.Image, list[str]]:
-        """The garment's mask, L, 0 or 255, of the photo's size; and what the visitor should be told about it.
+    def words_read(self, caption: str) -> int | None:
+        """How many of a caption's words the try-off model reads; None when it reads all."""
+        pipe, counts = self.toolkit.pipeline(), []
+        most = pipe.tokenizer_max_length
+        for tokenizer in filter(None, (pipe.tokenizer, pipe.tokenizer_2, pipe.tokenizer_3)):
+            ids = tokenizer(caption, verbose=False).input_ids
+            if len(ids) > most:
+                kept = tokenizer(caption, max_length=most, truncation=True).input_ids
+                counts.append(len(tokenizer.decode(kept, skip_special_tokens=True).split()))
+        return min(counts, default=None)
+
+    def segment(self, photo: Image.Image, category: str) -> list[Found]:
+        """The garments of a category, or of all that are found with "all"; at least one.
 
         Raises:
-            GarmentNotFoundError: It is not in the photo.
+            GarmentNotFoundError: There is none.
         """
-        label_map = self._label_map(photo)
-        garment = garment_mask(label_map, category)
-        told = [] if garment.note is None else [garment.note]
-        return unfit_mask(mask_picture(garment.mask), photo.size), told
-
-    def categories_in(self, photo: Image.Image) -> list[str]:
-        """The categories that the photo shows."""
-        return garments_present(self._label_map(photo))
+        with self._lock:
+            garments = [_sound(garment) for garment in self.toolkit.segment([photo], category)]
+        return [
+            Found(g.category, unfit_mask(g.mask, photo.size), g.labels if g.note is not None else ()) for g in garments
+        ]
 
     def caption(self, photo: Image.Image, category: str) -> str:
         """The garment's shape in words."""
+        garment = Garment(photo, category)
         with self._lock:
-            return self.captioner([self._fit(photo)], category)[0]
+            self.toolkit.caption([garment])
+        return _sound(garment).caption
 
-    def try_off(
-        self, photo: Image.Image, mask: Image.Image, caption: str, settings: Settings, on_step: OnStep
-    ) -> list[Image.Image]:
-        """The product pictures.
+    def try_off(self, garment: Garment, settings: Settings, on_step: OnStep) -> Product:
+        """The product pictures, and photo and mask as the model saw them.
 
         Args:
-            photo: Upright RGB, any size.
-            mask: L, 0 or 255, of the photo's shape.
+            garment: With a mask and a caption.
             on_step: Called with the steps done, the steps there are and, now and then, how the first picture looks by
                 then; when it answers False the work ends early, with pictures of no use.
         """
-        import torch
-
+        # Where models are moved to and from a GPU's memory, each preview would move two of them.
+        previews = self.toolkit.taken["offload"] == "none"
         with self._lock:
-            return self.pipe(
-                fit_picture(photo, settings.width, settings.height),
-                mask=fit_picture(mask, settings.width, settings.height, fill=0, resample=Image.Resampling.NEAREST),
-                prompt=caption,
+            (product,) = self.toolkit.generate(
+                [garment],
+                seed=settings.seed,
+                num_images=settings.count,
+                callback_on_step_end=_watcher(on_step, settings.steps, previews),
                 width=settings.width,
                 height=settings.height,
+                resize_mode=settings.fit,
                 num_inference_steps=settings.steps,
                 guidance_scale=settings.guidance,
-                preset=self.preset,
-                num_images_per_prompt=settings.count,
-                generator=[torch.Generator().manual_seed(settings.seed + i) for i in range(settings.count)],
-                callback_on_step_end=_Watcher(on_step, settings.steps, self.previews),
-            ).images
+            )
+        _sound(garment)
+        return product
 
-    def _label_map(self, photo: Image.Image) -> np.ndarray:
-        with self._lock:
-            return self.segmenter.label_maps([self._fit(photo)])[0]
-
-    def _fit(self, photo: Image.Image) -> Image.Image:
-        return fit_picture(photo, self.own_size.width, self.own_size.height)
+    def rest(self, seconds: float) -> bool:
+        """Waits until no model is at work, and lets none work from then on; whether that came about in time."""
+        return self._lock.acquire(timeout=seconds)
 
 
-class _Watcher:
-    """The pipeline's callback: passes steps on and previews of the clean picture, and ends the loop when told to."""
+def _sound(garment: Garment) -> Garment:
+    """
+    Raises:
+        Exception: Why the garment can't be served.
+    """
+    if garment.error is not None:
+        raise garment.error
+    return garment
 
-    def __init__(self, on_step: OnStep, steps: int, previews: bool) -> None:
-        self.on_step, self.steps = on_step, steps
-        self.every = max(1, steps // 8) if previews else None
 
-    def __call__(self, pipe: "TryOffPipeline", step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+def _watcher(on_step: OnStep, steps: int, previews: bool) -> Callable[..., dict[str, Any]]:
+    """The pipeline's callback: passes steps and previews of the clean picture on, and ends the loop when told to."""
+    every = max(1, steps // PREVIEWS)
+
+    def watch(pipe: TryOffPipeline, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         preview = None
-        if self.every is not None and step > 0 and step % self.every == 0:
-            clean = pipe.decode_latents(tensors["pred_original_sample"][:1])
+        if previews and (step + 1) % every == 0:
+            clean = pipe.decode_latents(tensors["pred_original_sample"][:1]).float()
             preview = pipe.image_processor.postprocess(clean, output_type="pil")[0]
-        if not self.on_step(step + 1, self.steps, preview):
+        if not on_step(step + 1, steps, preview):
             pipe._interrupt = True
         return {}
+
+    return watch

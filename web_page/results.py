@@ -1,54 +1,66 @@
-"""What visitors take home: product pictures on white and cut out, one by one or in a ZIP."""
+"""What visitors take home: product pictures on white and cut out, in a ZIP, and as a panel with photo and mask."""
 
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+from torchvision.transforms.functional import to_tensor
 
-from temu_vtoff.pictures import save_picture
+from temu_vtoff.metrics.silhouette import silhouettes
+from temu_vtoff.pictures import panel, save_picture, short_stem
 from temu_vtoff.segmentation.masks import mask_picture
+from temu_vtoff.stages import Product
 
 
 @dataclass(frozen=True)
 class Result:
-    """One product picture and its two files.
+    """The files of one product picture.
 
     Attributes:
-        photo: What it was made of, at the product picture's size.
         white: PNG as the model made it, on white.
         cutout: PNG with a transparent background.
+        panel: Photo, mask and product picture side by side, with the caption.
+        before: The photo at the product picture's size.
     """
 
-    photo: Image.Image
-    product: Image.Image
-    caption: str
     white: Path
     cutout: Path
+    panel: Path
+    before: Path
+    caption: str
+
+
+def file_name(path: str | Path) -> str:
+    """A name for what is made of an uploaded file: its stem, shortened where it is long."""
+    return short_stem(Path(path).stem)
 
 
 def cut_out(product: Image.Image) -> Image.Image:
     """The garment alone, RGBA: transparent where the product picture shows its white background."""
-    from torchvision.transforms.functional import to_tensor
-
-    from temu_vtoff.metrics.silhouette import silhouettes
-
     shown = silhouettes(to_tensor(product.convert("RGB"))[None])[0]
     cut = product.convert("RGBA")
     cut.putalpha(mask_picture(shown.numpy()))
     return cut
 
 
-def save_results(
-    photo: Image.Image, products: list[Image.Image], caption: str, folder: Path, name: str
-) -> list[Result]:
-    """Writes each product picture's two files: name.png, name_cutout.png, name_2.png and so on."""
+def save_results(product: Product, folder: Path) -> list[Result]:
+    """Writes each picture's files: name.png, name_cutout.png, name_panel.png, name_2.png and so on."""
+    garment = product.garment
+    before = save_picture(product.photo, folder / f"{garment.name}_photo.png")
     results = []
-    for number, product in enumerate(products, 1):
-        stem = name if number == 1 else f"{name}_{number}"
-        white = save_picture(product, folder / f"{stem}.png")
-        cutout = save_picture(cut_out(product), folder / f"{stem}_cutout.png")
-        results.append(Result(photo, product, caption, white, cutout))
+    for number, picture in enumerate(product.images, 1):
+        stem = garment.name if number == 1 else f"{garment.name}_{number}"
+        sheet = panel([product.photo, product.mask, picture], garment.caption)
+        results.append(
+            Result(
+                white=save_picture(picture, folder / f"{stem}.png"),
+                cutout=save_picture(cut_out(picture), folder / f"{stem}_cutout.png"),
+                panel=save_picture(sheet, folder / f"{stem}_panel.png"),
+                before=before,
+                caption=garment.caption,
+            )
+        )
     return results
 
 
@@ -56,8 +68,8 @@ def zip_results(results: list[Result], path: Path) -> Path:
     """All pictures and captions.txt in one file."""
     with zipfile.ZipFile(path, "w") as archive:  # stored: PNGs don't get smaller
         for result in results:
-            archive.write(result.white, result.white.name)
-            archive.write(result.cutout, result.cutout.name)
+            for file in (result.white, result.cutout, result.panel):
+                archive.write(file, file.name)
         lines = [f"{result.white.name}: {result.caption}\n" for result in results]
         archive.writestr("captions.txt", "".join(lines))
     return path

@@ -1,0 +1,41 @@
+"""Fields that several parts of the page have."""
+
+from typing import Any
+
+import gradio as gr
+
+from temu_vtoff.segmentation.masks import CATEGORIES
+from web_page.messages import CATEGORY_NAMES
+
+Shown = dict[gr.components.Component, Any]  # what a handler answers: new values by component
+
+
+def category_choices() -> list[tuple[str, str]]:
+    """The garments as visitors read them, and their names in the library."""
+    return [(CATEGORY_NAMES[name], name) for name in CATEGORIES]
+
+
+def pictures_field(title: str, **options: Any) -> gr.Gallery:
+    """A gallery of whole pictures, as many in a row as there is room for, with their captions."""
+    return gr.Gallery(
+        label=title,
+        format="png",
+        type="filepath",
+        object_fit="contain",
+        height="auto",
+        interactive=False,
+        buttons=["download", "fullscreen"],
+        elem_classes="pictures",
+        **options,
+    )
+
+
+def photo_upload(**options: Any) -> gr.Image:
+    """A picture field that hands over the uploaded file unread: `web_page.photos` decides what is decoded.
+
+    The method is set on the field itself, because Gradio writes a .pyi file beside every subclass's source. So no
+    handler may answer with a new `gr.Image` for it, which would lose the method; values are fine.
+    """
+    field = gr.Image(format="png", image_mode=None, type="filepath", buttons=["fullscreen"], **options)
+    field.preprocess = lambda payload: None if payload is None else payload.path
+    return field

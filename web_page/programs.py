@@ -1,0 +1,111 @@
+"""The page's endpoints for programs: segment, caption, try_off and stop; no mask editor, no previews."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from temu_vtoff.stages import Garment
+from web_page.messages import Mistake, errors_in_one_sentence
+from web_page.one_photo import ONE_AT_A_TIME
+from web_page.photos import open_uploaded_mask
+from web_page.results import file_name
+from web_page.studio import FITS, Studio, check_category
+
+
+class Programs:
+    """
+    Args:
+        studio: Does the work. Its models' size is the default.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        for endpoint in (self.segment, self.caption, self.try_off):
+            gr.api(endpoint, api_name=endpoint.__name__, **ONE_AT_A_TIME)
+        gr.api(self.stop, api_name="stop", queue=False)
+
+    def segment(self, visitor: gr.Request, photo: dict[str, Any], category: str = "upper_body") -> dict[str, Any]:
+        """The mask of a garment in a photo: white on the garment, of the photo's size.
+
+        Args: photo: an uploaded file, in Python gradio_client.handle_file(path); category: upper_body, lower_body or
+        dresses.
+        """
+        with errors_in_one_sentence():
+            mask = self.studio.segment(self.studio.open(_path(photo)), category)
+            file = self.studio.visits.start(visitor.session_hash).folder / f"{file_name(_path(photo))}_mask.png"
+            mask.save(file)
+            return _file(str(file))
+
+    def caption(self, photo: dict[str, Any], category: str = "upper_body") -> str:
+        """One line on the shape of a garment in a photo."""
+        with errors_in_one_sentence():
+            return self.studio.describe(self.studio.open(_path(photo)), category)
+
+    def try_off(
+        self,
+        visitor: gr.Request,
+        photo: dict[str, Any],
+        mask: dict[str, Any] | None = None,
+        category: str = "upper_body",
+        caption: str = "",
+        seed: int | None = 0,
+        steps: int | None = None,
+        guidance: float = 2.0,
+        size: str | None = None,
+        count: int = 1,
+        fit: str = FITS[0],
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The product pictures of a garment in a photo: for each a PNG on white and a PNG with transparency.
+
+        Without a mask the garment is segmented, with an empty caption it is described, without a seed one is drawn.
+        Steps and size are the model's own when left out. Cancelling the job stops the work.
+        """
+        with errors_in_one_sentence():
+            steps = self.studio.models.steps if steps is None else steps
+            size = self.studio.models.own_size_name if size is None else size
+            settings = self.studio.settings(seed, steps, guidance, size, count, fit)
+            garment = self._garment(photo, mask, category, caption)
+            run = self.studio.visits.start(visitor.session_hash)
+            for _ in self.studio.follow(run, garment, settings):
+                yield []
+            results = run.result()
+            if run.stopped.is_set():
+                raise Mistake("stopped.")
+            if warning := self.studio.warning(garment.photo):
+                gr.Warning(warning)
+            yield [_file(str(file)) for result in results for file in (result.white, result.cutout)]
+
+    def stop(self, visitor: gr.Request) -> bool:
+        """Ends what runs for this session after the current step; whether there was anything."""
+        return self.studio.visits.stop(visitor.session_hash)
+
+    def _garment(self, photo: Any, mask: Any, category: str, caption: Any) -> Garment:
+        path = _path(photo)
+        check_category(category)
+        if not isinstance(caption, str):
+            raise Mistake("caption is no text: give one, or an empty one to have it written.")
+        picture = self.studio.open(path)
+        if mask is None:
+            white = self.studio.segment(picture, category)
+        else:
+            white = open_uploaded_mask(_path(mask, "mask"), picture, self.studio.limits.megapixels)
+            self.studio.warn_of_large(white)
+        self.studio.warn_of_long(caption)
+        described = caption.strip() or self.studio.describe(picture, category)
+        return Garment(picture, category, name=file_name(path), mask=white, caption=described)
+
+
+def _path(value: Any, name: str = "photo") -> str:
+    """The path of an uploaded file, which `web_page.guard.Page` has checked.
+
+    Raises:
+        Mistake: It is no file.
+    """
+    if not isinstance(value, dict) or "path" not in value:
+        raise Mistake(f"{name} is no file: upload one, in Python with gradio_client.handle_file(path).")
+    return value["path"]
+
+
+def _file(path: str) -> dict[str, Any]:
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}

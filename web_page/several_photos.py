@@ -1,0 +1,145 @@
+"""The tab for several photos: each garment found in each of them, in a gallery and a ZIP."""
+
+import html
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from temu_vtoff.pictures import unique_stems
+from temu_vtoff.stages import Garment
+from web_page.fields import Shown, category_choices, pictures_field
+from web_page.messages import FAULT, Mistake, errors_in_one_sentence, explain, logger, status
+from web_page.models import Settings
+from web_page.one_photo import AT_ONCE, ON_PAGE, ONE_AT_A_TIME
+from web_page.results import Result, file_name, zip_results
+from web_page.studio import ALL, Part, Studio
+from web_page.visits import Run, Step
+
+
+class SeveralPhotos:
+    """
+    Args:
+        studio: Does the work.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        with gr.Row(equal_height=False):
+            with gr.Column():
+                self._build_inputs()
+            with gr.Column():
+                self._build_outputs()
+
+    def _build_inputs(self) -> None:
+        self.photos = gr.File(
+            label=f"Photos, up to {self.studio.limits.photos}",
+            file_count="multiple",
+            file_types=["image"],
+            elem_id="photos",
+        )
+        self.category = gr.Radio(
+            [*category_choices(), ("Every garment", ALL)], value=ALL, label="Garment", elem_id="many_category"
+        )
+        with gr.Row(elem_classes="side-by-side"):
+            self.make = gr.Button("Try off", variant="primary", interactive=False, elem_id="make_many")
+            self.stop = gr.Button("Stop", interactive=False, elem_id="stop_many")
+
+    def _build_outputs(self) -> None:
+        self.progress = gr.HTML(elem_id="many_progress", min_height=28)
+        self.gallery = pictures_field("Product pictures", elem_id="gallery")
+        self.archive = gr.DownloadButton("All as ZIP", interactive=False, elem_id="zip")
+        self.notes = gr.Markdown(elem_id="notes")
+
+    def wire(self, advanced: list[gr.components.Component]) -> None:
+        """Which event calls what; `advanced` are the fields of `Studio.settings`."""
+        ready = ([self.photos], [self.make, self.stop, self.progress])
+        self.photos.change(self.settle, *ready, **AT_ONCE)
+        making = self.make.click(self.begin, outputs=[self.make, self.stop], **AT_ONCE).then(
+            self.try_off,
+            [self.photos, self.category, *advanced],
+            [self.progress, self.gallery, self.archive, self.notes],
+            **ON_PAGE,
+            **ONE_AT_A_TIME,
+            show_progress_on=self.progress,
+        )
+        making.then(self.settle, *ready, **AT_ONCE)
+        self.stop.click(self.stop_work, cancels=[making], **AT_ONCE).then(self.settle, *ready, **AT_ONCE)
+
+    def begin(self) -> Shown:
+        return {self.make: gr.Button(interactive=False), self.stop: gr.Button(interactive=True)}
+
+    def settle(self, paths: list[str] | None) -> Shown:
+        """After any work, whether it went well or not: what can be pressed."""
+        can = bool(paths)
+        return {self.make: gr.Button(interactive=can), self.stop: gr.Button(interactive=False), self.progress: ""}
+
+    def stop_work(self, visitor: gr.Request) -> None:
+        """Ends the visitor's work after its current step."""
+        self.studio.visits.stop(visitor.session_hash)
+
+    def try_off(self, visitor: gr.Request, paths: list[str] | None, category: str, *advanced: Any) -> Iterator[Shown]:
+        """The gallery while it fills; the ZIP and what is to be said of single photos at the end."""
+        with errors_in_one_sentence():
+            settings = self.studio.settings(*advanced)
+            if not paths:
+                raise Mistake("there is no photo yet: drop some, or choose files.")
+            if len(paths) > self.studio.limits.photos:
+                raise Mistake(f"these are {len(paths)} photos; at most {self.studio.limits.photos} are taken at once.")
+            run = self.studio.visits.start(visitor.session_hash)
+            made: list[Result] = []
+            notes: list[str] = []
+            shown = 0
+            with closing(run.follow(lambda: self._try_off_all(run, paths, category, settings, made, notes))) as steps:
+                for step in steps:
+                    new = {self.gallery: _gallery(made)} if len(made) > shown else {}
+                    shown = len(made)
+                    yield {self.progress: status(step), **new}
+            run.result()
+            archive = str(zip_results(made, run.folder / "product_pictures.zip")) if made else None
+            yield {
+                self.progress: "",
+                self.gallery: _gallery(made),
+                self.archive: gr.DownloadButton(value=archive, interactive=bool(made)),
+                self.notes: "\n".join(f"- {line}" for line in notes),
+            }
+
+    def _try_off_all(
+        self, run: Run, paths: list[str], category: str, settings: Settings, made: list[Result], notes: list[str]
+    ) -> None:
+        stems = unique_stems([Path(file_name(path)) for path in paths])
+        for number, (path, stem) in enumerate(zip(paths, stems, strict=True)):
+            part = Part(f"photo {number + 1} of {len(paths)}: ", number, len(paths))
+            try:
+                warning = self._try_off_one(run, path, stem, category, settings, part, made)
+            except Exception as error:
+                warning = explain(error)
+                if warning is None:
+                    logger.exception("The page failed at a photo.")
+                    warning = FAULT
+            if run.stopped.is_set():
+                return
+            if warning:
+                notes.append(f"{html.escape(Path(path).name)}: {html.escape(warning, quote=False)}")
+
+    def _try_off_one(
+        self, run: Run, path: str, stem: str, category: str, settings: Settings, part: Part, made: list[Result]
+    ) -> str:
+        """Adds to `made`; what is to be said of the photo, empty when nothing is."""
+        photo = self.studio.open(path)
+        found = self.studio.categories_in(photo) if category == ALL else [category]
+        if not found:
+            raise Mistake("no garment was found.")
+        for one in found:
+            if not run.report(Step(part.number / part.count, f"{part.where}mask and caption")):
+                break
+            mask, caption = self.studio.segment(photo, one), self.studio.describe(photo, one)
+            garment = Garment(photo, one, name=f"{stem}_{one}", mask=mask, caption=caption)
+            made += self.studio.try_off(run, garment, settings, part)
+        return self.studio.warning(photo)
+
+
+def _gallery(results: list[Result]) -> list[tuple[str, str]]:
+    return [(str(result.white), result.caption) for result in results]
