@@ -10,6 +10,12 @@ from web_page.messages import CATEGORY_NAMES
 Shown = dict[gr.components.Component, Any]  # what a handler answers: new values by component
 
 
+def afterwards(event: Any, *what: Any, **how: Any) -> None:
+    """Calls a handler after an event, however it went: `then` alone passes over one that the queue has turned away."""
+    event.then(*what, **how)
+    event.failure(*what, **how)
+
+
 def category_choices() -> list[tuple[str, str]]:
     """The garments as visitors read them, and their names in the library."""
     return [(CATEGORY_NAMES[name], name) for name in CATEGORIES]

@@ -69,7 +69,7 @@ class Advanced:
         self.fields = [self.seed, self.steps, self.guidance, self.size, self.count, self.fit]
 
     def wire(self) -> None:
-        self.random.click(lambda: None, outputs=self.seed, js="() => Math.floor(Math.random() * 2 ** 32)", **AT_ONCE)
+        self.random.click(None, outputs=self.seed, js="() => Math.floor(Math.random() * 2 ** 32)", **AT_ONCE)
 
 
 def build_page(studio: Studio, examples: list[Path]) -> Page:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from temu_vtoff.segmentation.masks import CATEGORIES
 from temu_vtoff.stages import Garment
-from web_page.fields import Shown, category_choices, photo_upload, pictures_field
+from web_page.fields import Shown, afterwards, category_choices, photo_upload, pictures_field
 from web_page.mask_editor import mask_editor
 from web_page.messages import Mistake, errors_in_one_sentence, status
 from web_page.photos import SHOWN_BY_BROWSERS, format_of, from_editor, on_screen, to_editor
@@ -112,16 +112,16 @@ class OnePhoto:
         ready = ([self.photo], [self.make, self.stop, self.progress])
         self.samples.click(lambda number: str(self.examples[number]), self.samples, self.photo, **AT_ONCE)
         for trigger, look in ((self.photo.change, self.look), (self.category.input, self.look_again)):
-            trigger(self.wait, outputs=[self.mask, self.caption, self.make], **AT_ONCE).then(
+            looking = trigger(self.wait, outputs=[self.mask, self.caption, self.make], **AT_ONCE).then(
                 look,
                 [self.photo, self.category],
                 [self.photo, self.category, self.mask, self.caption],
                 **ON_PAGE,
                 **ONE_AT_A_TIME,
                 show_progress_on=self.progress,
-            ).then(self.settle, *ready, **AT_ONCE)
-        pressed = self.make.click(self.begin, outputs=[self.make, self.stop], **AT_ONCE)
-        making = pressed.then(
+            )
+            afterwards(looking, self.settle, *ready, **AT_ONCE)
+        making = self.make.click(self.begin, outputs=[self.make, self.stop], **AT_ONCE).then(
             self.try_off,
             [self.photo, self.mask, self.category, self.caption, self.results, self.history, *advanced],
             self._outputs(),
@@ -129,7 +129,7 @@ class OnePhoto:
             **ONE_AT_A_TIME,
             show_progress_on=self.progress,
         )
-        making.then(self.settle, *ready, **AT_ONCE)
+        afterwards(making, self.settle, *ready, **AT_ONCE)
         self.several.select(self.choose_clicked, self.results, self._chosen(), **ON_PAGE)
         self.stop.click(self.stop_work, cancels=[making], **AT_ONCE).then(
             self.show_last,

@@ -10,7 +10,7 @@ import gradio as gr
 
 from temu_vtoff.pictures import unique_stems
 from temu_vtoff.stages import Garment
-from web_page.fields import Shown, category_choices, pictures_field
+from web_page.fields import Shown, afterwards, category_choices, pictures_field
 from web_page.messages import FAULT, Mistake, errors_in_one_sentence, explain, logger, status
 from web_page.models import Settings
 from web_page.one_photo import AT_ONCE, ON_PAGE, ONE_AT_A_TIME
@@ -65,7 +65,7 @@ class SeveralPhotos:
             **ONE_AT_A_TIME,
             show_progress_on=self.progress,
         )
-        making.then(self.settle, *ready, **AT_ONCE)
+        afterwards(making, self.settle, *ready, **AT_ONCE)
         self.stop.click(self.stop_work, cancels=[making], **AT_ONCE).then(self.settle, *ready, **AT_ONCE)
 
     def begin(self) -> Shown:
