@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -867,3 +869,30 @@ def test_a_model_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, capsys
     with pytest.raises(SystemExit, match="2"):
         command_line.run(app.main, app.parse_args(["--pretrained_model_name_or_path", str(tmp_path / "absent")]))
     assert "error: " in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT"])  # the browser's tests end theirs by SIGTERM
+def test_a_signal_in_the_middle_of_a_picture_ends_the_server_cleanly(name, tmp_path):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, str(ROOT / "app.py"), *save_page_models(tmp_path / "models"), "--port", str(port)]
+    with (tmp_path / "log").open("w+") as log:
+        process = subprocess.Popen(
+            [*command, "--device", "cpu"], stderr=log, env=os.environ | {"TMPDIR": str(temporary)}, cwd=ROOT
+        )
+        try:
+            wait_for(lambda: "The page is at" in (tmp_path / "log").read_text(), 120)
+            client = gradio_client.Client(f"http://127.0.0.1:{port}", verbose=False, download_files=str(tmp_path))
+            arguments = (gradio_client.handle_file(PHOTO), None, "upper_body", "a shirt", 0, 100, 2.0, "48x64", 4)
+            job = client.submit(*arguments, api_name="/try_off")
+            wait_for(lambda: len(job.outputs()) > 2)
+            process.send_signal(getattr(signal, name))
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
+    words = (tmp_path / "log").read_text()
+    assert "terminate called" not in words and "Traceback" not in words
+    assert not list(temporary.glob(f"{PREFIX}*"))
