@@ -59,7 +59,7 @@ def _metrics_help() -> str:
 
 
 def match(args: argparse.Namespace) -> "Matching":
-    """The pairs to compare.
+    """The pairs to compare, and the pictures without a partner.
 
     Raises:
         ValueError: Contradicting arguments, or something has no partner and `allow_missing` is not set.
@@ -82,14 +82,14 @@ def match(args: argparse.Namespace) -> "Matching":
     if not args.allow_missing:
         found.require_complete()
     if not found.pairs:
-        raise ValueError(f"None of the pictures in {args.pred_dir} belongs to a truth: is it the right folder?")
+        raise ValueError(f"None of the pictures in {args.pred_dir} belongs to a true picture; check the folder.")
     return found
 
 
 def main(args: argparse.Namespace) -> None:
     from temu_vtoff.hardware.devices import choose_device
     from temu_vtoff.metrics.evaluation import Evaluator
-    from temu_vtoff.metrics.report import Setting
+    from temu_vtoff.metrics.report import EvaluationSettings
     from temu_vtoff.metrics.results import write_results
 
     started = time.time()
@@ -119,7 +119,7 @@ def main(args: argparse.Namespace) -> None:
     title = f"Evaluation of {args.pred_dir}"
     if args.dataset_name is not None:
         title += f" on {args.dataset_name}, {args.phase}, {args.order}, {args.category}"
-    setting = Setting(
+    settings = EvaluationSettings(
         title=title,
         command=" ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         width=width,
@@ -131,11 +131,10 @@ def main(args: argparse.Namespace) -> None:
         missing=matching.missing,
         extra=matching.extra,
     )
-    written = write_results(output_dir, scores, setting)
+    written = write_results(output_dir, scores, settings)
     write_run_record(output_dir, vars(args), started, device=str(device))
     print(*written, sep="\n")
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    command_line.run(main, arguments)
+    command_line.run(main, parse_args())

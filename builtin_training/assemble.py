@@ -2,9 +2,9 @@
 
     python -m builtin_training.assemble --runs runs --output_dir temu_vtoff/builtin
 
-Several folders of transformers are averaged, weight by weight: runs that begin where others end lie close enough for it
-(model soups, arXiv 2203.05482). Parts that were not trained (yet) are left as they are in the output folder; `tryoff/`
-gets its `model_index.json` once it has all of its components.
+Several folders of transformers are averaged, weight by weight: the weights of a run and of its continuation are close
+enough (model soups, arXiv 2203.05482). Parts that were not trained stay as they are in the output folder.
+`tryoff/` gets its `model_index.json` once it has all components.
 """
 
 from __future__ import annotations
@@ -57,16 +57,16 @@ def main(args: argparse.Namespace) -> None:
     gather_pipeline(components, args.transformers[1:], args.output_dir / "tryoff")
     missing = [str(source) for source in [*components.values(), *parts.values()] if not source.is_dir()]
     if missing:
-        command_line.say(f"Missing, and therefore left unchanged: {', '.join(missing)}.")
+        command_line.say(f"Missing, and left unchanged: {', '.join(missing)}.")
     check_sizes(args.output_dir)
 
 
 def gather_pipeline(components: dict[str, Path], averaged: list[Path], folder: Path) -> None:
-    """Puts the components that exist into a folder, as a whole pipeline when all of them do.
+    """Puts the components that exist into a folder, as a whole pipeline if all exist.
 
     Args:
         components: Their folders by name.
-        averaged: Folders with further transformers, to average the components' with.
+        averaged: Folders of further transformers to average with the components'.
         folder: Replaced as a whole.
     """
     import torch
@@ -102,7 +102,7 @@ def average(model: ModelMixin, others: list[Path]) -> None:
 
 
 def replace_folder(source: Path, target: Path) -> None:
-    """Copies a folder over another, of which nothing stays."""
+    """Replaces a folder by a copy of another."""
     if target.is_dir():
         shutil.rmtree(target)
     shutil.copytree(source, target)
@@ -118,11 +118,11 @@ def check_sizes(folder: Path) -> None:
         if path.suffix == ".safetensors":
             print(f"{size / 1e6:6.2f} MB  {path.relative_to(folder)}")
         if size > MAX_FILE:
-            raise ValueError(f"{path} has {size / 1e6:.1f} MB; at most {MAX_FILE / 1e6:.0f} may be shipped in a file.")
+            raise ValueError(f"{path} has {size / 1e6:.1f} MB; at most {MAX_FILE / 1e6:.0f} are allowed in a file.")
     total = sum(sizes.values())
     print(f"{total / 1e6:6.2f} MB  in all")
     if total > MAX_TOTAL:
-        raise ValueError(f"{folder} has {total / 1e6:.1f} MB; at most {MAX_TOTAL / 1e6:.0f} may be shipped.")
+        raise ValueError(f"{folder} has {total / 1e6:.1f} MB; at most {MAX_TOTAL / 1e6:.0f} are allowed.")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from builtin_training.data import Item
 from builtin_training.heads import AttributeHeads, LabelHead, MeasureHeads
 from temu_vtoff.captioning.prompt import caption_prompt
 
-WIDTH = 128  # of the language model, and of the visual tokens that it is given
+WIDTH = 128  # width of the language model and of the visual tokens
 TEXT_LAYERS = 3
 HEADS = 4
 VISION_WIDTH = 96
@@ -52,11 +52,10 @@ CHAT_TEMPLATE = (
 
 
 class SupervisedCaptioner(nn.Module):
-    """The captioner and the heads of its vision tower: label maps, the garment's attributes, the measures behind them.
+    """The captioner and the heads that supervise its vision tower: label maps, attributes, the measures behind them.
 
-    Attributes and measures are predicted twice: from all tokens by their position, as a convolutional network would,
-    without which the tower takes thousands of steps instead of hundreds to learn measuring; and by attention, as the
-    language model has to.
+    Attributes and measures are predicted twice: from all tokens by their position, and by attention, as the language
+    model has to. Without the first, the tower takes thousands of steps instead of hundreds to learn measuring.
     """
 
     def __init__(self, captioner: Qwen2_5_VLForConditionalGeneration, items: Sequence[Item]) -> None:
@@ -84,8 +83,8 @@ class SupervisedCaptioner(nn.Module):
 
     def find_attributes(self, tokens: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
         """(B, D): the input of the attribute heads, gathered from the tokens (B, N, D) by the category's query."""
-        questions = [data.CATEGORIES.index(item.category) for item in items]
-        query = self.questions(torch.tensor(questions, device=tokens.device))[:, None]  # (B, 1, D)
+        categories = [data.CATEGORIES.index(item.category) for item in items]
+        query = self.questions(torch.tensor(categories, device=tokens.device))[:, None]  # (B, 1, D)
         return self.attention(query, tokens, tokens, need_weights=False)[0][:, 0]
 
     def garment_losses(self, tokens: torch.Tensor, items: Sequence[Item]) -> dict[str, torch.Tensor]:
@@ -124,11 +123,11 @@ def dialogues(
     """Question and true answer for each picture, left-padded, with the answers' own tokens as "answers".
 
     Args:
-        worn: Whether the picture is the item's photo, or else its product picture.
+        worn: Whether the picture is the item's photo; otherwise it is its product picture.
         pictures: In the captioner's size.
 
     Returns:
-        What the model takes; "answers" is (B, length of the longest), filled up with `IGNORED` on the left.
+        The model's inputs; "answers" is (B, length of the longest), padded with `IGNORED` on the left.
     """
     texts, answers = [], []
     for item, is_worn in zip(items, worn, strict=True):
@@ -162,8 +161,8 @@ def build_captioner(
 
     Args:
         patch_size: Side in pixels; 14 in the published checkpoints.
-        merge_size: Patches along each side of a visual token; 2 in the published checkpoints. With 4 the merger reads a
-            good part of the picture by position, and the language model has few tokens to attend to.
+        merge_size: Patches along each side of a visual token; 2 in the published checkpoints. With 4 the merger sees a
+            large part of the picture by position, and the language model has few tokens to attend to.
     """
     token = tokenizer.convert_tokens_to_ids
     rotary = WIDTH // HEADS // 2  # rotary frequencies of a head, shared out to time, height and width

@@ -1,7 +1,7 @@
-"""Supervision of the generator's attention: where in the photo is seen what it draws.
+"""Supervises the generator's attention to the reference with true correspondences, which are known for drawn people.
 
 With the flow matching loss alone, attention to the reference stays spread over many tokens around the right one: enough
-for colours, not for a pattern of small parts. For drawn people the true places are known.
+for colours, not for patterns of small parts.
 
 Letters: B items, N image tokens, R reference tokens, H heads, d head size, r c sides of the grid of coordinates.
 """
@@ -23,11 +23,11 @@ _LEAST = 1e-8  # added to a weight before its logarithm
 
 
 class CorrespondenceLoss:
-    """Compares the attention of some of the generator's blocks to the reference with where the garment truly is.
+    """Compares the attention of some of the generator's blocks to the reference with the true correspondences.
 
     Args:
-        generator: Hooks take queries and keys; its forward pass stays as it is. The large part, N R weights for every
-            head, is computed in `loss`, and again in the backward pass.
+        generator: Hooks keep queries and keys; its forward pass stays the same. The N R weights of every head are
+            computed in `loss`, and again in the backward pass.
         blocks: Numbers of the blocks, counted from 1.
         reference_patch: Side of the extractor's patches in the latents.
 
@@ -37,7 +37,7 @@ class CorrespondenceLoss:
 
     def __init__(self, generator: TryOffTransformer, blocks: Sequence[int], reference_patch: int) -> None:
         self.patch, self.reference_patch = generator.config.patch_size, reference_patch
-        self._latest: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # queries and keys of a block
+        self._latest: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # queries and keys by block
         for block in blocks:
 
             def keep(attn: nn.Module, inputs: tuple, named: dict[str, Any], block: int = block) -> None:
@@ -64,7 +64,7 @@ class CorrespondenceLoss:
         around = at[..., None, :].floor() + coords.new_tensor([(0, 0), (1, 0), (0, 1), (1, 1)])  # (B, r c, 4, 2)
         near = (1 - (around - at[..., None, :]).abs()).prod(-1) * seen[..., None]  # (B, r c, 4)
         x, y = around[..., 0].clamp(0, columns - 1).long(), around[..., 1].clamp(0, rows - 1).long()
-        pairs = cells[:, None] * rows * columns + y * columns + x  # of an image token and one of the reference
+        pairs = cells[:, None] * rows * columns + y * columns + x  # (B, r c, 4): an image token and a reference token
         losses = []
         for query, key in latest.values():
             weights = checkpoint(_weights, query, key, use_reentrant=False)

@@ -53,9 +53,9 @@ def read_items(root: Path, split: str, count: int | None = None) -> list[Item]:
     """The items of a split, category after category.
 
     Args:
-        root: Where `python -m drawn_people --layout dresscode` wrote.
+        root: Folder that `python -m drawn_people --layout dresscode` wrote.
         split: "train" or "test".
-        count: How many of the first items, equally from each category; left out, all.
+        count: Number of items, the first ones, equally many from each category; None takes all.
 
     Raises:
         FileNotFoundError: There are no drawn people in `root`.
@@ -101,7 +101,7 @@ def read_pictures(items: Sequence[Item], kind: Kind) -> torch.Tensor:
     opened = [item.open_product() if kind == "product" else item.open_photo() for item in items]
     sizes = {picture.size for picture in opened}
     if len(sizes) > 1:
-        raise ValueError(f"the pictures are of several sizes, {sorted(sizes)}; draw them all in one.")
+        raise ValueError(f"The pictures are of several sizes, {sorted(sizes)}; draw them all in one.")
     pictures = torch.from_numpy(np.stack([np.asarray(picture) for picture in opened])).permute(0, 3, 1, 2)
     if kind == "masked":
         pictures = torch.where(garment_masks(read_label_maps(items), items)[:, None], GREY, pictures)

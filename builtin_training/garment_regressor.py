@@ -1,7 +1,7 @@
-"""A regression for extractors with fresh weights: each of their tokens must predict the garment's latents at its place.
+"""A loss for extractors with fresh weights: each token predicts the garment's latents in its patch.
 
-The generator's attention alone teaches a fresh extractor colours soon and outlines hardly ever: as long as the caption
-gives the rough shape, nothing asks the photo for more. The regressor is thrown away after training.
+Trained through the generator's attention alone, a fresh extractor learns colours soon and outlines hardly at all,
+because the caption already gives the rough shape. The regressor is discarded after training.
 
 Letters: B items, C latent channels, h w latent size, N image tokens, p side of a token's patch.
 """
@@ -19,7 +19,7 @@ class GarmentRegressor(nn.Module):
     """A linear head on the input of the extractor's last block, whose keys and values are the last the generator sees.
 
     Args:
-        extractor: A hook takes the input of its last block; its forward pass stays as it is.
+        extractor: A hook keeps the input of its last block; its forward pass stays the same.
         channels: C.
     """
 
@@ -36,7 +36,6 @@ class GarmentRegressor(nn.Module):
 
     def loss(self, garment_latents: torch.Tensor) -> torch.Tensor:
         """Mean squared error of the garment's latents (B, C, h, w), predicted patch by patch from the latest tokens."""
-
         tokens, self._tokens = self._tokens, None
         patches = F.unfold(garment_latents.float(), self.patch_size, stride=self.patch_size)  # (B, C p p, N)
         return F.mse_loss(self.head(tokens).float(), patches.transpose(1, 2))

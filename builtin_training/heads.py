@@ -1,4 +1,4 @@
-"""Linear heads that supervise an encoder; thrown away after training.
+"""Linear heads that supervise an encoder; discarded after training.
 
 Letters: B items, N patches, D width of the embeddings, H W picture size.
 """

@@ -1,4 +1,4 @@
-"""The training of the built-in model's other parts: the library's loop, for whatever loss a script has.
+"""Trains a part of the built-in model (not the transformers) by the library's loop, with the loss of the part's script.
 
 Networks this small gain nothing from a second thread. On a CPU several processes share each batch instead:
 
@@ -28,13 +28,13 @@ from temu_vtoff.training.settings import Plan
 from temu_vtoff.training.step_sampler import StepSampler, step_generator
 from temu_vtoff.training.training_run import TrainingRun
 
-BETAS = (0.9, 0.99)  # of AdamW
+BETAS = (0.9, 0.99)  # AdamW's
 EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step's place in the run, its items and its random generator."""
+    """One step's position in the run, its items and its random generator."""
 
     number: int
     total: int
@@ -49,7 +49,7 @@ class Step:
 
 def initialize(model: nn.Module) -> None:
     """Initialises linear and convolution weights so that each layer keeps the scale of its input. The usual deviation
-    of 0.02 fits layers a thousand wide; in narrow ones it nearly cuts off the residual branches, for a long time."""
+    of 0.02 fits layers a thousand wide; in narrow ones it nearly cuts off the residual branches."""
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
@@ -67,14 +67,14 @@ def train(
 ) -> nn.Module:
     """Trains in place, with warm-up and cosine, and returns the model with its averaged weights.
 
-    Of several processes, started by torchrun, each takes its part of a batch; only the first one returns.
+    Processes that torchrun started share each batch; only the first one returns.
 
     Args:
-        model: Everything that is trained, heads that are not kept included.
+        model: All modules to train, including heads that are not kept.
         loss: The losses of one step by name, scalars; "loss" is what to minimise. Dropout and the like may draw from
             torch's default generator, which is seeded for each step.
         validate: Scores by name, of the averaged weights.
-        num_items: How many training items there are; a step has the positions of its own.
+        num_items: Number of training items; a step has the positions of its items.
         args: Flags of `part_flags`.
 
     Raises:
@@ -110,7 +110,7 @@ def train(
     if run.stopped:
         raise SystemExit(130)
     if not accelerator.is_main_process:
-        raise SystemExit  # its part is done
+        raise SystemExit  # the first process writes the part
     run.ema.copy_to_parameters()
     return model.eval()
 

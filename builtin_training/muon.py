@@ -15,12 +15,12 @@ from temu_vtoff.hardware.devices import multiplies_bf16
 
 # Jordan's quintic for Newton-Schulz iterations: in five rounds it takes singular values from (0, 1] to about 1.
 QUINTIC, ROUNDS = (3.4445, -4.7750, 2.0315), 5
-_HIDDEN = re.compile(r"(blocks|layers)\.\d+\.(attn2?|self_attn|ff|ff_context|mlp)\.")  # diffusers', transformers'
-ADAMW_RMS = 0.2  # root mean square of the updates that AdamW usually makes, as a part of the learning rate
+_HIDDEN = re.compile(r"(blocks|layers)\.\d+\.(attn2?|self_attn|ff|ff_context|mlp)\.")  # in diffusers and transformers
+ADAMW_RMS = 0.2  # usual root mean square of AdamW's updates, as a fraction of the learning rate
 
 
 class Muon(torch.optim.AdamW):
-    """Muon for the weight matrices inside of transformer blocks, AdamW for everything else.
+    """Muon for the weight matrices inside transformer blocks, AdamW for everything else.
 
     A matrix's averaged gradient is replaced by the nearest one whose singular values are all 1 (Jordan 2024,
     kellerjordan.github.io/posts/muon), scaled so that its entries are as large as AdamW's updates: one learning rate
@@ -30,7 +30,7 @@ class Muon(torch.optim.AdamW):
     emulated.
 
     Args:
-        named_parameters: As `nn.Module.named_parameters` gives them; the names tell which matrices belong to blocks.
+        named_parameters: As `nn.Module.named_parameters` gives them; matrices of blocks are recognised by name.
         momentum: Decay of the averaged gradient of a matrix (Nesterov momentum).
         settings: AdamW's; the learning rate and weight decay apply to all parameters.
     """
@@ -56,7 +56,7 @@ class Muon(torch.optim.AdamW):
         for matrices in same_shape.values():
             self._step_matrices(matrices)
             for matrix in matrices:
-                matrix.grad = None  # so that AdamW passes it over
+                matrix.grad = None  # so that AdamW skips it
         super().step()
         return loss
 
@@ -94,7 +94,7 @@ def _is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
 
 
 def make_muon(objective: nn.Module, settings: dict[str, Any]) -> Muon:
-    """Muon for what an objective trains.
+    """Muon for an objective's trainable parameters.
 
     Args:
         settings: Keywords of `temu_vtoff.training.optimization.make_optimizer`.

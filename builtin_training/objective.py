@@ -1,5 +1,5 @@
-"""What the built-in transformers minimise: the library's objective, a regression of the garment and the supervision of
-attention, where asked for."""
+"""The losses of the built-in transformers: the library's, optionally with a regression of the garment and supervised
+attention."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class BuiltinObjective(GeneratorObjective):
     """`GeneratorObjective` with further losses.
 
     Args:
-        base: Its transformers, its flow matching and its aligner are taken over.
-        regressor: Teaches the extractor outlines; None leaves that to the generator.
-        regress_weight: Weight of its loss.
-        correspondence: Teaches the generator's attention where to look; None leaves that to flow matching.
-        correspondence_weight: Weight of its loss.
+        base: Provides the transformers, the flow matching and the aligner.
+        regressor: Supervises the extractor's tokens; None turns this loss off.
+        regress_weight: Weight of the regressor's loss.
+        correspondence: Supervises the generator's attention; None turns this loss off.
+        correspondence_weight: Weight of the correspondence loss.
     """
 
     def __init__(

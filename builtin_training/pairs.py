@@ -1,4 +1,4 @@
-"""Drawn people as pairs for the transformers' training: with coordinates of what is seen where, and mirrored as well.
+"""Drawn people as pairs for the transformers' training, optionally with correspondences and mirrored copies.
 
 Letters: B items, r c sides of the grid of coordinates.
 """
@@ -37,18 +37,18 @@ class DrawnBatch(SampleBatch):
 
 @dataclass(frozen=True)
 class EncodedDrawnBatch(EncodedBatch):
-    """What the frozen models make of a batch of drawn samples, with the coordinates."""
+    """A batch of drawn samples, encoded by the frozen models, with the coordinates."""
 
     coords: torch.Tensor | None = None  # as in `DrawnBatch`
 
 
 class DrawnPairs(PairDataset):
-    """Pairs with coordinates, where their folder is named.
+    """Pairs with coordinates, if their folder is given.
 
     Args:
         dataset: Opened by `temu_vtoff.training.pairs.open_split`.
         correspondence_dir: Written by `python -m drawn_people --correspondences`.
-        with_mirrored: All items come a second time after the others, with left and right exchanged.
+        with_mirrored: Whether all items follow a second time, with left and right exchanged.
 
     Raises:
         ArgumentError: There is no such folder.

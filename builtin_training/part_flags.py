@@ -1,4 +1,4 @@
-"""The flags of the scripts that train the built-in model's other parts; no torch here, for `--help`."""
+"""The flags that the scripts of the built-in model's parts share. It doesn't import torch, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from temu_vtoff.hardware import PRECISIONS
 def add_arguments(
     parser: argparse.ArgumentParser, *, steps: int, batch_size: int, learning_rate: float, ema_decay: float = 0.998
 ) -> None:
-    """The flags of every part's script, with that script's defaults; named as train.py's; their old names are kept."""
+    """Adds the shared flags, with a script's own defaults. They are named as train.py's; old names are aliases."""
 
     def add(name: str, *old_names: str, **options: Any) -> None:
         parser.add_argument(f"--{name}", *(f"--{old}" for old in old_names), dest=name, **options)
@@ -27,10 +27,21 @@ def add_arguments(
         "train_batch_size", "batch_size", type=int, default=batch_size, help="items per step, of all processes together"
     )
     add("learning_rate", type=float, default=learning_rate, help="peak learning rate")
-    add("lr_warmup_steps", "warmup_steps", type=int, default=100, help="steps of linear warm-up; then cosine to zero")
-    add("optimizer", choices=OPTIMIZERS, default=OPTIMIZERS[0], help="muon: orthogonalized steps for blocks' matrices")
+    add(
+        "lr_warmup_steps",
+        "warmup_steps",
+        type=int,
+        default=100,
+        help="steps of linear warm-up; a cosine follows",
+    )
+    add(
+        "optimizer",
+        choices=OPTIMIZERS,
+        default=OPTIMIZERS[0],
+        help="muon: orthogonalized steps for the blocks' matrices, AdamW for the rest",
+    )
     add("adam_weight_decay", "weight_decay", type=float, default=0.01, help="weight decay")
-    add("ema_decay", type=float, default=ema_decay, help="decay of the averaged weights, which are written")
+    add("ema_decay", type=float, default=ema_decay, help="decay of the averaged weights, which become the part")
     add("seed", type=int, default=0, help="random seed")
     add("resume_from_checkpoint", help='name of a checkpoint, or "latest"')
     parser.add_argument(
@@ -40,5 +51,5 @@ def add_arguments(
     add("checkpointing_steps", "checkpoint_steps", type=int, default=250, help="steps between checkpoints")
     add("validation_steps", type=int, default=500, help="steps between validations")
     add("num_validation_items", "validation_items", type=int, default=96, help="test items, of all categories together")
-    add("mixed_precision", choices=PRECISIONS, help="default: bf16 where the device has it")
-    add("device", help="cpu, or the kind of the machine's GPU; default: the best there is")
+    add("mixed_precision", choices=PRECISIONS, help="default: bf16 if the device multiplies it")
+    add("device", help="cpu, or the kind of the machine's GPU; default: the best available")

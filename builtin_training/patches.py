@@ -1,4 +1,4 @@
-"""A trained transformer with smaller patches: more tokens, each for less of the picture.
+"""A trained transformer with smaller patches: more tokens, each for a smaller part of the picture.
 
 Letters: C latent channels, D width, p side of a token's patch, M side of the position table in tokens.
 """

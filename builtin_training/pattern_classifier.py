@@ -36,7 +36,7 @@ class PatternClassifier(nn.Sequential):
         path = folder / WEIGHTS
         if not path.is_file():
             raise FileNotFoundError(
-                f"There is no {WEIGHTS} in {folder}; `python -m builtin_training.train_pattern_classifier` makes it."
+                f"There is no {WEIGHTS} in {folder}; `python -m builtin_training.train_pattern_classifier` writes it."
             )
         classifier = cls()
         try:

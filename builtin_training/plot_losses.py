@@ -2,7 +2,7 @@
 
     python -m builtin_training.plot_losses --runs runs --output temu_vtoff/builtin/losses.png
 
-Each dot is a logged step; the lines are running medians. Runs without log are left out.
+Each dot is a logged step; the lines are running medians. Runs without a log are left out.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def running_median(values: list[float]) -> list[float]:
-    """Each value's median with its neighbours, `MEDIAN_OVER` in all: a mean drags a run's first losses along."""
+    """The median of each value and its neighbours, `MEDIAN_OVER` in all; a mean follows the first, large losses."""
     around = MEDIAN_OVER // 2
     return [median(values[max(0, i - around) : i + around + 1]) for i in range(len(values))]
 

@@ -1,4 +1,4 @@
-"""What the training of the built-in transformers has beside train.py's settings; no torch here, for `--help`."""
+"""The settings that the built-in transformers' training adds to train.py's; no torch here, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ QK_NORMS = (None, "rms_norm")
 
 
 def trapezoid(done: float) -> float:
-    """Constant for three quarters of the steps, then linear to 0: up to there a run can be lengthened."""
+    """Constant for three quarters of the steps, then linear to 0. Until it falls, a run can be lengthened."""
     return min(1.0, 4 * (1 - done))
 
 

@@ -1,4 +1,4 @@
-"""The pieces of a training of the built-in transformers: those of the library, with what the settings add."""
+"""Builds the pieces of a training of the built-in transformers: the library's, extended by `BuiltinSettings`."""
 
 from __future__ import annotations
 
@@ -17,24 +17,16 @@ from builtin_training.settings import BuiltinSettings
 from temu_vtoff import training
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.training.aligner import VisionFeatures
-from temu_vtoff.training.latent_cache import (
-    GARMENT_TOKENS,
-    PICTURES,
-    LatentCache,
-    add_garment_tokens,
-    add_part,
-    build_cache,
-    fingerprint,
-)
+from temu_vtoff.training.latent_cache import LatentCache, add_part, fingerprint
 from temu_vtoff.training.objectives import ExtractorObjective, GeneratorObjective
-from temu_vtoff.training.setup import TRAINED, fill_cache
+from temu_vtoff.training.setup import TRAINED, cache_parts, fill_cache
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 COORDS = "coordinates"  # part of a cache
 
 
 def load_pipeline(settings: BuiltinSettings, accelerator: Accelerator) -> TryOffPipeline:
-    """As for train.py; what the stage trains gets the patches that are asked for."""
+    """As for train.py; the transformers that the stage trains are converted to `patch_size`."""
     pipeline = training.load_pipeline(settings, accelerator)
     if settings.patch_size is not None and not settings.from_scratch:
         for name in TRAINED[settings.stage]:
@@ -46,7 +38,7 @@ def load_pipeline(settings: BuiltinSettings, accelerator: Accelerator) -> TryOff
 def make_objective(
     settings: BuiltinSettings, pipeline: TryOffPipeline, vit: VisionFeatures | None
 ) -> ExtractorObjective | GeneratorObjective:
-    """As for train.py, with the losses that the settings add."""
+    """As for train.py, with the losses of `BuiltinSettings`."""
     objective = training.make_objective(settings, pipeline, vit)
     if settings.stage == "extractor":
         return objective
@@ -66,7 +58,7 @@ def make_objective(
 
 
 def open_pairs(settings: BuiltinSettings, pipeline: TryOffPipeline, phase: str) -> DrawnPairs:
-    """The pairs of one split; those of the training mirrored too where that is asked for."""
+    """The pairs of one split, with coordinates if attention is supervised; `random_flip` mirrors training pairs too."""
     return DrawnPairs(
         training.open_pairs(settings, pipeline, phase).dataset,
         correspondence_dir=settings.correspondence_dir if settings.correspondence_weight else None,
@@ -75,21 +67,18 @@ def open_pairs(settings: BuiltinSettings, pipeline: TryOffPipeline, phase: str) 
 
 
 def open_test(settings: BuiltinSettings, pipeline: TryOffPipeline, vit: VisionFeatures | None) -> DrawnLiveEncoding:
-    """The items of the test split, encoded as they come."""
+    """The items of the test split, encoded on the fly."""
     return DrawnLiveEncoding(open_pairs(settings, pipeline, "test"), pipeline, vit)
 
 
 def load_data(
     settings: BuiltinSettings, pipeline: TryOffPipeline, vit: VisionFeatures | None, accelerator: Accelerator
 ) -> LatentCache | DrawnLiveEncoding:
-    """The training items: encoded into the cache folder beforehand, or as they come."""
+    """The training items: encoded beforehand into the cache folder, or on the fly."""
     pairs = open_pairs(settings, pipeline, "train")
     if settings.cache_dir is None:
         return DrawnLiveEncoding(pairs, pipeline, vit)
-    how = {"batch_size": settings.encode_batch_size, "autocast": accelerator.autocast}
-    parts = {PICTURES: build_cache(settings.cache_dir, pairs, pipeline, **how)}
-    if vit is not None:
-        parts[GARMENT_TOKENS] = add_garment_tokens(settings.cache_dir, pairs, vit, **how)
+    parts = cache_parts(settings, pairs, pipeline, vit, autocast=accelerator.autocast)
     if pairs.correspondence_dir is not None:
         parts[COORDS] = add_coords(settings.cache_dir, pairs, settings.encode_batch_size)
     fill_cache(parts, len(pairs), accelerator)
@@ -112,12 +101,12 @@ def make_optimizer(
     """AdamW or Muon.
 
     Raises:
-        ArgumentError: Muon together with what cuts its matrices.
+        ArgumentError: Muon with FSDP or DeepSpeed, which shard matrices.
     """
     if settings.optimizer == "adamw":
         return training.make_optimizer(objective.parameters(), **settings.adamw)
     if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
         raise ArgumentError(
-            "{optimizer} muon needs whole matrices, which FSDP and DeepSpeed cut: choose adamw.", "optimizer"
+            "{optimizer} muon needs whole matrices, which FSDP and DeepSpeed shard: choose adamw.", "optimizer"
         )
     return make_muon(objective, settings.adamw)

@@ -2,8 +2,8 @@
 
     python -m builtin_training.train_captioner --dataset_root runs/drawn --output_dir runs/captioner
 
-In the first part of the run (`--looking_only`) only the vision tower is trained, on label maps, attributes and
-measures; then everything is, and the language model learns to answer.
+The first part of the run (`--looking_only`) trains only the vision tower, on label maps, attributes and measures.
+The rest trains everything, and the language model learns to answer.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def open_pictures(
         generator: When given, flips the pictures and cuts their borders at random.
 
     Returns:
-        B pictures, and their label maps (B, H, W) uint8; on a product picture the garment has its category's first id.
+        B pictures, and their label maps (B, H, W) uint8; a product picture's garment has its category's first label.
     """
     import numpy as np
     import torch
@@ -145,7 +145,7 @@ def product_labels(product: Image.Image, category: str) -> np.ndarray:
 def attributes_seen(
     supervised: SupervisedCaptioner, processor: Qwen2_5_VLProcessor, items: list[Item]
 ) -> dict[str, float]:
-    """Share of attributes that the heads predict rightly from the vision tower's tokens."""
+    """Share of attributes that the heads predict correctly from the vision tower's tokens."""
     numbers = {}
     for source, is_worn in (("person", True), ("garment", False)):
         shares = []

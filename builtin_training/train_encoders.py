@@ -3,7 +3,7 @@
     python -m builtin_training.train_encoders --dataset_root runs/drawn --output_dir runs/encoders
 
 The vision encoders see photos and product pictures, and their embeddings are pulled towards the text embedding of the
-garment's caption. Linear heads, thrown away afterwards, make the embeddings hold more than distinguishes captions:
+garment's caption. Linear heads, discarded afterwards, make the embeddings hold more than what distinguishes captions:
 vision embeddings predict the garment's attributes and a thumbnail of its product picture, text embeddings the
 attributes.
 """
@@ -11,6 +11,7 @@ attributes.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import command_line
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from builtin_training.data import Item
     from builtin_training.encoders import Encoders
 
-SHORTENED_SHARE = 0.3  # of the captions lack some attributes, as those of half hidden garments do
+SHORTENED_SHARE = 0.3  # share of captions that lack some attributes, like those of half hidden garments
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -66,9 +67,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def shortened(item: Item, generator: torch.Generator) -> Item:
-    """The item, sometimes with only part of its attributes, and the caption of those."""
-    import dataclasses
-
+    """The item, sometimes with only some of its attributes, and the caption made of them."""
     import torch
 
     from drawn_people.attributes import caption_from_attributes
@@ -79,13 +78,13 @@ def shortened(item: Item, generator: torch.Generator) -> Item:
     named = dict(
         pair for pair, keep in zip(item.attributes.items(), kept, strict=True) if keep or pair[0] == "Cloth Type"
     )
-    return dataclasses.replace(item, attributes=named, caption=caption_from_attributes(named))
+    return replace(item, attributes=named, caption=caption_from_attributes(named))
 
 
 def evaluate(
     encoders: Encoders, items: list[Item], pixel_values: torch.Tensor, thumbnails: torch.Tensor
 ) -> dict[str, float]:
-    """Attributes right by each encoder, captions found for a picture among all the items', thumbnail error."""
+    """By encoder: share of attributes right, share of pictures whose caption is retrieved, thumbnail error."""
     from torch.nn import functional as F
 
     from builtin_training.encoders import PAIRS, TOKENIZERS

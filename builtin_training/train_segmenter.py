@@ -22,7 +22,7 @@ MAX_ROTATION = 8.0  # degrees
 SCALES = (0.7, 1.25)  # of the picture's content
 MAX_SHIFT = 0.12  # of the picture's size
 BRIGHTNESS = (0.75, 1.25)
-EMPTY_SHARE = 0.06  # of the pictures: nobody in them, half of them one plain colour
+EMPTY_SHARE = 0.06  # share of pictures without a person; half of these are one plain colour
 LEFT_AND_RIGHT = ((9, 10), (12, 13), (14, 15))  # labels that a flip exchanges: shoes, legs, arms
 
 
@@ -100,7 +100,7 @@ def normalize(pictures: torch.Tensor, processor: SegformerImageProcessor) -> tor
 def augment(
     pictures: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Flips, turns, scales, shifts and lightens or darkens each picture, and its label map with it.
+    """Flips, rotates, scales, shifts and lightens or darkens each picture; its label map moves with it.
 
     Args:
         pictures: (B, 3, H, W) in [0, 1].
@@ -137,7 +137,7 @@ def augment(
 
 
 def empty_some(pictures: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> None:
-    """Replaces a share of the pictures, as `augment` takes them, by rooms without anybody or a plain colour."""
+    """Replaces a share of the pictures, as `augment` takes them, by empty rooms or a plain colour."""
     import numpy as np
     import torch
 
@@ -161,7 +161,7 @@ def empty_some(pictures: torch.Tensor, labels: torch.Tensor, generator: torch.Ge
 def garment_iou(
     segmenter: SegformerForSemanticSegmentation, processor: SegformerImageProcessor, items: list
 ) -> dict[str, float]:
-    """Intersection over union of the wanted garment's mask, mean over the items of each category and over these."""
+    """Intersection over union of the garment's mask: means over the items of each category, and over categories."""
     import torch
     from torch.nn import functional as F
 

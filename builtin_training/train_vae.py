@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from builtin_training import loop
     from builtin_training.data import Item
 
-CROPS = ((0.0, 64), (0.3, 96), (0.6, 128), (0.85, 192))  # from which progress on, which crop size in pixels
+CROPS = ((0.0, 64), (0.3, 96), (0.6, 128), (0.85, 192))  # from which progress on: crop size in pixels
 SHARES = {"photo": 0.4, "masked": 0.1, "product": 0.5}  # shares of the kinds of pictures
 KL_WEIGHT = 1e-4
-STATISTICS_ITEMS = 256  # of the training items, for the latents' mean and deviation
-BATCH = 4  # when not training
+STATISTICS_ITEMS = 256  # training items for the latents' mean and standard deviation
+BATCH = 4  # outside training
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -95,7 +95,7 @@ def cut_crops(items: list[Item], size: int, generator: torch.Generator) -> torch
 
 def build_vae(block_out_channels: list[int]) -> AutoencoderKL:
     """With random weights that train well without attention or perceptual loss: every residual block starts as its
-    shortcut, and nothing shrinks the signal. (With PyTorch's initialisation this VAE stays grey for long.)"""
+    shortcut, and no layer shrinks the signal. (With PyTorch's initialisation this VAE stays grey for long.)"""
     from diffusers import AutoencoderKL
     from torch import nn
 
@@ -150,7 +150,7 @@ def reconstruction_psnr(vae: AutoencoderKL, items: list[Item], kind: str) -> flo
 
 
 def latent_statistics(vae: AutoencoderKL, items: list[Item]) -> tuple[float, float]:
-    """Mean and deviation over all latents of the items' photos and product pictures."""
+    """Mean and standard deviation over all latents of the items' photos and product pictures."""
     import torch
 
     from builtin_training.data import read_pictures

@@ -211,7 +211,7 @@ def test_missing_and_extra_predictions(dresscode: Path, predictions: Path) -> No
     assert "upper_body/000002_1" in (output / "report.html").read_text()
     of_dresscode(dresscode, predictions, "--category", "lower_body", "--metrics", "ssim")  # complete
     Image.open(predictions / "lower_body" / "100000_1.png").save(predictions / "lower_body" / "100000_1.jpg")
-    with pytest.raises(ValueError, match="which one counts"):
+    with pytest.raises(ValueError, match="have the same name; keep one"):
         of_dresscode(dresscode, predictions, "--category", "lower_body")
 
 

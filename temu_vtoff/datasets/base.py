@@ -1,4 +1,4 @@
-"""What DressCode and VITON-HD have in common: items from pairs files, and reading what is asked for of an item."""
+"""The base class of both datasets: it lists items from pairs files and reads the pictures of an item."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class TryOffDataset(Dataset[Sample]):
     Args:
         root: The dataset's folder; nothing is ever written there.
         phase: "train" or "test".
-        order: "paired": the garment is the one that the person wears; "unpaired": another, from the dataset's list.
-        category: One of the dataset's, or "all".
-        load: Which pictures a sample holds, of `LOADABLE`.
+        order: "paired": the garment that the person wears; "unpaired": another one, from the dataset's list.
+        category: One of `categories`, or "all".
+        load: The pictures that a sample holds; names from `LOADABLE`.
         captions: A caption file, or captions by item id. Items without one are listed in `without_caption`.
         mask_dir: Generated masks (`masks.generated_mask_path`), which have precedence over label maps.
         mask_type: See `masks.shape_mask`.
@@ -86,7 +86,7 @@ class TryOffDataset(Dataset[Sample]):
         self.resize_mode = resize_mode
 
         chosen = self.categories if category == "all" else (category,)
-        listed = (fields for one in chosen for fields in self._read_items(one))
+        listed = (fields for name in chosen for fields in self._read_items(name))
         self.items = self._named([Item(index, *fields) for index, fields in enumerate(listed)])
         if twice := _repeated(item.key for item in self.items):
             raise ValueError(f"The pairs files of {self.root} name {twice[0]} twice.")
@@ -141,11 +141,12 @@ class TryOffDataset(Dataset[Sample]):
     def require_unique_ids(self) -> None:
         """
         Raises:
-            ValueError: Two categories share an item id, so that captions, which go by it, would be mixed up.
+            ValueError: Two categories share an item id, so their captions, which are keyed by id, would be mixed up.
         """
         if shared := _repeated(item_id for item_id, _ in {(item.id, item.category) for item in self.items}):
             raise ValueError(
-                f"Item {shared[0]} of {self.root} is in several categories, and captions go by item: name one category."
+                f"Item {shared[0]} of {self.root} is in several categories, but captions are keyed by item: "
+                "choose one category."
             )
 
     def garment_pixels(self, item: Item) -> np.ndarray:
@@ -159,14 +160,14 @@ class TryOffDataset(Dataset[Sample]):
             try:
                 return np.asarray(open_mask(generated_mask_path(self.mask_dir, item))) > 0
             except FileNotFoundError:
-                pass  # made for some items only, say
+                pass  # a folder may have masks for some items only
         garment = self._garment_from_label_map(item)
         if garment.note is not None:
             logger.warning("%s: %s", item.label_map, garment.note)
         return garment.mask
 
     def _named(self, items: list[Item]) -> list[Item]:
-        """The items, by their garments' whole stems in a category where the published ids don't tell them apart."""
+        """The items, with whole stems as ids in categories where the published ids are not unique."""
         garments: dict[tuple[str, str], set[str]] = {}
         for item in items:
             garments.setdefault((item.category, item.id), set()).add(item.garment_stem)
@@ -174,7 +175,7 @@ class TryOffDataset(Dataset[Sample]):
         for category, names in shared.items():
             some = " and ".join(names[:2])
             logger.warning(
-                "%s garments of %s, such as %s, have one name up to the first _: whole file names are their ids",
+                "%s garments of %s, such as %s, share their name up to the first _: their ids are whole file names",
                 *(category, self.root, some),
             )
         return [replace(item, whole_stem=item.category in shared) for item in items]
@@ -194,8 +195,8 @@ class TryOffDataset(Dataset[Sample]):
         if person is not None and mask.size != person.size:
             if abs(mask.width * person.height - mask.height * person.width) > 0.02 * mask.height * person.width:
                 raise ValueError(
-                    f"The mask of {item.person} is {mask.width}x{mask.height}, which is no scaled "
-                    f"{person.width}x{person.height} as the upright photo is."
+                    f"The mask of {item.person} is {mask.width}x{mask.height}; it needs the proportions of the upright "
+                    f"photo, {person.width}x{person.height}."
                 )
             mask = mask.resize(person.size, Image.Resampling.NEAREST)
         if self.size is None:
@@ -214,7 +215,7 @@ class TryOffDataset(Dataset[Sample]):
                 continue
             names = _two_names(line)
             if names is None:
-                raise ValueError(f'{path}, line {number}: "{line}" is no pair; expected "person garment".')
+                raise ValueError(f'{path}, line {number}: "{line}" is not a pair; expected "person garment".')
             pairs.append(names)
         if not pairs:
             raise ValueError(f"The pairs file {path} is empty.")

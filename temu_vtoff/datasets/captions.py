@@ -22,7 +22,7 @@ def read_captions(path: str | Path) -> dict[str, str]:
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no caption file {path}.") from None
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"The caption file {path} is damaged, or no JSON: {error}") from error
+        raise ValueError(f"The caption file {path} is damaged or not JSON: {error}") from error
     if not isinstance(entries, dict):
         raise ValueError(f"The caption file {path} must hold one object, item id to [caption].")
     captions = {}
@@ -38,7 +38,7 @@ def read_captions(path: str | Path) -> dict[str, str]:
 def _whole(text: str, what: str) -> str:
     """
     Raises:
-        ValueError: It holds half a character (a lone surrogate), which no text encoder takes.
+        ValueError: The text holds a lone surrogate, which no text encoder takes.
     """
     try:
         text.encode("utf-8")

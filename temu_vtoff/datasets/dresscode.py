@@ -11,7 +11,7 @@ from temu_vtoff.segmentation.masks import LABELS, GarmentMask, garment_mask
 
 
 class DressCodeDataset(TryOffDataset):
-    """See `TryOffDataset`. A garment picture in `cleaned_inshop_imgs/` goes before the one in `images/`."""
+    """See `TryOffDataset`. A garment picture in `cleaned_inshop_imgs/` takes precedence over the one in `images/`."""
 
     name = "dresscode"
     layout = (

@@ -1,8 +1,9 @@
 """Precomputed embeddings on disk, in the release's layout: `<root>/<feature>/<category or phase>/<stem>.pt`.
 
-Text features lie under the garment's stem, features of the photo under the person's. Beside the folders,
-`<root>/<feature>/empty_prompt.pt` holds what guidance needs. Letters: B items, T tokens of one encoder, D width of the
-joint attention, P pooled width; published T 77, D 4096, P 2048.
+Text features lie under the garment's stem, features of the photo under the person's.
+`<root>/<feature>/empty_prompt.pt` is the empty prompt's embedding, for guidance.
+
+Letters: B items, T tokens of one encoder (published: 77), D width of the joint attention (4096), P pooled width (2048).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ CLIP = "CLIP_VIT_L_VIT_G_concat"  # (T, D)
 T5 = "T5_XXL"  # (T, D)
 TEXT_FEATURES = (POOLED, CLIP, T5)
 EMPTY_PROMPT = "empty_prompt.pt"
-_END = struct.Struct("<4s4H2LH")  # of a zip archive: mark, counts, length and start of its directory, comment's length
+_END = struct.Struct(
+    "<4s4H2LH"
+)  # end of a zip archive: mark, counts, length and start of its directory, comment's length
 DTYPES = dict(zip(FEATURE_DTYPES, (torch.float32, torch.float16, torch.bfloat16), strict=True))
 
 
@@ -55,9 +58,9 @@ def load_feature(path: Path) -> torch.Tensor:
 
 
 def is_whole_feature(path: Path) -> bool:
-    """Whether a feature's file was written to its end, as its first and last bytes say.
+    """Whether a feature's file is complete, judging by its first and last bytes.
 
-    `torch.save` writes zip archives, whose directory stands at the end; old versions wrote pickles, which don't tell.
+    `torch.save` writes zip archives, whose directory is at the end. Pickles of old versions count as complete.
     """
     try:
         with path.open("rb") as file:
@@ -80,13 +83,15 @@ class TextFeatures:
     root: Path
 
     def path(self, feature: str, item: Item) -> Path:
+        """The file of one of `TEXT_FEATURES` of an item."""
         return self.root / feature / item.folder / f"{item.garment_stem}.pt"
 
     def has(self, item: Item) -> bool:
-        """Whether all of an item's features are there."""
+        """Whether all features of an item are on disk."""
         return all(is_whole_feature(self.path(feature, item)) for feature in TEXT_FEATURES)
 
     def has_empty_prompt(self) -> bool:
+        """Whether all features of the empty prompt are on disk."""
         return all(is_whole_feature(self.root / feature / EMPTY_PROMPT) for feature in TEXT_FEATURES)
 
     def load(self, items: Sequence[Item]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,9 +115,11 @@ class ImageFeatures:
     root: Path
 
     def path(self, item: Item) -> Path:
+        """The file of an item."""
         return self.root / POOLED / item.folder / f"{item.person.stem}.pt"
 
     def has(self, item: Item) -> bool:
+        """Whether an item's embedding is on disk."""
         return is_whole_feature(self.path(item))
 
     def load(self, items: Sequence[Item]) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Garment masks of dataset items: the three kinds that a model can be given, and where generated ones lie."""
+"""Garment masks of dataset items: the paths of generated masks, label maps, and the three mask types."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from temu_vtoff.datasets import MASK_TYPES
 from temu_vtoff.datasets.sample import Item
 from temu_vtoff.pictures import open_as_is, short_stem
 
-LOOSENESS = 1 / 32  # of the picture's height: how far a "mask" reaches beyond the garment
+LOOSENESS = 1 / 32  # how far a "mask" extends beyond the garment, as a fraction of the picture's height
 
 
 def generated_mask_path(mask_dir: str | Path, item: Item) -> Path:
-    """Where a segmenter's mask of an item lies: never inside the dataset, and named as SegCloth.py names it."""
+    """The path of an item's generated mask; SegCloth.py writes the same names. Never inside the dataset."""
     return Path(mask_dir) / item.folder / f"{short_stem(item.person.stem)}_binary_mask.png"
 
 
@@ -27,7 +27,7 @@ def open_label_map(path: Path, shown_as: str, count: int) -> np.ndarray:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Not a picture, a damaged one, or one that holds no class ids.
+        ValueError: Not a picture, damaged, or not a map of class ids.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -43,15 +43,15 @@ def open_label_map(path: Path, shown_as: str, count: int) -> np.ndarray:
 
 
 def shape_mask(mask: np.ndarray, mask_type: str) -> np.ndarray:
-    """A garment's pixels as the kind of mask wanted.
+    """A garment's mask in one of the mask types.
 
     Args:
         mask: (H, W) bool, the garment's pixels.
-        mask_type: "fine" is these; "bounding_box" their upright rectangle; "mask" a loose outline, grown by a 32nd of
-            the height, for models and people that have no exact one.
+        mask_type: "fine" keeps the mask; "bounding_box" fills its upright bounding box; "mask" dilates it by a 32nd of
+            the height, like a mask drawn loosely by hand.
 
     Raises:
-        ValueError: Unknown kind.
+        ValueError: Unknown type.
     """
     if mask_type not in MASK_TYPES:
         raise ValueError(f"The mask type is {mask_type!r}; choose one of {', '.join(MASK_TYPES)}.")

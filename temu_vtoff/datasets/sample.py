@@ -1,4 +1,4 @@
-"""One item of a try-off dataset: what is known of it before anything is read, what was read, and batches as tensors.
+"""One item of a try-off dataset: its names and paths, its pictures, and batches as tensors.
 
 Letters: B items, H W picture size.
 """
@@ -21,13 +21,13 @@ class Item:
     """A line of a pairs file: the photo of a person and the product picture that belongs to it by that list.
 
     Attributes:
-        index: Place in the dataset.
+        index: Position in the dataset.
         category: "upper_body", "lower_body" or "dresses".
-        folder: Subfolder of everything made for this item: the category in DressCode, the phase in VITON-HD.
+        folder: Subfolder of every file generated for this item: the category in DressCode, the phase in VITON-HD.
         person: The photo.
         garment: The product picture. Unpaired lists name another garment than the person wears.
-        label_map: Which pixel of the photo is what.
-        whole_stem: The id is the garment's whole stem, because others have its name up to the first "_" too.
+        label_map: The class of each pixel of the photo.
+        whole_stem: Whether the id is the garment's whole stem; otherwise it is the name up to the first "_".
     """
 
     index: int
@@ -40,17 +40,17 @@ class Item:
 
     @property
     def id(self) -> str:
-        """The garment's: its file name up to the first "_", as in the published caption files; or its whole stem."""
+        """The garment's name up to the first "_", as in the published caption files, or its whole stem."""
         return self.garment_stem if self.whole_stem else self.garment.name.split("_")[0]
 
     @property
     def garment_stem(self) -> str:
-        """As in the pairs file, whichever picture of the garment is used."""
+        """The garment's stem in the pairs file, also where the cleaned picture is used."""
         return self.garment.stem.removesuffix("_cleaned")
 
     @property
     def stem(self) -> str:
-        """Name of a picture made for this item: the garment's, after the person's where that is somebody else."""
+        """Stem of the generated picture: the garment's, and before it the person's if they wear another garment."""
         if self.id == (self.person.stem if self.whole_stem else self.person.name.split("_")[0]):
             return short_stem(self.garment_stem)
         return short_stem(f"{self.person.stem}_{self.garment_stem}")
@@ -63,7 +63,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Sample:
-    """An item with what was asked for; the rest is None.
+    """An item with the pictures that were asked for; the others are None.
 
     Attributes:
         item: Names and paths.
@@ -71,7 +71,7 @@ class Sample:
         garment: RGB, upright.
         mask: L, 255 on the garment in the photo and 0 elsewhere.
         masked_image: RGB, the photo with the garment grey (128).
-        caption: May be empty; None when none is known.
+        caption: May be empty; None if the item has none.
     """
 
     item: Item
@@ -111,7 +111,7 @@ def stack_samples(samples: Sequence[Sample]) -> SampleBatch:
 
     mask, masked_image = stack("mask"), stack("masked_image")
     if masked_image is not None and mask is not None:
-        masked_image = torch.where(mask > 0.5, 0.5, masked_image)  # grey 128 of 255 is a little more
+        masked_image = torch.where(mask > 0.5, 0.5, masked_image)  # grey 128 / 255 is slightly more
     return SampleBatch(
         items=[sample.item for sample in samples],
         captions=[sample.caption for sample in samples],

@@ -1,4 +1,4 @@
-"""The pretrained networks of some metrics: found on disk, downloaded, or an error that says where to put the file."""
+"""The pretrained networks of some metrics: found on disk or downloaded."""
 
 import socket
 from pathlib import Path
@@ -10,7 +10,7 @@ TIMEOUT = 20  # seconds without an answer
 
 
 class BackboneUnavailableError(ValueError):
-    """A metric's network is not on disk and can't be downloaded; the message says why and where to put it."""
+    """A metric's network is not on disk and can't be downloaded; the message has the reason and the file's path."""
 
 
 def backbone_file(url: str, what: str) -> Path:

@@ -1,6 +1,7 @@
 """CLIP-I: cosine similarity of CLIP image embeddings."""
 
 import torch
+from transformers import CLIPVisionModelWithProjection
 
 from temu_vtoff.metrics import CLIP_MODEL
 from temu_vtoff.metrics.embedding import Embedder
@@ -12,6 +13,11 @@ def load_clip(name_or_path: str = CLIP_MODEL, device: torch.device | str = "cpu"
     Raises:
         CheckpointError: It can't be loaded.
     """
-    from transformers import CLIPVisionModelWithProjection as Model
-
-    return Embedder.load(Model, name_or_path, lambda out: out.image_embeds, device, "CLIP", "clip_model")
+    return Embedder.load(
+        CLIPVisionModelWithProjection,
+        name_or_path,
+        embedding=lambda out: out.image_embeds,
+        device=device,
+        what="CLIP",
+        argument="clip_model",
+    )

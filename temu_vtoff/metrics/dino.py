@@ -1,6 +1,7 @@
 """DINO similarity: cosine similarity of the class token of a self-supervised vision transformer."""
 
 import torch
+from transformers import AutoModel
 
 from temu_vtoff.metrics import DINO_MODEL
 from temu_vtoff.metrics.embedding import Embedder
@@ -12,6 +13,11 @@ def load_dino(name_or_path: str = DINO_MODEL, device: torch.device | str = "cpu"
     Raises:
         CheckpointError: It can't be loaded.
     """
-    from transformers import AutoModel
-
-    return Embedder.load(AutoModel, name_or_path, lambda out: out.last_hidden_state[:, 0], device, "DINO", "dino_model")
+    return Embedder.load(
+        AutoModel,
+        name_or_path,
+        embedding=lambda out: out.last_hidden_state[:, 0],
+        device=device,
+        what="DINO",
+        argument="dino_model",
+    )

@@ -1,4 +1,4 @@
-"""One vector per picture by a vision transformer of transformers: what CLIP-I and DINO similarity compare."""
+"""Picture embeddings by a vision model of transformers, which CLIP-I and DINO similarity compare."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 from torch.nn import functional as F
+from transformers import AutoImageProcessor
 
 from temu_vtoff.hub.errors import explain_loading
 
 
 @dataclass(frozen=True)
 class Embedder:
-    """A model, its own picture processor, and which of its outputs is the embedding."""
+    """A model, its image processor, and the function that takes the embedding from its output."""
 
     model: torch.nn.Module
     processor: Callable[..., Any]
@@ -23,6 +24,7 @@ class Embedder:
         cls,
         model_class: type,
         name_or_path: str,
+        *,
         embedding: Callable[[Any], torch.Tensor],
         device: torch.device | str,
         what: str,
@@ -30,15 +32,13 @@ class Embedder:
     ) -> "Embedder":
         """
         Args:
-            model_class: Of transformers.
+            model_class: Model class of transformers.
             what: Name of the model in messages.
-            argument: The argument that chooses it, for messages.
+            argument: Name of the argument that chooses the model, for messages.
 
         Raises:
             CheckpointError: It can't be loaded.
         """
-        from transformers import AutoImageProcessor
-
         with explain_loading(name_or_path, what, argument):
             model = model_class.from_pretrained(name_or_path)
             processor = AutoImageProcessor.from_pretrained(name_or_path)

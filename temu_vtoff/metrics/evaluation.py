@@ -1,4 +1,4 @@
-"""Running the metrics over matched pictures: every picture is read and resized once, by one rule, for all of them.
+"""Runs the metrics over matched pictures. Every picture is read and resized once, by the same rule for all metrics.
 
 The rule: upright, RGB, then `fit_picture` to the evaluation's width and height, predictions and truths alike.
 """
@@ -49,22 +49,22 @@ OVERALL = "overall"
 
 @dataclass(frozen=True)
 class Scores:
-    """What came out.
+    """The result of an evaluation.
 
     Attributes:
-        pairs: N of them.
-        per_item: (N,) values of each metric of pairs.
-        of_sets: Values of each metric of sets, by group.
-        skipped: Why a metric was left out.
+        pairs: The N pairs that were compared.
+        per_item: Values of the metrics of pairs by name, (N,) each.
+        per_set: Values of the metrics of sets, by group and name.
+        skipped: By name of a metric, why it was left out.
     """
 
     pairs: Sequence[PicturePair]
     per_item: dict[str, np.ndarray] = field(default_factory=dict)
-    of_sets: dict[str, dict[str, float]] = field(default_factory=dict)
+    per_set: dict[str, dict[str, float]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
     def groups(self) -> dict[str, np.ndarray]:
-        """Rows of all pairs, then of each category where there are several."""
+        """Row numbers of all pairs, then those of each category if there are several."""
         return _groups(self.pairs)
 
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
@@ -82,13 +82,13 @@ class Scores:
                         "median": float(np.median(values)),
                         "std": spread,
                     }
-                elif name in self.of_sets.get(group, {}):
-                    result[group][name] = {"value": self.of_sets[group][name]}
+                elif name in self.per_set.get(group, {}):
+                    result[group][name] = {"value": self.per_set[group][name]}
         return result
 
 
 class Evaluator:
-    """Loads what the metrics need; metrics whose network is unavailable are left out and noted in `skipped`.
+    """Loads the metrics' networks. A metric whose network is unavailable is left out and noted in `skipped`.
 
     Args:
         metrics: Names from `METRICS`.
@@ -117,9 +117,9 @@ class Evaluator:
         self.models = {"clip_i": clip_model, "dino": dino_model}
         self.skipped: dict[str, str] = {}
         wanted = [name for name in METRICS if name in set(metrics)]
-        of_pairs = [name for name in wanted if not METRICS[name].of_sets]
-        self.set_metrics = [name for name in wanted if METRICS[name].of_sets]
-        loaded = {name: self._load(name, partial(self._load_pair_metric, name)) for name in of_pairs}
+        pair_names = [name for name in wanted if not METRICS[name].compares_sets]
+        self.set_metrics = [name for name in wanted if METRICS[name].compares_sets]
+        loaded = {name: self._load(name, partial(self._load_pair_metric, name)) for name in pair_names}
         self.pair_metrics: dict[str, PairMetric] = {name: m for name, m in loaded.items() if m is not None}
         self.inception = None
         if self.set_metrics:
@@ -154,10 +154,10 @@ class Evaluator:
                 for which, found in features.items():
                     found.append(inception_features(batch[f"{which}_299"].to(self.device), self.inception))
         per_item = {name: torch.cat(found).numpy() for name, found in values.items()}
-        of_sets = {}
+        per_set = {}
         if self.inception is not None:
-            of_sets = self._compare_sets(_groups(pairs), *(np.concatenate(found) for found in features.values()))
-        return Scores(pairs, per_item, of_sets, dict(self.skipped))
+            per_set = self._compare_sets(_groups(pairs), *(np.concatenate(found) for found in features.values()))
+        return Scores(pairs, per_item, per_set, dict(self.skipped))
 
     def _compare_sets(
         self, groups: dict[str, np.ndarray], predictions: np.ndarray, truths: np.ndarray
@@ -175,7 +175,7 @@ class Evaluator:
         except (BackboneUnavailableError, CheckpointError, ValueError) as error:
             for name in [names] if isinstance(names, str) else names:
                 self.skipped[name] = str(error)
-                logger.info("%s is skipped: %s", METRICS[name].title, error)  # whoever asked finds it in the scores
+                logger.info("%s is skipped: %s", METRICS[name].title, error)  # callers find it in the scores
             return None
 
     def _load_pair_metric(self, name: str) -> PairMetric:
@@ -196,7 +196,7 @@ class Evaluator:
 
 
 class _Pictures(Dataset):
-    """Both pictures of each pair as the metrics take them."""
+    """Both pictures of each pair, fitted and as tensors."""
 
     def __init__(self, pairs: Sequence[PicturePair], evaluator: Evaluator) -> None:
         self.pairs = pairs

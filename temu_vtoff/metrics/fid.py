@@ -10,10 +10,10 @@ def fid(predictions: np.ndarray, truths: np.ndarray) -> float:
         truths: (M, D) of the other.
 
     Returns:
-        0 or more; of few pictures (less than D) it comes out too large.
+        0 or more. With fewer than D pictures it is biased upwards.
 
     Raises:
-        ValueError: Less than two pictures.
+        ValueError: Fewer than two pictures in a set.
     """
     from cleanfid.fid import fid_from_feats
 
@@ -25,7 +25,8 @@ def fid(predictions: np.ndarray, truths: np.ndarray) -> float:
 
 
 def _rotate_into_span(predictions: np.ndarray, truths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Few features lie in a plane of few dimensions; seen in it, distances stay and the matrix root takes no time."""
+    """Features in an orthonormal basis of their span. The distance stays the same, and the matrix root becomes that of
+    an (N + M) x (N + M) matrix instead of a D x D one."""
     center = truths.mean(axis=0)
     predictions, truths = predictions - center, truths - center
     basis = np.linalg.qr(np.concatenate([predictions, truths]).T.astype(np.float64)).Q  # (D, N + M)

@@ -11,10 +11,10 @@ def kid(predictions: np.ndarray, truths: np.ndarray, seed: int = 0) -> float:
         seed: Seed of the 100 random subsets of up to 1000 pictures.
 
     Returns:
-        About 0 for sets of one distribution; it is unbiased, so it may be negative.
+        About 0 for sets of the same distribution; the estimate is unbiased, so it may be negative.
 
     Raises:
-        ValueError: Less than two pictures.
+        ValueError: Fewer than two pictures in a set.
     """
     from cleanfid.fid import kernel_distance
 

@@ -1,4 +1,4 @@
-"""LPIPS (Zhang et al. 2018): distance of AlexNet features, weighted by what people see."""
+"""LPIPS (Zhang et al. 2018): distance of AlexNet features, weighted to match human judgement."""
 
 import torch
 from torch import nn

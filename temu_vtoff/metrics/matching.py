@@ -22,8 +22,8 @@ class PicturePair:
 
     Attributes:
         key: `<category>/<stem>`, unique.
-        category: A group of its own in the results.
-        photo: Only shown in the report.
+        category: Group in the results.
+        photo: Shown in the report only.
     """
 
     key: str
@@ -44,7 +44,7 @@ class Matching:
     def require_complete(self) -> None:
         """
         Raises:
-            ArgumentError: Something has no partner; lists it.
+            ArgumentError: Something has no partner; the message lists it.
         """
         problems = [
             f"{len(keys)} {what}: {', '.join(keys[:SHOWN])}{', …' if len(keys) > SHOWN else ''}"
@@ -53,14 +53,14 @@ class Matching:
         ]
         if problems:
             raise ArgumentError(
-                f"The predictions are not those of the truths; {'; '.join(problems)}. Finish them, or give "
+                f"Predictions and truths don't match: {'; '.join(problems)}. Complete the predictions, or give "
                 "{allow_missing} to leave those out.",
                 "allow_missing",
             )
 
 
 def match_dataset(items: Sequence[Item], pred_dir: str | Path) -> Matching:
-    """Predictions at `<pred_dir>/<category>/<stem>.png` (or another picture suffix) with the items' garments.
+    """Matches predictions at `<pred_dir>/<category>/<stem>.png` (or another picture suffix) with the items' garments.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -82,11 +82,11 @@ def match_dataset(items: Sequence[Item], pred_dir: str | Path) -> Matching:
 
 
 def match_folders(pred_dir: str | Path, truth_dir: str | Path, photo_dir: str | Path | None = None) -> Matching:
-    """Pictures of the same relative path, whatever their suffixes; first-level subfolders are the categories.
+    """Matches pictures of the same relative path, whatever their suffixes; first-level subfolders are the categories.
 
     Raises:
         FileNotFoundError: A folder is missing.
-        ValueError: Two pictures of one name in a folder, or no pictures at all.
+        ValueError: Two pictures of the same name in a folder, or no pictures at all.
     """
     folders = [folder for folder in (pred_dir, truth_dir, photo_dir) if folder is not None]
     for folder in folders:
@@ -112,7 +112,7 @@ def _by_key(paths: Sequence[Path], root: Path) -> dict[str, Path]:
     for path in paths:
         key = path.relative_to(root).with_suffix("").as_posix()
         if key in found:
-            raise ValueError(f"{found[key]} and {path} go by the same name: which one counts?")
+            raise ValueError(f"{found[key]} and {path} have the same name; keep one of them.")
         found[key] = path
     return found
 

@@ -1,4 +1,4 @@
-"""report.html: one page without outside files, with tables, distributions and the best, median and worst items."""
+"""report.html: one self-contained page with tables, distributions and the best, median and worst items."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from temu_vtoff.metrics.evaluation import OVERALL, Scores
 from temu_vtoff.metrics.published import COLUMNS, ITEMS, PUBLISHED, SIZE
 from temu_vtoff.pictures import open_picture
 
-RANKED_BY = ("dists", "lpips", "ssim", "ms_ssim", "clip_i", "dino", "psnr")  # the first that there is
-SHOWN = 4  # items of each kind
+RANKED_BY = ("dists", "lpips", "ssim", "ms_ssim", "clip_i", "dino", "psnr")  # the first one that was computed
+SHOWN = 4  # items in each section
 SHOWN_HEIGHT = 384  # pixels, at most
 BINS = 24
 _PLOT_WIDTH, _PLOT_HEIGHT = 240, 80
 
 
 @dataclass(frozen=True)
-class Setting:
-    """How an evaluation was made.
+class EvaluationSettings:
+    """The settings of an evaluation, which its results repeat.
 
     Attributes:
-        title: What is evaluated on what.
-        command: The command line that made it.
+        title: Title of the report.
+        command: The command line that ran it.
         width: Pictures were compared at width x height.
         height: See width.
         resize_mode: How pictures of another aspect ratio were fitted.
         seed: Seed of KID's random subsets.
-        dataset_name: None where two folders are compared; then there are no published numbers.
+        dataset_name: None if two folders are compared; the report then shows no published numbers.
         order: The list of pairs.
         missing: Keys of truths without a prediction.
         extra: Keys of predictions without a truth.
@@ -53,15 +53,15 @@ class Setting:
 
     @property
     def rule(self) -> str:
-        """How pictures were made comparable, in one sentence."""
+        """How pictures were fitted, in one sentence."""
         return (
             f"Predictions and truths alike: turned upright, RGB, then {self.resize_mode} to that size with Lanczos "
             "resampling; FID and KID resize from there as clean-fid does."
         )
 
 
-def render_report(scores: Scores, setting: Setting) -> str:
-    """The page."""
+def render_report(scores: Scores, settings: EvaluationSettings) -> str:
+    """The page's HTML."""
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(
@@ -70,11 +70,11 @@ def render_report(scores: Scores, setting: Setting) -> str:
     summary, groups = scores.summary(), scores.groups()
     shown = [name for name in METRICS if name in summary[OVERALL]]
     return environment.get_template("report.html.jinja").render(
-        title=setting.title,
-        command=setting.command,
-        rule=setting.rule,
-        width=setting.width,
-        height=setting.height,
+        title=settings.title,
+        command=settings.command,
+        rule=settings.rule,
+        width=settings.width,
+        height=settings.height,
         count=len(scores.pairs),
         metrics=[METRICS[name] for name in shown],
         rows=[
@@ -84,11 +84,11 @@ def render_report(scores: Scores, setting: Setting) -> str:
         scale_note=_scale_note(shown),
         few_for_fid="fid" in shown and len(scores.pairs) < 2048,
         skipped=[(METRICS[name].title, reason) for name, reason in scores.skipped.items()],
-        missing=setting.missing,
-        extra=setting.extra,
-        published=_published_rows(summary[OVERALL], setting),
+        missing=settings.missing,
+        extra=settings.extra,
+        published=_published_rows(summary[OVERALL], settings),
         published_metrics=[METRICS[name] for name in COLUMNS],
-        comparable=_comparable(scores, setting),
+        comparable=_comparable(scores, settings),
         plots=[_histogram(name, values) for name, values in scores.per_item.items() if np.isfinite(values).any()],
         sections=_sections(scores),
     )
@@ -116,31 +116,31 @@ def _scale_note(names: Sequence[str]) -> str:
     return " ".join(f"{', '.join(titles)} times {scale:g}." for scale, titles in by_scale.items())
 
 
-def _published_rows(overall: Mapping[str, Mapping[str, float]], setting: Setting) -> list[dict[str, Any]]:
-    if setting.dataset_name is None or setting.order != "paired":
+def _published_rows(overall: Mapping[str, Mapping[str, float]], settings: EvaluationSettings) -> list[dict[str, Any]]:
+    if settings.dataset_name is None or settings.order != "paired":
         return []
     rows = [
         {"name": name, "own": False, "cells": ["–" if value is None else f"{value:.2f}" for value in values]}
-        for name, values in PUBLISHED[setting.dataset_name].items()
+        for name, values in PUBLISHED[settings.dataset_name].items()
     ]
     own = {"name": "This run", "own": True, "cells": [_cell(overall.get(name), name) for name in COLUMNS]}
     return [*rows, own]
 
 
-def _comparable(scores: Scores, setting: Setting) -> str:
-    if setting.dataset_name is None:
+def _comparable(scores: Scores, settings: EvaluationSettings) -> str:
+    if settings.dataset_name is None:
         return ""
     reasons = []
-    if (setting.width, setting.height) != SIZE:
-        reasons.append(f"pictures of {setting.width}×{setting.height} instead of {SIZE[0]}×{SIZE[1]}")
-    if len(scores.pairs) != ITEMS[setting.dataset_name]:
-        reasons.append(f"{len(scores.pairs)} items instead of the {ITEMS[setting.dataset_name]} of the test split")
-    of_papers = f"Published: the whole test split at {SIZE[0]}×{SIZE[1]}, from the papers."
-    return of_papers if not reasons else f"{of_papers} Not comparable with this run: {'; '.join(reasons)}."
+    if (settings.width, settings.height) != SIZE:
+        reasons.append(f"pictures of {settings.width}×{settings.height} instead of {SIZE[0]}×{SIZE[1]}")
+    if len(scores.pairs) != ITEMS[settings.dataset_name]:
+        reasons.append(f"{len(scores.pairs)} items instead of the {ITEMS[settings.dataset_name]} of the test split")
+    published = f"Published: the whole test split at {SIZE[0]}×{SIZE[1]}, from the papers."
+    return published if not reasons else f"{published} Not comparable with this run: {'; '.join(reasons)}."
 
 
 def _histogram(name: str, values: np.ndarray) -> dict[str, Any]:
-    finite = values[np.isfinite(values)]  # PSNR of equal pictures is not
+    finite = values[np.isfinite(values)]  # PSNR of equal pictures is infinite
     low, high = float(finite.min()), float(finite.max())
     if low == high:
         low, high = low - 0.5 / METRICS[name].scale, high + 0.5 / METRICS[name].scale

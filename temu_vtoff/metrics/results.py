@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: metrics.json, per_item.csv and report.html."""
+"""Writes the results of an evaluation: metrics.json, per_item.csv and report.html."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from typing import Any
 
 from temu_vtoff.files import write_text
 from temu_vtoff.metrics.evaluation import Scores
-from temu_vtoff.metrics.report import Setting, render_report
+from temu_vtoff.metrics.report import EvaluationSettings, render_report
 
 
-def write_results(folder: Path, scores: Scores, setting: Setting) -> list[Path]:
-    """Writes the three files into an existing folder; their paths."""
+def write_results(folder: Path, scores: Scores, settings: EvaluationSettings) -> list[Path]:
+    """Writes the three files into an existing folder and returns their paths."""
     files = {
-        "metrics.json": json.dumps(_strict(_summary(scores, setting)), indent=1, ensure_ascii=False) + "\n",
+        "metrics.json": json.dumps(_strict(_summary(scores, settings)), indent=1, ensure_ascii=False) + "\n",
         "per_item.csv": _table(scores),
-        "report.html": render_report(scores, setting),
+        "report.html": render_report(scores, settings),
     }
     for name, text in files.items():
         write_text(folder / name, text)
     return [folder / name for name in files]
 
 
-def _summary(scores: Scores, setting: Setting) -> dict[str, Any]:
+def _summary(scores: Scores, settings: EvaluationSettings) -> dict[str, Any]:
     return {
-        "title": setting.title,
+        "title": settings.title,
         "items": len(scores.pairs),
-        "width": setting.width,
-        "height": setting.height,
-        "resize": setting.rule,
-        "kid_seed": setting.seed,
+        "width": settings.width,
+        "height": settings.height,
+        "resize": settings.rule,
+        "kid_seed": settings.seed,
         "metrics": scores.summary(),
         "skipped": scores.skipped,
-        "missing": setting.missing,
-        "extra": setting.extra,
+        "missing": settings.missing,
+        "extra": settings.extra,
     }
 
 
@@ -52,7 +52,7 @@ def _table(scores: Scores) -> str:
 
 
 def _strict(value: Any) -> Any:
-    """Strict JSON has no infinities: "inf" for the PSNR of equal pictures, null for what is undefined by it."""
+    """Strict JSON has no infinities: "inf" for the PSNR of equal pictures, null for what is undefined because of it."""
     if isinstance(value, dict):
         return {key: _strict(entry) for key, entry in value.items()}
     if isinstance(value, float) and not math.isfinite(value):

@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-WHITE = 240 / 255  # the background: every channel at least this
+WHITE = 240 / 255  # a pixel is background if every channel is at least this
 
 
 def silhouettes(pictures: torch.Tensor) -> torch.Tensor:
-    """Where pictures on a white background show something, holes filled: white cloth within an outline counts.
+    """Where pictures on a white background show something. Holes are filled, so white cloth within an outline counts.
 
     Args:
         pictures: (B, 3, H, W) in [0, 1].
@@ -17,7 +17,7 @@ def silhouettes(pictures: torch.Tensor) -> torch.Tensor:
         (B, H, W), bool.
     """
     shown = (pictures < WHITE).any(dim=1).cpu().numpy()
-    return torch.from_numpy(np.stack([ndimage.binary_fill_holes(one) for one in shown]))
+    return torch.from_numpy(np.stack([ndimage.binary_fill_holes(picture) for picture in shown]))
 
 
 def silhouette_iou(predictions: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:

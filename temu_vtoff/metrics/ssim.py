@@ -1,7 +1,7 @@
 """SSIM (Wang et al. 2004): structure in Gaussian windows of sigma 1.5 that lie within the picture.
 
-pytorch-msssim and scikit-image compute the same. torchmetrics mirrors pictures at their border from 1.5 on; what that
-adds is left out here.
+pytorch-msssim and scikit-image compute the same. torchmetrics, since version 1.5, also counts windows that reach over
+the border, on mirrored pictures; these are left out here.
 """
 
 import torch
@@ -27,8 +27,8 @@ def ssim(predictions: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:
 
     if min(predictions.shape[-2:]) < LEAST_SIDE:
         raise ValueError(f"SSIM needs pictures of at least {LEAST_SIDE} pixels on each side.")
-    _, of_windows = structural_similarity_index_measure(
+    _, values = structural_similarity_index_measure(
         predictions, truths, data_range=1.0, reduction="none", return_full_image=True
-    )  # (B, 3, H, W)
-    border = LEAST_SIDE // 2  # whose windows reach over the edge; torchmetrics counts them from 1.5 on, others don't
-    return of_windows[..., border:-border, border:-border].mean((1, 2, 3))
+    )  # (B, 3, H, W), one for each window
+    border = LEAST_SIDE // 2  # windows nearer to the edge reach over it
+    return values[..., border:-border, border:-border].mean((1, 2, 3))

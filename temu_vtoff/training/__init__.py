@@ -1,4 +1,4 @@
-"""Training of both stages, in pieces that `train.py` puts together.
+"""Training of both stages, in pieces that `train.py` composes.
 
 Step k of a run is a function of (weights, optimizer state, k): data order, noise, times and dropped conditions come
 from random generators seeded by the run's seed and each item's place in the stream of items. So a resumed run repeats

@@ -25,8 +25,8 @@ class VisionFeatures(nn.Module):
     Args:
         vit: A transformers vision model whose last hidden state is (B, prefix + G, V).
         image_mean: Mean of its input, per channel; pictures are in [0, 1].
-        image_std: Deviation of its input, per channel.
-        size: Side of its input in pixels; the configuration's when left out.
+        image_std: Standard deviation of its input, per channel.
+        size: Side of its input in pixels; None takes the configuration's.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class VisionFeatures(nn.Module):
 
         Args:
             name_or_path: A ViT of transformers; a CLIP model gives its vision half.
-            size: Side of the input in pixels, a multiple of the patch; the model's own when left out.
+            size: Side of the input in pixels, a multiple of the patch; None takes the model's own.
             place: `subfolder` or `revision`.
 
         Raises:
@@ -61,7 +61,7 @@ class VisionFeatures(nn.Module):
         with explain_loading(name_or_path, "the alignment's ViT", "align_model"):
             config = AutoConfig.from_pretrained(name_or_path, **place)
             kind = CLIPVisionModel if config.model_type.startswith("clip") else AutoModel
-            # In float32 even when saved in half precision: autocast can't mix float16 with bfloat16.
+            # Float32 even if it was saved in half precision: autocast can't mix float16 with bfloat16.
             vit = kind.from_pretrained(name_or_path, dtype=torch.float32, **place)
         try:
             processor = AutoImageProcessor.from_pretrained(name_or_path, **place)
@@ -83,7 +83,7 @@ class Aligner(nn.Module):
     """Projects the image tokens of one of the generator's blocks to the ViT's grid and compares them with its tokens.
 
     Args:
-        generator: A hook reads the output of one of its blocks; its forward pass stays as it is.
+        generator: A hook keeps the output of one of its blocks; its forward pass stays the same.
         block: Number of that block, counted from 1.
         side: Patches along each side of the ViT's picture.
         width: V.
@@ -149,4 +149,4 @@ def numbered_block(generator: SD3Transformer2DModel, number: int) -> nn.Module:
 
 
 def _is_dinov2(vit: nn.Module) -> bool:
-    return vit.config.model_type.startswith("dinov2")  # interpolates its position embedding by itself
+    return vit.config.model_type.startswith("dinov2")  # always interpolates its position embedding

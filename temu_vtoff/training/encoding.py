@@ -1,4 +1,4 @@
-"""What the frozen models make of pictures and captions: all that the two transformers are trained on.
+"""The training data of both transformers: pictures and captions, encoded by the frozen models.
 
 Letters: B items, C latent channels (16), h w latent size, T text tokens, G patch tokens of the alignment's ViT.
 """
@@ -24,8 +24,8 @@ Batch = TypeVar("Batch", bound="EncodedBatch")
 class EncodedBatch:
     """One batch as the objectives take it. Latents are scaled and shifted as the transformers expect them.
 
-    The person's two pictures come as the VAE's means and deviations, because the pipeline samples them; the garment
-    is what is to be predicted, and comes as the mean.
+    The photo and the masked image are means and standard deviations, because the pipeline samples their latents; the
+    garment, which is to be predicted, is the mean.
     """
 
     person_mean: torch.Tensor  # (B, C, h, w)
@@ -90,6 +90,6 @@ def encode_garments(vit: VisionFeatures, pictures: SampleBatch) -> dict[str, tor
 
 
 def scaled_moments(pipeline: TryOffPipeline, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation of the scaled latents of pictures (B, 3, H, W) in [0, 1]: two of (B, C, h, w), float32."""
+    """Mean and standard deviation of scaled latents of pictures (B, 3, H, W) in [0, 1]: both (B, C, h, w), float32."""
     mean, std = latent_moments(pipeline.vae, image)
     return scale_latents(pipeline.vae, mean), std * pipeline.vae.config.scaling_factor

@@ -1,4 +1,4 @@
-"""Trained weights as the pipeline loads them: the published layout, `transformer/` and `transformer_vton/`."""
+"""Writes trained weights in the published layout, `transformer/` and `transformer_vton/`, which the pipeline loads."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from temu_vtoff.training.run_folder import write_folder
 
 @dataclass(frozen=True)
 class Exporter:
-    """Writes the present weights of a run's models into the folder that it is called with.
+    """Writes the current weights of a run's models into a folder.
 
-    What is not trained is written once, so that the folder is complete from the first time on.
+    Models that are not trained are written once, at the first export, so the folder is always complete.
 
     Args:
-        models: By the names of their folders; those without trainable weights are not written again.
-        scheduler: Written beside them, because sampling must use the shift of the training.
+        models: The models by the names of their folders.
+        scheduler: Written too, because sampling must use the shift of the training.
         dtype: Dtype of the weights on disk.
     """
 
@@ -30,7 +30,7 @@ class Exporter:
     dtype: torch.dtype = torch.float32
 
     def __call__(self, folder: Path) -> None:
-        """Each of the folders is replaced whole or not at all."""
+        """Writes into `folder`; each of its subfolders is replaced whole or not at all."""
         write_folder(folder / "scheduler", self.scheduler.save_pretrained)
         for name, model in self.models.items():
             if getattr(model, "_hf_peft_config_loaded", False):
@@ -40,7 +40,7 @@ class Exporter:
 
 
 def export_model(model: ModelMixin, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-    """Writes a model's present weights in a dtype, without what training attached to the model."""
+    """Writes a model's current weights in a dtype, without the modules that training attached to the model."""
     with torch.device("meta"):
         copy = type(model).from_config(model.config)
     copy.load_state_dict({k: v.detach().to("cpu", dtype) for k, v in model.state_dict().items()}, assign=True)

@@ -1,4 +1,4 @@
-"""The training of the transformers on its data, once models, objective and data are there."""
+"""Trains the transformers, given models, objective and data."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        steps: Done in all, those of earlier runs included.
+        steps: Steps done in total, including those before a resume.
         stopped: Whether a signal ended it before its last step.
-        first_loss: Of the first row of the log; NaN before anything was logged.
-        last_loss: Of the latest row.
+        first_loss: Loss in the first row of the log; NaN if there is no row.
+        last_loss: Loss in the last row.
     """
 
     steps: int
@@ -61,7 +61,7 @@ def fit(
     """Trains, validates on the test items, and writes checkpoints, weights and run.json into the run's folder.
 
     Args:
-        arguments: What the user gave, for run.json.
+        arguments: The user's arguments, for run.json.
         started: `time.time()` when the run began.
 
     Raises:
@@ -104,7 +104,7 @@ def fit(
 
 
 def _sampler(settings: TrainingSettings, num_items: int, start: int, accelerator: Accelerator) -> StepSampler:
-    """This process's batches from a step on; a step takes all its accumulated batches."""
+    """This process's batches from step `start` on; a step takes all its accumulated batches."""
     accumulation = settings.gradient_accumulation_steps
     return StepSampler(
         num_items=num_items,

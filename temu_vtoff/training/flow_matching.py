@@ -36,7 +36,7 @@ def sample_times(rngs: Sequence[torch.Generator], flow: FlowSettings) -> torch.T
 
 
 def draw_noise(like: torch.Tensor, rngs: Sequence[torch.Generator]) -> torch.Tensor:
-    """Standard normal noise (B, C, h, w) for latents of that shape, each item's from its own random generator."""
+    """Standard normal noise (B, C, h, w) for latents of that shape, each item's by its own random generator."""
     return torch.stack([torch.randn(like.shape[1:], generator=rng) for rng in rngs]).to(like.device)
 
 
@@ -52,7 +52,7 @@ def flow_matching_loss(
     """Weighted mean squared error of the velocity, one number per item: (B,), float32.
 
     Args:
-        velocity: What the model predicted, (B, C, h, w).
+        velocity: The model's prediction, (B, C, h, w).
         weighting: One of `LOSS_WEIGHTINGS`.
     """
     weights = compute_loss_weighting_for_sd3(weighting, times)  # (B,)

@@ -43,7 +43,7 @@ def load_frozen(base: str, encoders: dict[str, str | None], torch_dtype: torch.d
 def load_transformers(
     extractor_class: type[FeatureExtractor], base: str, tryoff: str | None = None, extractor_source: str | None = None
 ) -> tuple[FeatureExtractor, TryOffTransformer]:
-    """Both transformers with trained weights: SD3's, those of an earlier run, or the published ones.
+    """Both transformers with trained weights: SD3's, an earlier run's, or the published ones.
 
     Args:
         extractor_class: `FeatureExtractor`, or `PersonDenoiser` for stage 1.
@@ -65,7 +65,7 @@ def load_transformers(
 def new_transformers(
     shape: TransformerShape, components: dict[str, Any], extractor_class: type[FeatureExtractor]
 ) -> tuple[FeatureExtractor, TryOffTransformer]:
-    """Both transformers with fresh weights; widths of latents and embeddings are those of the frozen components.
+    """Both transformers with fresh weights; the widths of latents and embeddings follow from the frozen components.
 
     The weights are initialised by PyTorch. DiT's initialisation, with gates at zero, learned more slowly: at the
     built-in model's shape the validation loss at t = 0.3 was 1.06 after 200 steps at learning rate 2e-3, against 0.81.
@@ -139,7 +139,7 @@ def add_lora(generator: TryOffTransformer, rank: int, alpha: int | None = None) 
     """Freezes the generator and adds trainable low-rank adapters to its attentions (peft).
 
     Args:
-        alpha: The adapters' scale is alpha / rank; left out, alpha is the rank.
+        alpha: The adapters' scale is alpha / rank; None takes the rank.
     """
     generator.requires_grad_(False)
     generator.add_adapter(

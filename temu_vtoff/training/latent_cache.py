@@ -1,9 +1,9 @@
-"""What the frozen models make of a data set, computed once and read from disk from then on.
+"""A data set's encodings by the frozen models, computed once and then read from disk.
 
-A cache is a folder of one array per field of `EncodedBatch`, one row per item, memory-mapped. Its parts are made one
-after the other: what the pipeline's models make of an item's pictures, and the tokens that a ViT makes of its garment,
-which only an aligned training needs; other trainings can add parts of their own. A build that was interrupted resumes.
-Captions are few distinct strings, each embedded once; when a run brings other captions, only those are embedded again.
+A cache is a folder of one array per field of `EncodedBatch`, one row per item, memory-mapped. It has parts,
+which are built one after the other: the encodings of an item's pictures, and a ViT's tokens of its garment, which only
+an aligned training needs; other trainings can add parts. An interrupted build resumes. Distinct captions are few, and
+each is embedded once; when the captions change, only they are embedded again.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ logger = logging.getLogger(__name__)
 
 PICTURES, GARMENT_TOKENS = "pictures", "garment tokens"  # parts
 _STATE, _CAPTIONS = "cache.json", "captions.safetensors"
-_SEEING = ("vae", *IMAGE_ENCODERS)
+_PICTURE_MODELS = ("vae", *IMAGE_ENCODERS)
 _SAMPLED = 8  # weights of each parameter that go into a fingerprint
 _WRITE_EVERY = 512  # items
 
 
 @dataclass
 class _Part:
-    """How far one part of a cache is."""
+    """The progress of one part of a cache."""
 
-    key: str  # fingerprint of what it was made from
-    done: int = 0  # items
+    key: str  # fingerprint of its sources
+    done: int = 0  # finished items
     fields: list[str] = field(default_factory=list)
 
 
@@ -83,8 +83,8 @@ class LatentCache(Dataset):
 
     Args:
         folder: Made by `build_cache`.
-        parts: Names of the parts that are wanted.
-        batch_class: Has the fields of these parts.
+        parts: Names of the parts to read.
+        batch_class: A batch class with the fields of these parts.
 
     Raises:
         FileNotFoundError: A part is missing or unfinished.
@@ -114,7 +114,7 @@ class LatentCache(Dataset):
         return len(self.captions)
 
     def encode(self, batch: EncodedBatch) -> EncodedBatch:
-        """The batch itself; `LiveEncoding`, which this stands in for, encodes here."""
+        """The batch itself, which is encoded already; `LiveEncoding` has the same method."""
         return batch
 
     @property
@@ -151,12 +151,12 @@ def build_cache(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    models = [getattr(pipeline, name) for name in _SEEING]
+    models = [getattr(pipeline, name) for name in _PICTURE_MODELS]
     settings = (pipeline.config.rescale_clip_input_twice, pairs.dataset.size, pairs.dataset.mask_dir)
     items = _State.read(folder).items
 
     def encode(batch: SampleBatch, first: int) -> dict[str, torch.Tensor]:
-        # An item that can't be read was replaced by another one, whose caption has to go with it.
+        # The batch's own items: an unreadable item was replaced by another one, whose caption is needed.
         items[first:] = [item.id for item in batch.items]
         return encode_pictures(pipeline, batch)
 
@@ -174,10 +174,10 @@ def add_garment_tokens(
     batch_size: int = 16,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
 ) -> Iterator[int]:
-    """Adds the tokens to align with to a cache of the same data set, yielding the number of finished items.
+    """Adds the ViT's tokens to a cache of the same data set, yielding the number of finished items.
 
     Raises:
-        ArgumentError: The folder holds those of another ViT, or of other pictures.
+        ArgumentError: The folder holds tokens of another ViT or of other pictures.
     """
     key = fingerprint(pairs, [vit], (pairs.dataset.size, vit.size))
 
@@ -198,29 +198,29 @@ def add_part(
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     items: list[str] | None = None,
 ) -> Iterator[int]:
-    """Fills a part of a cache from where it is, yielding the number of finished items.
+    """Builds or continues a part of a cache, yielding the number of finished items.
 
     Args:
-        key: Changes when what the part is made from does; see `fingerprint`.
+        key: Fingerprint of the part's sources; see `fingerprint`.
         encode: Takes a batch and the position of its first item; gives the part's fields.
-        items: The ids of the items in order, kept by `encode`.
+        items: A list of the items' ids that `encode` fills.
 
     Raises:
-        ArgumentError: The part was made from something else, or the folder is damaged.
+        ArgumentError: The part was built from other sources, or the folder is damaged.
     """
     folder, total = Path(folder), len(pairs)
     state = _State.read(folder)
     progress = state.parts.setdefault(part, _Part(key))
     if progress.key != key:
         raise ArgumentError(
-            f"{{cache_dir}} {folder} was encoded by other models or from other data: delete it or name another folder.",
+            f"{{cache_dir}} {folder} was encoded by other models or from other data: delete it, or choose another one.",
             "cache_dir",
         )
     logger.info("Encoding %s: %d of %d items are done in %s", part, progress.done, total, folder)
     arrays: dict[str, np.ndarray] = {}
     while progress.done < total:
         first, last = progress.done, min(progress.done + batch_size, total)
-        batch = pairs[range(first, last)]  # all pictures of each item: all parts skip the same damaged ones
+        batch = pairs[range(first, last)]  # all pictures of each item, so that all parts skip the same damaged items
         with autocast():
             encoded = encode(batch, first)
         for name, rows in encoded.items():
@@ -238,8 +238,8 @@ def add_part(
 
 
 def fingerprint(pairs: PairDataset, models: Iterable[nn.Module | None], settings: Iterable[object]) -> str:
-    """Changes when the items, the models or the settings do. Of the models it reads some weights of each parameter:
-    a sum over all of T5-XXL takes longer than loading it."""
+    """A hash of the items, the models and the settings. It covers a few weights of each parameter: a sum over all of
+    T5-XXL takes longer than loading it."""
     items = [pairs.dataset.items[index].key for index in pairs.order]
     digest = hashlib.sha256("\n".join([*items, *map(str, settings)]).encode())
     for model in models:
@@ -253,12 +253,12 @@ def fingerprint(pairs: PairDataset, models: Iterable[nn.Module | None], settings
 
 def _embed_captions(folder: Path, pairs: PairDataset, pipeline: TryOffPipeline, batch_size: int) -> None:
     """Writes the embeddings of the items' captions, unless the folder has them."""
-    state, of_items = _State.read(folder), pairs.captions
-    key = fingerprint(pairs, [getattr(pipeline, name) for name in TEXT_ENCODERS], of_items)
+    state, captions = _State.read(folder), pairs.captions
+    key = fingerprint(pairs, [getattr(pipeline, name) for name in TEXT_ENCODERS], captions)
     if state.captions_key == key:
         return
     ids = [pairs.dataset.items[index].id for index in pairs.order]
-    caption_of = dict(zip(ids, of_items, strict=True))
+    caption_of = dict(zip(ids, captions, strict=True))
     state.captions, state.captions_key = [caption_of[item] for item in state.items], key
     state.distinct = list(dict.fromkeys(["", *state.captions]))  # rows of the embeddings; the empty prompt is the first
     with torch.no_grad():

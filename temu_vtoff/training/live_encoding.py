@@ -25,8 +25,8 @@ class LiveEncoding(Dataset):
 
     Args:
         pictures: The data set.
-        pipeline: Holds the frozen models.
-        vit: Gives the tokens that the generator is aligned with; None without alignment.
+        pipeline: The frozen models.
+        vit: Computes the tokens that the generator is aligned with; None without alignment.
     """
 
     batch_class: type[EncodedBatch] = EncodedBatch

@@ -25,9 +25,9 @@ def run_steps(
     """Trains to the end of the plan, or until a signal; returns the number of steps done.
 
     Args:
-        batches: From the batch numbered `start` x accumulated batches on.
+        batches: The batches from number `start` x accumulated batches on.
         losses_of: The losses of a numbered batch by name; "loss" is what to minimise.
-        start: Steps that were done before.
+        start: Number of steps done before.
     """
     accelerator, step = run.accelerator, start
     first = start * accelerator.gradient_accumulation_steps
@@ -58,6 +58,6 @@ def run_steps(
             if last or step % plan.checkpointing_steps == 0:
                 run.save(step)
             if last:
-                run.require_sound()
+                run.require_finite()
                 break
     return step

@@ -1,5 +1,5 @@
-"""What the stages minimise: flow matching of the person's latents (extractor), and of the garment's with the person's
-reference beside them (generator, or both transformers at once), there with the alignment where asked for.
+"""The losses of the stages: flow matching of the person's latents (extractor), or of the garment's latents given the
+person's reference (generator, or both transformers at once), optionally with the alignment loss.
 
 Letters: B items, C latent channels (16), h w latent size.
 """
@@ -49,7 +49,7 @@ class GeneratorObjective(nn.Module):
     """Stage 2, and both stages at once: flow matching of the garment's latents with hybrid attention.
 
     Args:
-        extractor: Frozen parameters make it stage 2.
+        extractor: Stage 2 if its parameters are frozen, else both stages at once.
         aligner: None turns the alignment off.
         align_weight: The paper's lambda.
     """
@@ -65,7 +65,7 @@ class GeneratorObjective(nn.Module):
         super().__init__()
         self.extractor, self.generator, self.flow = extractor, generator, flow
         self.aligner = aligner
-        self.weights = {"align": align_weight}  # of the auxiliary losses
+        self.weights = {"align": align_weight}  # weights of the auxiliary losses
         self.train_extractor = any(p.requires_grad for p in extractor.parameters())
 
     def forward(self, batch: EncodedBatch, rngs: Sequence[torch.Generator]) -> dict[str, torch.Tensor]:
@@ -95,7 +95,7 @@ class GeneratorObjective(nn.Module):
         return {"loss": loss, "flow": flow, **auxiliary} if auxiliary else {"loss": loss}
 
     def auxiliary_losses(self, batch: EncodedBatch) -> dict[str, torch.Tensor]:
-        """Further losses by name, of the transformers' latest forward pass; `weights` has their weights."""
+        """Further losses by name, from the transformers' latest forward pass; `weights` has their weights."""
         if self.aligner is None:
             return {}
         return {"align": self.aligner.loss(batch.garment_tokens, batch.garment_latents.shape[-2:])}

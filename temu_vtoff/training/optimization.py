@@ -1,4 +1,4 @@
-"""The optimizer, its learning rate, and the moving average of the weights that is what one uses in the end."""
+"""The optimizer, its learning rate, and the moving average of the weights, which is what a run exports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def make_optimizer(
     """AdamW over the parameters that require gradients.
 
     Args:
-        use_8bit: Keep the moments in 8 bits.
+        use_8bit: Whether to keep the moments in 8 bits.
 
     Raises:
         ArgumentError: bitsandbytes is not installed.
@@ -50,7 +50,7 @@ def learning_rate_at(
     """The learning rate of a step, counted from 0: a linear rise over `warmup` steps, then the schedule.
 
     Args:
-        schedule: Factor of the peak after a share of the steps behind the warm-up; see `SCHEDULES`.
+        schedule: Maps the share of steps done since the warm-up to a factor of the peak rate; see `SCHEDULES`.
     """
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -81,7 +81,7 @@ class EMA:
             self.average.to(self.parameters[0].device)
 
     def step(self) -> None:
-        """Updates the average with the parameters' present values."""
+        """Updates the average with the parameters' current values."""
         if self.average is not None:
             self.average.step(self.parameters)
 

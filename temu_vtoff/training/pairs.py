@@ -16,7 +16,7 @@ from temu_vtoff.training.step_sampler import shuffled
 logger = logging.getLogger(__name__)
 
 THREADS = 4
-MAX_DAMAGED = 20  # in a row: then it is not a picture that is damaged, but the data set
+MAX_DAMAGED = 20  # in a row; more mean that the data set is damaged, not a picture
 
 
 def open_split(
@@ -29,7 +29,7 @@ def open_split(
     caption_files: Sequence[str | Path] = (),
     mask_dir: str | Path | None = None,
 ) -> TryOffDataset:
-    """One split of a data set, with everything that training needs of an item.
+    """One split of a data set, opened with all pictures that training needs.
 
     Args:
         name: "dresscode" or "vitonhd".
@@ -65,8 +65,8 @@ class PairDataset:
 
     Args:
         dataset: Opened by `open_split`.
-        order: The items that are wanted, in this order. Left out, all of them: those of a test split shuffled, so that
-            the first ones are a fair sample.
+        order: Positions of items in the data set. None takes all items, shuffled for a test split so that the first
+            ones are a fair sample.
     """
 
     def __init__(self, dataset: TryOffDataset, order: Sequence[int] | None = None) -> None:
@@ -76,7 +76,7 @@ class PairDataset:
 
     @property
     def captions(self) -> list[str]:
-        """Of the items in order; the empty one where none is known."""
+        """The items' captions in order; empty for items without one."""
         known = self.dataset.captions if self.dataset.captions is not None else {}
         return [known.get(self.dataset.items[index].id) or "" for index in self.order]
 
@@ -96,7 +96,7 @@ class PairDataset:
         return self.dataset[self.order[position]]
 
     def stack(self, samples: Sequence[Sample]) -> SampleBatch:
-        """What was read, as one batch."""
+        """The samples as one batch."""
         return stack_samples(samples)
 
     def _read_or_next(self, position: int) -> Sample:
@@ -106,7 +106,7 @@ class PairDataset:
                 return self.read(candidate % len(self))
             except MemoryError:
                 raise
-            except Exception as error:  # of whatever kind a damaged file leads to
+            except Exception as error:  # damaged files raise all kinds
                 item = self.dataset.items[self.order[candidate % len(self)]]
                 failure = f"{item.key} can't be read: {' '.join(str(error).split()) or type(error).__name__}"
                 logger.warning("Skipped: %s", failure)

@@ -1,4 +1,4 @@
-"""One process or many: the accelerator of a training, however it was started."""
+"""The accelerator of a training, in one process or many."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def make_accelerator(
     cpu: bool = False,
     find_unused_parameters: bool = False,
 ) -> Accelerator:
-    """The accelerator of this process, among those that `torchrun` or `accelerate launch` started.
+    """This process's accelerator; `torchrun` or `accelerate launch` may have started other processes.
 
     Args:
         mixed_precision: "no", "fp16" or "bf16"; None leaves it to accelerate's configuration and the device.
@@ -59,7 +59,7 @@ def make_accelerator(
 
 
 def trains_on_cpu() -> bool:
-    """Whether the processes have to meet on the CPU: accelerate is configured so, or several were started without GPUs.
+    """Whether to train on the CPU: accelerate is configured to, or several processes were started without GPUs.
 
     Raises:
         ArgumentError: `accelerate launch --cpu` was asked for several processes; it starts a single one.
@@ -75,6 +75,6 @@ def trains_on_cpu() -> bool:
 
 
 def _has_other_accelerator() -> bool:
-    """Whether there is one, beside CUDA and MPS, over which processes can meet."""
+    """Whether there is an accelerator other than CUDA and MPS through which processes can communicate."""
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return device is not None and device.type not in ("cuda", "mps")

@@ -1,4 +1,4 @@
-"""The folder of a run: checkpoints that resume, weights that the pipeline opens, and the record of what happened.
+"""The folder of a run: checkpoints that resume, weights that the pipeline opens, and the log.
 
 checkpoints/step-000500/   weights, optimizer, averages: everything that resuming needs
 transformer/ ...           the latest (averaged) weights, in the published layout
@@ -31,15 +31,15 @@ except ImportError:  # Windows
 logger = logging.getLogger(__name__)
 
 _STATE = "training_state.json"
-_ZIPPED = (".bin", ".pkl", ".pt")  # what torch.save writes
+_ZIPPED = (".bin", ".pkl", ".pt")  # formats of torch.save
 
 
 class RunFolder:
     """Reads and writes one run's folder.
 
     Args:
-        path: Made when absent.
-        keep_last: Checkpoints kept beside the best one; None keeps all.
+        path: Created if absent.
+        keep_last: Number of checkpoints kept, not counting the best one; None keeps all.
     """
 
     def __init__(self, path: str | Path, keep_last: int | None = 2) -> None:
@@ -81,7 +81,7 @@ class RunFolder:
             wanted: "latest", a checkpoint's name, or its path.
 
         Raises:
-            ArgumentError: There is no such checkpoint, or one of its files is damaged; the sentence then names the last
+            ArgumentError: There is no such checkpoint, or one of its files is damaged; the message then names the last
                 one that is whole.
         """
         found = self.checkpoints()
@@ -103,7 +103,7 @@ class RunFolder:
         return chosen
 
     def damaged_checkpoint(self, checkpoint: Path, damage: str) -> ArgumentError:
-        """What to raise for a damaged checkpoint: the sentence names the last one that is whole."""
+        """The error for a damaged checkpoint; its message names the last one that is whole."""
         others = [path for path in reversed(self.checkpoints()) if path != checkpoint and find_damage(path) is None]
         if others:
             remedy = f"resume from the last one that is whole, {{resume_from_checkpoint}} {others[0].name}."
@@ -123,11 +123,11 @@ class RunFolder:
         is_main: bool = True,
         barrier: Callable[[], None] = lambda: None,
     ) -> Path:
-        """Writes a checkpoint under a temporary name, renames it, and drops what is older than the last K.
+        """Writes a checkpoint under a temporary name, renames it, and deletes old ones but the best.
 
         Args:
             write: Called in every process with the temporary folder; writes weights, optimizer and so on into it.
-            state: What is small and worth reading: losses so far, the best step.
+            state: Small values as JSON: losses so far, the best step.
             is_main: Whether this process makes, renames and deletes folders.
             barrier: Waits for all processes.
 
@@ -149,7 +149,7 @@ class RunFolder:
         return final
 
     def read_state(self, checkpoint: Path) -> dict[str, Any]:
-        """What `save_checkpoint` was given as `state`, with "step"."""
+        """The `state` that `save_checkpoint` was given, with "step"."""
         return json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
 
     def log(self, **row: float) -> None:
@@ -183,7 +183,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
 
 
 def find_damage(checkpoint: Path) -> str | None:
-    """Names a file of a checkpoint that is empty, cut or not what its name says, or None; reads headers only."""
+    """What is wrong with the first damaged file of a checkpoint, or None. Reads headers only."""
     for path in sorted(p for p in checkpoint.rglob("*") if p.is_file()):
         if path.stat().st_size == 0:
             return f"{path} is empty"

@@ -1,4 +1,4 @@
-"""Everything that can be chosen about a training, with its default; no torch here, so that `--help` can read it."""
+"""All settings of a training with their defaults. It doesn't import torch, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ STAGES = ("extractor", "generator", "joint")
 TIMESTEP_SAMPLINGS = ("logit_normal", "uniform", "mode")
 LOSS_WEIGHTINGS = ("none", "sigma_sqrt", "cosmap")
 TRACKERS = ("tensorboard", "wandb", "none")
-PUBLISHED_VIT = "facebook/dinov2-base"  # what the paper aligns with
+PUBLISHED_VIT = "facebook/dinov2-base"  # the paper's vision transformer
 PUBLISHED_ALIGN_SIZE = 448  # pixels along each side of its input
-PUBLISHED_BLOCK = 8  # of the generator's 24, counted from 1
-# Factor of the peak learning rate after a share of the steps, from 0 to 1.
+PUBLISHED_BLOCK = 8  # of the generator's 24 blocks, counted from 1
+# Each maps the share of steps done, from 0 to 1, to a factor of the peak learning rate.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
     "linear": lambda done: 1 - done,
@@ -61,7 +61,7 @@ class ConditionDropout:
 
 @dataclass(frozen=True)
 class TransformerShape:
-    """What both transformers share when they start from fresh weights; the defaults are the built-in model's."""
+    """The shape of both transformers with fresh weights; the defaults are the built-in model's."""
 
     sample_size: int = 32
     patch_size: int = 2
@@ -74,10 +74,10 @@ class TransformerShape:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long a run is, its learning rate, and how often something else happens; in optimizer steps.
+    """Length, learning rate and intervals of a run, in optimizer steps.
 
     Attributes:
-        schedule: Factor of the peak learning rate after a share of the steps; see `SCHEDULES`.
+        schedule: Maps the share of steps done to a factor of the peak learning rate; see `SCHEDULES`.
         validation_steps: 0 never validates.
     """
 
@@ -95,10 +95,10 @@ class Plan:
 class TrainingSettings:
     """A training by `train.py`. The names are those of its flags and of the keys of its config files.
 
-    The flags' help says what each of them is. Where the default is None the data, the model or the machine decides.
+    The flags' help explains them. Where the default is None, the data, the model or the machine decides.
 
     Raises:
-        ArgumentError: A value that is none of the choices, out of range, or that contradicts another one.
+        ArgumentError: A value is not among the choices, is out of range, or contradicts another one.
     """
 
     stage: str
@@ -197,7 +197,7 @@ class TrainingSettings:
 
     @classmethod
     def choices(cls) -> dict[str, Sequence[str | None]]:
-        """The values that a setting can take, for those that can take a few only."""
+        """The allowed values of the settings that have a fixed set of them."""
         return {
             "stage": STAGES,
             "dataset_name": DATASETS,
@@ -226,7 +226,7 @@ class TrainingSettings:
 
     @property
     def shape(self) -> TransformerShape:
-        """Of fresh transformers."""
+        """The shape of fresh transformers."""
         return TransformerShape(num_layers=self.num_layers, num_attention_heads=self.num_attention_heads)
 
     @property

@@ -1,4 +1,4 @@
-"""The pieces of a training of the transformers, made from its settings: models, objective, data."""
+"""Builds the pieces of a training from its settings: models, objective, data, validation, export."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TRAINED = {  # components of the pipeline, by stage
 
 
 def load_pipeline(settings: TrainingSettings, accelerator: Accelerator) -> TryOffPipeline:
-    """The frozen models, on a GPU in the precision of the training, and both transformers as they start, in float32."""
+    """The frozen models, on a GPU in the training's precision, and both transformers as they start, in float32."""
     half = DTYPES[accelerator.mixed_precision] if accelerator.device.type == "cuda" else torch.float32
     encoders = {name: getattr(settings, name) for name in ("image_encoder_large", "image_encoder_bigG")}
     parts = load_frozen(settings.pretrained_model_name_or_path, encoders, torch_dtype=half)
@@ -56,12 +56,12 @@ def load_pipeline(settings: TrainingSettings, accelerator: Accelerator) -> TryOf
     if settings.shift is not None:
         parts["scheduler"].register_to_config(shift=settings.shift)
     pipeline = TryOffPipeline(**parts | {"transformer": generator, "transformer_vton": extractor})
-    pipeline.vae.to(memory_format=torch.channels_last)  # encodes faster, on GPUs and CPUs alike
+    pipeline.vae.to(memory_format=torch.channels_last)  # encodes faster, on GPUs and on CPUs
     return pipeline.to(accelerator.device)
 
 
 def freeze(pipeline: TryOffPipeline, settings: TrainingSettings) -> None:
-    """Leaves gradients to the transformers of the stage, and of a generator with LoRA to its adapters."""
+    """Turns gradients off for all models but the transformers of the stage. (`add_lora` has frozen its generator.)"""
     trained = TRAINED[settings.stage]
     for name, part in pipeline.components.items():
         if not isinstance(part, torch.nn.Module):
@@ -84,7 +84,7 @@ def load_vision_features(settings: TrainingSettings, device: torch.device) -> Vi
 def make_objective(
     settings: TrainingSettings, pipeline: TryOffPipeline, vit: VisionFeatures | None
 ) -> ExtractorObjective | GeneratorObjective:
-    """What the stage minimises, with gradients for what it trains."""
+    """The stage's losses, with gradients for the models that it trains."""
     freeze(pipeline, settings)
     flow = settings.flow(pipeline.scheduler.config.shift)
     if settings.stage == "extractor":
@@ -99,7 +99,7 @@ def make_objective(
 
 
 def open_pairs(settings: TrainingSettings, pipeline: TryOffPipeline, phase: str) -> PairDataset:
-    """The pairs of one split, in the pipeline's size or the one that was asked for."""
+    """The pairs of one split, at the pipeline's size, or at width x height if given."""
     dataset = open_split(
         settings.dataset_name,
         settings.dataset_root,
@@ -115,20 +115,32 @@ def open_pairs(settings: TrainingSettings, pipeline: TryOffPipeline, phase: str)
 def load_data(
     settings: TrainingSettings, pipeline: TryOffPipeline, vit: VisionFeatures | None, accelerator: Accelerator
 ) -> LatentCache | LiveEncoding:
-    """The training items: encoded into the cache folder beforehand, or as they come."""
+    """The training items: encoded beforehand into the cache folder, or on the fly."""
     pairs = open_pairs(settings, pipeline, "train")
     if settings.cache_dir is None:
         return LiveEncoding(pairs, pipeline, vit)
-    how = {"batch_size": settings.encode_batch_size, "autocast": accelerator.autocast}
-    parts = {PICTURES: build_cache(settings.cache_dir, pairs, pipeline, **how)}
-    if vit is not None:
-        parts[GARMENT_TOKENS] = add_garment_tokens(settings.cache_dir, pairs, vit, **how)
+    parts = cache_parts(settings, pairs, pipeline, vit, autocast=accelerator.autocast)
     fill_cache(parts, len(pairs), accelerator)
     return LatentCache(settings.cache_dir, tuple(parts))
 
 
+def cache_parts(
+    settings: TrainingSettings,
+    pairs: PairDataset,
+    pipeline: TryOffPipeline,
+    vit: VisionFeatures | None,
+    autocast: Callable[[], AbstractContextManager],
+) -> dict[str, Iterator[int]]:
+    """The builds of a cache's parts by name; nothing is encoded before `fill_cache`."""
+    how = {"batch_size": settings.encode_batch_size, "autocast": autocast}
+    parts = {PICTURES: build_cache(settings.cache_dir, pairs, pipeline, **how)}
+    if vit is not None:
+        parts[GARMENT_TOKENS] = add_garment_tokens(settings.cache_dir, pairs, vit, **how)
+    return parts
+
+
 def fill_cache(parts: dict[str, Iterator[int]], total: int, accelerator: Accelerator) -> None:
-    """Runs the builds of a cache's parts in one process, under progress bars, while the others wait."""
+    """Builds a cache's parts in one process, under progress bars, while the others wait."""
     if accelerator.is_main_process:
         for name, build in parts.items():
             with tqdm(total=total, desc=f"encoding {name}") as progress:
@@ -144,7 +156,7 @@ def make_validation(
     data: LiveEncoding,
     autocast: Callable[[], AbstractContextManager],
 ) -> Validation:
-    """The validation on the first items of the test split; stage 1 has no pictures to show."""
+    """The validation on the first items of the test split; stage 1 generates no pictures."""
     return Validation(
         objective,
         data,
@@ -160,7 +172,7 @@ def make_validation(
 
 
 def make_exporter(settings: TrainingSettings, pipeline: TryOffPipeline) -> Exporter:
-    """Writes what the stage trained, and what inference needs beside it."""
+    """Writes the trained models, and the others that inference needs."""
     models: dict[str, ModelMixin] = {"transformer_vton": pipeline.transformer_vton}
     if settings.stage != "extractor":
         models["transformer"] = pipeline.transformer

@@ -1,4 +1,4 @@
-"""Which items make up which batch, and each item's random numbers: functions of the seed and the place in the run.
+"""Which items make up which batch, and each item's random numbers: functions of the seed and the position in the run.
 
 The stream of items is one seeded permutation of the data set after another. A step takes the next items of the stream,
 whatever the number of processes, so a run on two processes sees what one process with twice the batch sees.
@@ -37,7 +37,7 @@ class StepSampler(Sampler[list[int]]):
         return max(self.stop - self.start, 0)
 
     def first_position(self, step: int) -> int:
-        """Where in the stream this process's batch of a step begins."""
+        """The position in the stream at which this process's batch of a step begins."""
         return (step * self.num_processes + self.rank) * self.batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -67,7 +67,7 @@ def item_generators(seed: int, first: int, count: int, stream: int = 0) -> list[
 
 
 def step_generator(seed: int, *position: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A random generator for one place of the run: (epoch,), (position, stream) and so on give unrelated numbers."""
+    """A random generator for one position of the run: (epoch,), (position, stream) and so on give unrelated numbers."""
     mixed = seed
     for part in (len(position), *position):  # splitmix64: neighbouring inputs give unrelated outputs
         mixed = (mixed + part + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF

@@ -26,7 +26,7 @@ BEST = "validation_loss"  # the score by which the best weights are kept
 
 class TrainingRun:
     """Everything around the steps of a run: `loop.run_steps` has the steps. A context manager, within which SIGTERM and
-    Ctrl-C end the run after its present step; a second Ctrl-C ends it at once.
+    Ctrl-C end the run after its current step; a second Ctrl-C ends it at once.
 
     Args:
         folder: The run's folder.
@@ -35,7 +35,7 @@ class TrainingRun:
         optimizer: Its name goes into the checkpoint: the state of one optimizer means nothing to another.
         ema_decay: Decay of the averaged weights; 0 is off.
         validate: Scores of the averaged weights by name, given the step; None turns validation off.
-        export: Writes the present weights into a folder; None writes checkpoints only.
+        export: Writes the current weights into a folder; None writes checkpoints only.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class TrainingRun:
             )
         try:
             self.accelerator.load_state(checkpoint, strict=False)  # frozen weights are not in it
-        except Exception as error:  # whatever half of a pickle or of an archive leads to
+        except Exception as error:  # damaged pickles and archives raise all kinds
             if is_out_of_memory(error):
                 raise
             damage = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -132,7 +132,7 @@ class TrainingRun:
             self.sums[name] = self.sums.get(name, 0.0) + value.item()
 
     def skip_if_not_finite(self, norm: torch.Tensor) -> None:
-        """Drops an update whose gradients are not finite; half precision's loss scaling does so by itself.
+        """Drops an update whose gradients are not finite; in fp16 the loss scaling does so already.
 
         Raises:
             ArgumentError: Many in a row were dropped: the run has diverged. Nothing is saved over the last checkpoint.
@@ -145,19 +145,19 @@ class TrainingRun:
         self.skipped += 1
         logger.warning("The gradients are not finite: this update is skipped.")
         if self.skipped >= MAX_SKIPPED:
-            self.require_sound()
+            self.require_finite()
 
     @property
-    def is_spoilt(self) -> bool:
-        """Whether the latest update was skipped because of the weights, not because of half precision's loss scale."""
+    def is_diverging(self) -> bool:
+        """Whether the latest update was skipped, and not by fp16's loss scaling."""
         return self.skipped > 0 and self.accelerator.scaler is None
 
-    def require_sound(self) -> None:
+    def require_finite(self) -> None:
         """
         Raises:
-            ArgumentError: The latest updates were skipped: the weights may be spoilt.
+            ArgumentError: The latest updates were skipped: the weights may be spoiled.
         """
-        if not self.is_spoilt:
+        if not self.is_diverging:
             return
         found = self.folder.checkpoints()
         remedy = f"resume from {found[-1].name} with" if found else "start again with"
@@ -190,7 +190,7 @@ class TrainingRun:
 
     def validate(self, step: int) -> None:
         """Scores the averaged weights, and exports them if they are the best so far."""
-        if self.validate_weights is None or self.is_spoilt:
+        if self.validate_weights is None or self.is_diverging:
             return
         if self.accelerator.is_main_process:
             with self.ema.applied():
@@ -205,12 +205,12 @@ class TrainingRun:
     def save(self, step: int) -> None:
         """Writes a checkpoint, and exports the averaged weights.
 
-        While updates are being skipped nothing is written: the weights may be spoilt already.
+        While updates are being skipped nothing is written: the weights may be spoiled already.
 
         Raises:
             OSError: The disk is full; the last checkpoint is whole.
         """
-        if self.is_spoilt:
+        if self.is_diverging:
             return
         state = {
             "sums": self.sums,
@@ -233,7 +233,7 @@ class TrainingRun:
 
 
 def _drop_frozen_weights(models: list[nn.Module], weights: list[dict[str, torch.Tensor]], folder: str) -> None:
-    """Leaves out of a checkpoint what a run starts with anyway: most of the gigabytes of stage 2 and of LoRA."""
+    """Leaves frozen weights out of a checkpoint, as a run loads them anyway: most of stage 2's and LoRA's gigabytes."""
     for model, state in zip(models, weights, strict=False):  # no weights come here when DeepSpeed writes them
         for name, weight in model.named_parameters():
             if not weight.requires_grad:

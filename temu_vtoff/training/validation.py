@@ -1,4 +1,4 @@
-"""How good the model is on items it doesn't train on: the loss at fixed times and noise, and pictures with scores.
+"""Validation on items that are not trained on: the loss at fixed times and noise, and pictures with scores.
 
 Letters: B pictures, H W size.
 """
@@ -30,18 +30,18 @@ VALIDATION = 1  # stream of random numbers; training uses 0
 
 
 class Validation:
-    """A fixed set of items that the model doesn't train on.
+    """Scores the model on a fixed set of items.
 
     Args:
         objective: Gives the validation loss, "validation_loss" among the scores.
-        data: Items that the model doesn't train on; the first ones are used.
-        num_items: Items for the loss.
-        num_images: Items that become pictures and are scored; 0 makes none.
-        pipeline: Makes the pictures; None makes none (stage 1).
+        data: Items that are not trained on; the first ones are used.
+        num_items: Number of items for the loss.
+        num_images: Number of items to generate and score; 0 is none.
+        pipeline: Generates the pictures; None generates none (stage 1).
         steps: Sampling steps.
         guidance_scale: Guidance of the sampling.
         seed: Seed of times and noise, the same at every call.
-        batch_size: Items that go through a model at once; it changes no score.
+        batch_size: Items per batch; it changes no score.
         autocast: The precision of the models.
     """
 
@@ -76,14 +76,11 @@ class Validation:
             scores = {"validation_loss": self.loss()}
             generated = self.make_pictures() if self.pipeline is not None else None
         if generated is not None:
-            scores |= {
-                f"validation_{name}": value for name, value in picture_scores(generated, self.pictures.garment).items()
-            }
+            found = picture_scores(generated, self.pictures.garment)
+            scores |= {f"validation_{name}": value for name, value in found.items()}
             sheet.parent.mkdir(parents=True, exist_ok=True)
-            rows = torch.stack([self.pictures.person, generated, self.pictures.garment], dim=1).flatten(
-                0, 1
-            )  # (3 B, ...)
-            save_picture(to_pil_image(make_grid(rows, nrow=12)), sheet)
+            trios = torch.stack([self.pictures.person, generated, self.pictures.garment], dim=1)  # (B, 3, 3, H, W)
+            save_picture(to_pil_image(make_grid(trios.flatten(0, 1), nrow=12)), sheet)
         return scores
 
     @torch.no_grad()
