@@ -27,5 +27,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    command_line.run(main, arguments)
+    command_line.run(main, parse_args())

@@ -1,9 +1,9 @@
-"""Times the making of product pictures, preset by preset, against the plain published computation.
+"""Times the generation of product pictures, preset by preset, against a plain statement of the published computation.
 
     python -m benchmarks.bench_generation --scale builtin sd3-reduced --vs reference
     python -m benchmarks.bench_generation --scale sd3-medium --preset exact --offload model --batch_size 1 4
 
-The denoising loops of the reference and of all presets take turns in one process; the ratio is that of their medians.
+The denoising loops of the reference and of all presets alternate in one process; the speed-up is the ratio of medians.
 One row for each scale, batch size and preset goes to benchmarks/results/generation.jsonl.
 """
 
@@ -16,6 +16,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import command_line
+from benchmarks import SCALES
 from drawn_people import draw_person
 from temu_vtoff.hardware import ATTENTION_BACKENDS
 from temu_vtoff.tryoff.presets import PRESETS
@@ -26,22 +27,21 @@ if TYPE_CHECKING:
     from temu_vtoff import TryOffPipeline
     from temu_vtoff.tryoff.denoising import Conditions
 
-SCALES = ("builtin", "sd3-reduced", "sd3-medium")
-CATEGORY, SEED = "upper_body", 901  # of the person drawn
+CATEGORY, SEED = "upper_body", 901  # the drawn person's
 GUIDANCE_SCALE, REFERENCE_STEPS = 2.0, 28
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What one pipeline is measured at.
+class BenchmarkSettings:
+    """The settings that one pipeline is measured at.
 
     Attributes:
         batch: Photos at once.
-        steps: Steps of all presets; None takes each preset's own.
+        steps: Steps of every preset; None takes the presets' own.
         compile: Compile the transformers' blocks, unless they are offloaded sequentially.
         fp8: Whether the pipeline multiplies in 8-bit floating point.
         reference: Time the plain computation too.
-        repeats: Times that each denoising loop is timed.
+        repeats: How often each denoising loop is timed.
     """
 
     scale: str
@@ -57,7 +57,7 @@ class Setting:
     repeats: int = 3
 
     def steps_of(self, preset: str) -> int:
-        """How many steps a preset takes here."""
+        """The number of steps of a preset."""
         return PRESETS[preset].steps if self.steps is None else self.steps
 
 
@@ -66,8 +66,8 @@ class Call:
     """One call of the pipeline, stage by stage.
 
     Attributes:
-        seconds: By stage.
-        noise: (B, 16, h, w), what denoising starts from.
+        seconds: Seconds by stage.
+        noise: (B, 16, h, w), the starting latents.
         person: (B, 33, h, w), the extractor's input.
         image_embeds: (B, P).
     """
@@ -82,20 +82,24 @@ class Call:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     add = parser.add_argument
-    add("--scale", nargs="+", choices=SCALES, help="when absent builtin, and on a GPU sd3-medium too")
-    add("--preset", nargs="+", default=list(PRESETS), choices=PRESETS, help="what to time")
-    add("--vs", choices=("reference",), help="time the plain computation too, and compare the outputs")
+    add("--scale", nargs="+", choices=SCALES, help="model sizes; default: builtin, on a GPU also sd3-medium")
+    add("--preset", nargs="+", default=list(PRESETS), choices=PRESETS, help="presets to time")
+    add("--vs", choices=("reference",), help="also time the plain computation, and compare the outputs")
     add("--batch_size", nargs="+", type=command_line.positive, default=[1], help="photos at once")
-    add("--num_inference_steps", type=command_line.positive, help="of all, instead of 28 and the presets' own")
-    add("--repeats", type=command_line.positive, default=3, help="of each denoising, after one to warm up")
+    add(
+        "--num_inference_steps",
+        type=command_line.positive,
+        help="default: 28, and each preset's own",
+    )
+    add("--repeats", type=command_line.positive, default=3, help="repeats of each denoising loop, after one warm-up")
     add("--compile", action=argparse.BooleanOptionalAction, default=True, help="compile the transformers' blocks")
     add("--attention_backend", choices=ATTENTION_BACKENDS, help="kernel; default: the fastest available")
     command_line.add_device_flags(parser)
     return parser.parse_args(argv)
 
 
-def measure(setting: Setting, presets: list[str]) -> None:
-    """Writes the rows of some presets that share a pipeline."""
+def measure(settings: BenchmarkSettings, presets: list[str]) -> None:
+    """Measures presets that share a pipeline and writes their rows."""
     import torch
 
     from benchmarks import measuring
@@ -104,40 +108,40 @@ def measure(setting: Setting, presets: list[str]) -> None:
     from temu_vtoff.hardware.acceleration import choose_attention_backend, speed_up
     from temu_vtoff.hardware.devices import place
 
-    device, dtype = setting.device, setting.dtype
-    pipe = build(setting.scale, device, dtype)
-    plain = [stock(model) for model in (pipe.transformer, pipe.transformer_vton)] if setting.reference else None
-    offload = place(pipe, device, setting.offload)
-    compiled = setting.compile and offload != "sequential"
-    speed_up(pipe, compiled, setting.attention_backend, setting.fp8)
+    device, dtype = settings.device, settings.dtype
+    pipe = build(settings.scale, device, dtype)
+    plain = [stock(model) for model in (pipe.transformer, pipe.transformer_vton)] if settings.reference else None
+    offload = place(pipe, device, settings.offload)
+    compiled = settings.compile and offload != "sequential"
+    speed_up(pipe, compiled, settings.attention_backend, settings.fp8)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
-    calls = {preset: whole_call(pipe, setting, preset) for preset in presets}
+    calls = {preset: whole_call(pipe, settings, preset) for preset in presets}
     first = calls[presets[0]]
-    loops = {preset: denoising_loop(pipe, setting, preset, first) for preset in presets}
+    loops = {preset: denoising_loop(pipe, settings, preset, first) for preset in presets}
     if plain is not None:
-        loops = {"reference": reference_loop(pipe, plain, first, setting.steps or REFERENCE_STEPS)} | loops
-    times = measuring.in_turn(loops, device, setting.repeats)
+        loops = {"reference": reference_loop(pipe, plain, first, settings.steps or REFERENCE_STEPS)} | loops
+    times = measuring.in_turn(loops, device, settings.repeats)
     outputs = {name: work() for name, work in loops.items()} if plain is not None else {}
-    made_so = {
+    conditions = {
         "device": measuring.device_name(device),
         "dtype": str(dtype).removeprefix("torch."),
         "compiled": compiled,
-        "attention": setting.attention_backend or choose_attention_backend(device, dtype),
+        "attention": settings.attention_backend or choose_attention_backend(device, dtype),
         "offload": offload,
-        "fp8": setting.fp8,
+        "fp8": settings.fp8,
     }
     for preset in presets:
-        row = row_of(pipe, setting, preset, calls[preset], times) | made_so
+        row = row_of(pipe, settings, preset, calls[preset], times) | conditions
         if plain is not None:
             row["max_difference"] = float((outputs[preset] - outputs["reference"]).abs().max())
         measuring.write_row("generation", row)
-        print(told(row))
+        print(in_short(row))
 
 
 def row_of(
-    pipe: "TryOffPipeline", setting: Setting, preset: str, call: Call, times: dict[str, list[float]]
+    pipe: "TryOffPipeline", settings: BenchmarkSettings, preset: str, call: Call, times: dict[str, list[float]]
 ) -> dict[str, Any]:
     """A preset's figures."""
     from benchmarks import measuring
@@ -146,19 +150,19 @@ def row_of(
     height, width = call.noise.shape[-2:]
     tokens = height * width // pipe.transformer.config.patch_size**2
     per_branch = measuring.denoising_flops(pipe.transformer.config, tokens, call.conditions.prompt_embeds.shape[1])
-    steps, summary = setting.steps_of(preset), measuring.summary(times[preset])
+    steps, summary = settings.steps_of(preset), measuring.summary(times[preset])
     row = {
-        "scale": setting.scale,
+        "scale": settings.scale,
         "preset": preset,
-        "batch": setting.batch,
+        "batch": settings.batch,
         "steps": steps,
-        "branches": 2 * steps,  # evaluations: every step is guided
+        "branches": 2 * steps,  # evaluations of the generator; every step is guided
         "size": [width * pipe.vae_scale_factor, height * pipe.vae_scale_factor],
         "denoise_seconds": summary,
         "stage_seconds": {stage: round(s, 4) for stage, s in call.seconds.items()},
         "peak_memory_mb": peak_memory_mb(),
-        "product_tflops": round(measuring.product_rate(setting.device, setting.dtype), 3),
-        "denoise_tflops": round(per_branch * 2 * steps * setting.batch / summary["median"] / 1e12, 3),
+        "product_tflops": round(measuring.product_rate(settings.device, settings.dtype), 3),
+        "denoise_tflops": round(per_branch * 2 * steps * settings.batch / summary["median"] / 1e12, 3),
     }
     if "reference" in times:
         row["reference_seconds"] = measuring.summary(times["reference"])
@@ -166,7 +170,7 @@ def row_of(
     return row
 
 
-def whole_call(pipe: "TryOffPipeline", setting: Setting, preset: str) -> Call:
+def whole_call(pipe: "TryOffPipeline", settings: BenchmarkSettings, preset: str) -> Call:
     """A warm call on a drawn person."""
     import numpy as np
 
@@ -175,24 +179,24 @@ def whole_call(pipe: "TryOffPipeline", setting: Setting, preset: str) -> Call:
 
     person = draw_person(SEED, CATEGORY)
     worn = mask_picture(np.isin(np.asarray(person.label_map), CATEGORY_LABELS[CATEGORY]))
-    photos = read_photos([person.photo] * setting.batch, [worn] * setting.batch, None, pipe.working_size, None, None)
+    photos = read_photos([person.photo] * settings.batch, [worn] * settings.batch, None, pipe.working_size, None, None)
     caption = person.garments[CATEGORY].caption
-    staged_call(pipe, setting, preset, photos, caption)
-    return staged_call(pipe, setting, preset, photos, caption)
+    staged_call(pipe, settings, preset, photos, caption)
+    return staged_call(pipe, settings, preset, photos, caption)
 
 
-def staged_call(pipe: "TryOffPipeline", setting: Setting, preset: str, photos: Any, caption: str) -> Call:
-    """What the pipeline's `__call__` does, with a clock."""
+def staged_call(pipe: "TryOffPipeline", settings: BenchmarkSettings, preset: str, photos: Any, caption: str) -> Call:
+    """The steps of the pipeline's `__call__`, each timed."""
     import torch
 
     from benchmarks.measuring import Clock
     from temu_vtoff.tryoff.conditioning import extract_reference, latent_mask, person_channels
     from temu_vtoff.tryoff.denoising import Conditions, denoise
 
-    count, rng, clock = len(photos), torch.Generator().manual_seed(0), Clock(setting.device)
+    count, rng, clock = len(photos), torch.Generator().manual_seed(0), Clock(settings.device)
     with torch.no_grad():
         texts = [clock("encode", lambda text=text: pipe.encode_captions([text] * count)) for text in ("", caption)]
-        prompt, pooled = (torch.cat(x).to(setting.device, setting.dtype) for x in zip(*texts, strict=True))
+        prompt, pooled = (torch.cat(x).to(settings.device, settings.dtype) for x in zip(*texts, strict=True))
         embeds = clock("encode", lambda: pipe.encode_image(photos.image))
         latents = clock("encode", lambda: pipe.encode_latents(photos.image, generator=rng))
         masked = clock("encode", lambda: pipe.encode_latents(photos.masked_image, generator=rng))
@@ -200,8 +204,8 @@ def staged_call(pipe: "TryOffPipeline", setting: Setting, preset: str, photos: A
         person = person_channels(latents, mask, masked)
         reference = clock("extract", lambda: extract_reference(pipe.transformer_vton, person, embeds, negative=True))
         conditions = Conditions(pooled, reference, GUIDANCE_SCALE, inputs={"encoder_hidden_states": prompt})
-        noise = torch.randn(latents.shape, generator=rng).to(setting.device)
-        scheduler, steps = PRESETS[preset].scheduler(pipe.scheduler), setting.steps_of(preset)
+        noise = torch.randn(latents.shape, generator=rng).to(settings.device)
+        scheduler, steps = PRESETS[preset].scheduler(pipe.scheduler), settings.steps_of(preset)
         latents = clock("denoise", lambda: denoise(pipe.transformer, scheduler, noise, conditions, steps))
         images = clock("decode", lambda: pipe.image_processor.postprocess(pipe.decode_latents(latents)))
         pipe.maybe_free_model_hooks()
@@ -210,16 +214,18 @@ def staged_call(pipe: "TryOffPipeline", setting: Setting, preset: str, photos: A
     return Call(clock.seconds, noise, conditions, person, embeds)
 
 
-def denoising_loop(pipe: "TryOffPipeline", setting: Setting, preset: str, call: Call) -> "Callable[[], torch.Tensor]":
-    """A preset's denoising alone."""
+def denoising_loop(
+    pipe: "TryOffPipeline", settings: BenchmarkSettings, preset: str, call: Call
+) -> "Callable[[], torch.Tensor]":
+    """The denoising loop of a preset."""
     from temu_vtoff.tryoff.denoising import denoise
 
-    scheduler, steps = PRESETS[preset].scheduler(pipe.scheduler), setting.steps_of(preset)
+    scheduler, steps = PRESETS[preset].scheduler(pipe.scheduler), settings.steps_of(preset)
     return lambda: denoise(pipe.transformer, scheduler, call.noise, call.conditions, steps)
 
 
 def reference_loop(pipe: "TryOffPipeline", plain: list[Any], call: Call, steps: int) -> "Callable[[], torch.Tensor]":
-    """The plain computation of the same picture; its extractor runs here, once, beforehand."""
+    """The plain denoising loop for the same picture; its extractor runs once, beforehand."""
     import torch
 
     from benchmarks import reference
@@ -238,8 +244,8 @@ def reference_loop(pipe: "TryOffPipeline", plain: list[Any], call: Call, steps: 
     return loop
 
 
-def told(row: dict[str, Any]) -> str:
-    """A row in short."""
+def in_short(row: dict[str, Any]) -> str:
+    """A row in one line."""
     line = f"{row['scale']} {row['preset']} batch {row['batch']}: {row['denoise_seconds']['median']:.3f} s"
     if "speedup" in row:
         line += f", {row['speedup']:.2f} x the reference, difference {row['max_difference']:.1e}"
@@ -257,9 +263,9 @@ def main(args: argparse.Namespace) -> None:
         scales = ["builtin", "sd3-medium"] if device.type == "cuda" else ["builtin"]
     for scale in scales:
         for batch in args.batch_size:
-            for fp8 in (False, True):  # which changes the weights, so that it needs a pipeline of its own
+            for fp8 in (False, True):  # fp8 changes the weights: it needs a pipeline of its own
                 presets = [name for name in args.preset if (PRESETS[name].fp8 and has_fp8(device)) == fp8]
-                setting = Setting(
+                settings = BenchmarkSettings(
                     scale=scale,
                     batch=batch,
                     device=device,
@@ -273,9 +279,8 @@ def main(args: argparse.Namespace) -> None:
                     repeats=args.repeats,
                 )
                 if presets:
-                    measure(setting, presets)
+                    measure(settings, presets)
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    command_line.run(main, arguments)
+    command_line.run(main, parse_args())

@@ -27,8 +27,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     add = parser.add_argument
     add("--count", type=command_line.positive, default=24, help="people per category")
-    add("--preset", nargs="+", default=list(PRESETS), choices=PRESETS, help="what to score, beside exact")
-    add("--trials", action="store_true", help="score what the presets were chosen from too")
+    add("--preset", nargs="+", default=list(PRESETS), choices=PRESETS, help="presets to score, besides exact")
+    add("--trials", action="store_true", help="also score the settings that the presets were chosen from")
     add("--batch_size", type=command_line.positive, default=12, help="people at once")
     command_line.add_device_flags(parser)
     return parser.parse_args(argv)
@@ -36,7 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     command_line.quiet_libraries()
-    from benchmarks.measuring import seconds, write_row
+    from benchmarks.measuring import timed, write_row
     from builtin_training.products import make_products
     from builtin_training.scores import score
     from temu_vtoff import TryOff
@@ -57,11 +57,10 @@ def main(args: argparse.Namespace) -> None:
         print(f"| {guidance} guidance | {' | '.join(SCORES)} |", "| --- " * (len(SCORES) + 1) + "|", sep="\n")
         exact = None
         for name, preset in presets.items():
-            made = []
             sampling = Sampling(preset=preset, batch_size=args.batch_size)
             make = partial(make_products, pipe, cases, "full", sampling)
-            took = seconds(lambda make=make, made=made: made.append(make()), device)
-            scores = score(made[0], cases, judge=None)
+            products, took = timed(make, device)
+            scores = score(products, cases, judge=None)
             exact = scores if exact is None else exact
             cells = [f"{scores[s]:.4f} ({100 * (scores[s] / exact[s] - 1):+.1f}%)" for s in SCORES]
             print(f"| {name} | {' | '.join(cells)} |", flush=True)
@@ -70,5 +69,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    command_line.run(main, arguments)
+    command_line.run(main, parse_args())

@@ -1,4 +1,4 @@
-"""What the measurements share: clocks that wait for the device, the device's own speed, and rows of results."""
+"""Shared by the benchmarks: clocks that wait for the device, the device's own speed, and rows of results."""
 
 import json
 import statistics
@@ -9,26 +9,30 @@ from typing import Any
 
 import torch
 
+from benchmarks import RESULTS
 from temu_vtoff.runs.record import made_by
 
-RESULTS = Path(__file__).parent / "results"
+
+def timed(work: Callable[[], Any], device: torch.device) -> tuple[Any, float]:
+    """The work's result, and the seconds that it took, including the device's."""
+    _wait(device)
+    started = time.perf_counter()
+    result = work()
+    _wait(device)
+    return result, time.perf_counter() - started
 
 
 def seconds(work: Callable[[], Any], device: torch.device) -> float:
-    """How long the work takes, the device's part included."""
-    _wait(device)
-    started = time.perf_counter()
-    work()
-    _wait(device)
-    return time.perf_counter() - started
+    """The seconds that the work takes."""
+    return timed(work, device)[1]
 
 
 def in_turn(works: dict[str, Callable[[], Any]], device: torch.device, repeats: int) -> dict[str, list[float]]:
-    """Seconds of each work, by turns, so that what slows the machine for a while slows all; each is warm."""
+    """Seconds of each work, after a warm-up. They alternate, so that a slow phase of the machine affects them all."""
     for work in works.values():
         work()
     rounds = [{name: seconds(work, device) for name, work in works.items()} for _ in range(repeats)]
-    return {name: [one[name] for one in rounds] for name in works}
+    return {name: [times[name] for times in rounds] for name in works}
 
 
 def summary(times: list[float]) -> dict[str, float]:
@@ -40,7 +44,7 @@ class Clock:
     """Seconds of the stages of a call.
 
     Attributes:
-        seconds: By stage.
+        seconds: Seconds by stage.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -48,15 +52,14 @@ class Clock:
         self.seconds: dict[str, float] = {}
 
     def __call__(self, stage: str, work: Callable[[], Any]) -> Any:
-        """What the work gives; its time is added to the stage's."""
-        answer = []
-        took = seconds(lambda: answer.append(work()), self.device)
+        """The work's result; its time is added to the stage's."""
+        result, took = timed(work, self.device)
         self.seconds[stage] = self.seconds.get(stage, 0.0) + took
-        return answer[0]
+        return result
 
 
 def product_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """TFLOP/s of a plain matrix product here and now: what the rest is held against."""
+    """TFLOP/s of a plain matrix product on this device, to compare the denoising with."""
     side = 8192 if device.type == "cuda" else 1024
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best = min(seconds(lambda: a @ b, device) for _ in range(8))
@@ -66,7 +69,8 @@ def product_rate(device: torch.device, dtype: torch.dtype) -> float:
 def denoising_flops(config: Any, image_tokens: int, text_tokens: int) -> int:
     """Floating-point operations of one evaluation of the generator for one branch: products and attention.
 
-    A block's linear layers hold 12 D^2 weights for each stream; queries N + T, keys 2 N + T, for scores and for values.
+    A block's linear layers have 12 D^2 weights for each stream. Attention has N + T queries and 2 N + T keys, and
+    counts twice, for the scores and for the values.
     """
     width = config.num_attention_heads * config.attention_head_dim
     tokens = image_tokens + text_tokens
@@ -88,16 +92,16 @@ def device_name(device: torch.device) -> str:
 
 
 def write_rate(kind: str, model: str, device: torch.device, batch: int, times: list[float]) -> None:
-    """Tells and writes how many pictures a second a stage serves."""
-    found = summary(times)
-    rate = round(batch / found["median"], 3)
+    """Prints and writes the pictures per second of a stage."""
+    measured = summary(times)
+    rate = round(batch / measured["median"], 3)
     print(f"{kind} {model} batch {batch}: {rate} pictures a second")
     named = {"model": model, "device": device_name(device), "batch": batch}
-    write_row(kind, named | {"seconds": found, "pictures_per_second": rate})
+    write_row(kind, named | {"seconds": measured, "pictures_per_second": rate})
 
 
 def write_row(kind: str, row: dict[str, Any]) -> None:
-    """Appends a measurement to results/<kind>.jsonl, with what made it."""
+    """Appends a measurement to results/<kind>.jsonl, with versions and commit."""
     path = RESULTS / f"{kind}.jsonl"
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row | made_by()) + "\n")

@@ -1,4 +1,4 @@
-"""Draws benchmarks/results/generation.jsonl: seconds of a picture by stage, of each scale's presets and its reference.
+"""Draws benchmarks/results/generation.jsonl: seconds per picture by stage, for each scale's presets and reference.
 
     python -m benchmarks.plot --output benchmarks/results/generation.png
 
@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import command_line
-
-RESULTS = Path(__file__).parent / "results"
-STAGES = ("encode", "extract", "denoise", "decode", "write")
+from benchmarks import RESULTS, STAGES
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
-    parser.add_argument("--input", type=Path, default=RESULTS / "generation.jsonl", help="rows")
-    parser.add_argument("--output", type=Path, default=RESULTS / "generation.png", help="the picture")
+    parser.add_argument("--input", type=Path, default=RESULTS / "generation.jsonl", help="measured rows")
+    parser.add_argument("--output", type=Path, default=RESULTS / "generation.png", help="picture to write")
     return parser.parse_args(argv)
 
 
@@ -63,5 +61,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    command_line.run(main, arguments)
+    command_line.run(main, parse_args())

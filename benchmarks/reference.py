@@ -1,12 +1,12 @@
-"""A plain statement of the published computation (arXiv 2505.21062, section 3), by which speed is measured.
+"""A plain statement of the published computation (arXiv 2505.21062, section 3), against which speed is measured.
 
 Two stock SD3 transformers of diffusers, run eagerly: the feature extractor in full, its last block and unused output
 included; the generator with the reference concatenated to the keys and values of every block at every step,
 
     softmax([Q_image, Q_text] [K_image, K_reference, K_text]^T / sqrt(d)) [V_image, V_reference, V_text],
 
-its modulations computed in every block at every step, Euler's steps, guidance on all of them. Nothing of `temu_vtoff`
-is used here, apart from the weights that are handed in.
+its modulations computed in every block at every step, Euler's steps, guidance on all of them. It uses nothing of
+`temu_vtoff` but the weights that it is given.
 
 Letters: B pictures, N image tokens, D width, h w latent size.
 """
@@ -21,16 +21,16 @@ Reference = list[tuple[torch.Tensor, torch.Tensor]]  # keys and values (B, N, D)
 
 
 def stock(model: nn.Module) -> SD3Transformer2DModel:
-    """A stock SD3 transformer with the weights of a generator or of a feature extractor; what it lacks is random."""
+    """A stock SD3 transformer with the weights of a generator or of a feature extractor; missing weights are random."""
     config = {name: value for name, value in model.config.items() if not name.startswith("_")}
     if "caption_projection_dim" not in config:  # the extractor has no text
         width = config["num_attention_heads"] * config["attention_head_dim"]
         config |= {"caption_projection_dim": width, "joint_attention_dim": 1, "out_channels": 16}
     parameter = next(model.parameters())
     with torch.device(parameter.device):
-        made = SD3Transformer2DModel(**config).to(parameter.dtype).eval()
-    made.load_state_dict(model.state_dict(), strict=False)
-    return made
+        transformer = SD3Transformer2DModel(**config).to(parameter.dtype).eval()
+    transformer.load_state_dict(model.state_dict(), strict=False)
+    return transformer
 
 
 def extract(extractor: SD3Transformer2DModel, person: torch.Tensor, pooled: torch.Tensor) -> Reference:

@@ -1,5 +1,5 @@
-"""The pipelines that are measured: the built-in model, and others of its kind with random weights, which is all that
-time and memory need.
+"""The pipelines that are measured: the built-in model, and larger ones with random weights, which suffice for time and
+memory.
 """
 
 import torch
@@ -15,15 +15,14 @@ from transformers import (
 
 from temu_vtoff import FeatureExtractor, TryOffPipeline, TryOffTransformer
 
-SCALES = ("builtin", "sd3-reduced", "sd3-medium")
 REDUCED = {"sample_size": 64, "pos_embed_max_size": 64, "num_layers": 8, "num_attention_heads": 8}  # 768 tokens
 MEDIUM = {"sample_size": 128, "pos_embed_max_size": 192, "num_layers": 24, "num_attention_heads": 24}  # 3072 tokens
 
 
 def build(scale: str, device: torch.device, dtype: torch.dtype) -> TryOffPipeline:
-    """A pipeline of one of `SCALES`, guided as the published one, yet to be placed.
+    """A pipeline of one of `benchmarks.SCALES` with the published guidance, not placed on the device yet.
 
-    The reduced one has the built-in model's VAE and encoders; the published size its own, but for the tokenizers.
+    The reduced one has the built-in model's VAE and encoders; the published size has its own, but for the tokenizers.
     """
     pipe = TryOffPipeline.from_pretrained("builtin", torch_dtype=dtype, negative_reference=True)
     pipe.set_progress_bar_config(disable=True)
@@ -38,19 +37,19 @@ def build(scale: str, device: torch.device, dtype: torch.dtype) -> TryOffPipelin
     finally:
         torch.set_default_dtype(default)
     parts = pipe.components | {name: part.eval() for name, part in parts.items()}
-    made = TryOffPipeline(**parts, rescale_clip_input_twice=pipe.config.rescale_clip_input_twice)
-    made.set_progress_bar_config(disable=True)
+    larger = TryOffPipeline(**parts, rescale_clip_input_twice=pipe.config.rescale_clip_input_twice)
+    larger.set_progress_bar_config(disable=True)
     if scale == "sd3-medium":
-        made.tokenizer_max_length = 77
-    return made
+        larger.tokenizer_max_length = 77
+    return larger
 
 
 def _transformers(shape: dict[str, int], text: int, pooled: int) -> dict[str, torch.nn.Module]:
     width = 64 * shape["num_attention_heads"]
     both = shape | {"attention_head_dim": 64, "patch_size": 2, "pooled_projection_dim": pooled}
-    of_text = {"joint_attention_dim": text, "caption_projection_dim": width}
+    text_shape = {"joint_attention_dim": text, "caption_projection_dim": width}
     return {
-        "transformer": TryOffTransformer(in_channels=16, out_channels=16, **of_text, **both),
+        "transformer": TryOffTransformer(in_channels=16, out_channels=16, **text_shape, **both),
         "transformer_vton": FeatureExtractor(in_channels=33, **both),
     }
 

@@ -1,4 +1,4 @@
-"""What bench_segment and bench_caption share: photos per second of one stage against batch size, on drawn people."""
+"""Shared by bench_segment and bench_caption: photos per second of one stage against batch size, on drawn people."""
 
 import argparse
 from collections.abc import Callable
@@ -15,12 +15,15 @@ CATEGORY = "upper_body"
 
 
 def parse_args(description: str, model: str, argv: list[str] | None) -> argparse.Namespace:
-    """The flags of both; `model` says what kind of model the stage takes."""
+    """The flags of both scripts.
+
+    Args:
+        model: The kind of model, for the help."""
     parser = command_line.parser(description)
     add = parser.add_argument
     add("--model", default="builtin", help=f"{model}: hub id, folder or builtin")
     add("--batch_size", nargs="+", type=command_line.positive, default=[1, 4, 8], help="photos at once")
-    add("--repeats", type=command_line.positive, default=3, help="of each batch, after one to warm up")
+    add("--repeats", type=command_line.positive, default=3, help="repeats of each batch, after one warm-up")
     command_line.add_device_flags(parser, offload=False)
     return parser.parse_args(argv)
 
@@ -30,11 +33,11 @@ def measure(
     args: argparse.Namespace,
     load: Callable[[str, "torch.device"], Callable[[list["Image.Image"]], Any]],
 ) -> None:
-    """Writes a row for each batch size.
+    """Measures a stage and writes a row for each batch size.
 
     Args:
         kind: Name of the stage and of its file in results/.
-        load: Takes the model's source and the device; returns what serves a list of photos.
+        load: Takes the model's source and the device; returns a function of a list of photos.
     """
     from benchmarks import measuring
     from temu_vtoff.hardware.devices import choose_device

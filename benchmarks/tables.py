@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import command_line
+from benchmarks import RESULTS, STAGES
 
-RESULTS = Path(__file__).parent / "results"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
-STAGES = ("encode", "extract", "denoise", "decode", "write")
 SCORES = {"silhouette_iou": "silhouette IoU", "ssim": "SSIM", "color_error": "mean-colour error (Delta E)"}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder with the rows")
-    parser.add_argument("--document", type=Path, default=DOCUMENT, help="what is rewritten")
+    parser.add_argument("--document", type=Path, default=DOCUMENT, help="document to update")
     return parser.parse_args(argv)
 
 
@@ -33,7 +32,7 @@ def read(path: Path, *keys: str) -> list[dict[str, Any]]:
 
 
 def table(head: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
-    """Markdown."""
+    """A table in Markdown."""
     head = list(head)
     return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in (head, ["---"] * len(head), *lines))
 
@@ -51,13 +50,13 @@ def speed(rows: list[dict[str, Any]]) -> str:
         seconds = [row["stage_seconds"][stage] for stage in STAGES]
         stages.append([*name, *seconds, f"{row['batch'] / sum(seconds):.3g}"])
     heads = ("scale", "preset", "batch", "precision")
-    of_loops = ("steps", "seconds", "reference", "speed-up", "largest difference", "TFLOP/s, of a product's")
+    loop_heads = ("steps", "seconds", "reference", "speed-up", "largest difference", "TFLOP/s, of a product's")
     made_by = rows[-1]
     versions = ", ".join(f"{name} {made_by['versions'][name]}" for name in ("torch", "diffusers"))
     return "\n\n".join(
         [
             f"On {made_by['device']}; {versions}; commit {made_by['commit'][:7]}. Seconds of the denoising loop:",
-            table((*heads, *of_loops), loops),
+            table((*heads, *loop_heads), loops),
             "Seconds of each stage of one call, and the pictures a second that come of it:",
             table((*heads, *STAGES, "pictures a second"), stages),
         ]
@@ -65,25 +64,24 @@ def speed(rows: list[dict[str, Any]]) -> str:
 
 
 def quality(rows: list[dict[str, Any]]) -> str:
-    """Scores against the truth, and their change from the exact preset's under the same guidance and precision."""
+    """Scores against the truth, and their change from `exact` under the same guidance and precision."""
     exact = {(row["guidance"], row["dtype"]): row["scores"] for row in rows if row["preset"] == "exact"}
 
-    def told(row: dict[str, Any], score: str) -> str:
+    def cell(row: dict[str, Any], score: str) -> str:
         change = row["scores"][score] / exact[row["guidance"], row["dtype"]][score] - 1
         return f"{row['scores'][score]:.4f} ({100 * change:+.1f}%)"
 
     lines = [
-        [row["guidance"], row["dtype"].removeprefix("torch."), row["preset"], *(told(row, score) for score in SCORES)]
+        [row["guidance"], row["dtype"].removeprefix("torch."), row["preset"], *(cell(row, score) for score in SCORES)]
         for row in rows
     ]
     return f"{rows[0]['people']} people:\n\n" + table(("guidance", "precision", "preset", *SCORES.values()), lines)
 
 
 def rates(rows: list[dict[str, Any]]) -> str:
-    """Pictures a second against batch size."""
-    return table(
-        ("model", "batch", "pictures a second"), [[r["model"], r["batch"], r["pictures_per_second"]] for r in rows]
-    )
+    """Pictures per second against batch size."""
+    lines = [[row["device"], row["model"], row["batch"], row["pictures_per_second"]] for row in rows]
+    return table(("device", "model", "batch", "pictures a second"), lines)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -103,5 +101,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    command_line.run(main, arguments)
+    command_line.run(main, parse_args())
