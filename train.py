@@ -16,7 +16,7 @@ Both transformers at once, small, from fresh weights, on drawn people:
         --output_dir runs/joint --correct_clip_input --max_train_steps 7800 --learning_rate 2e-3 --shift 2 \
         --caption_dropout 0.6
 
-An interrupted run continues with --resume_from_checkpoint latest, to the same losses as without the interruption.
+An interrupted run resumes with --resume_from_checkpoint latest and has the same losses as an uninterrupted one.
 `inference.py --pretrained_model_name_or_path_sd3_tryoff` takes the output folder. See docs/training.md.
 """
 
@@ -57,11 +57,11 @@ def main(args: argparse.Namespace) -> int:
         vit = training.load_vision_features(settings, accelerator.device)
         objective = training.make_objective(settings, pipeline, vit)
 
-        # 2. The items of the test split, and those to train on, which may take hours to encode
+        # 2. The items of both splits; encoding the training items may take hours
         test = training.LiveEncoding(training.open_pairs(settings, pipeline, "test"), pipeline, vit)
         data = training.load_data(settings, pipeline, vit, accelerator)
 
-        # 3. The steps; each depends on the weights, the optimizer's state and its number, and on nothing else
+        # 3. The steps; each depends on the weights, the optimizer's state and its number only
         optimizer = training.make_optimizer(objective.parameters(), **settings.adamw)
         outcome = training.fit(
             settings,

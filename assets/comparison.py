@@ -1,4 +1,4 @@
-"""The comparison of results: our model beside its ablations and the cut-out baseline, and what papers report."""
+"""Draws compair.png: the built-in model beside its ablations and the cut-out baseline, and published numbers."""
 
 from pathlib import Path
 
@@ -61,8 +61,8 @@ def draw_comparison(columns: dict[str, list[Image.Image]], scores: dict[str, dic
 
     Args:
         columns: Pictures from top to bottom, by the column's title.
-        scores: Of each of `VARIANTS`, as `builtin_training.scores` names them.
-        people: How many they are the mean of.
+        scores: Scores of each of `VARIANTS`, as `builtin_training.scores` names them.
+        people: Number of people that the scores are the mean of.
     """
     figure = Figure(figsize=(12, 19), facecolor="white", layout="constrained")
     pictures, ours, papers = figure.subfigures(3, 1, height_ratios=(13, 2.5, 3.2), hspace=0.03)

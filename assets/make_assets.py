@@ -1,11 +1,11 @@
-"""Makes the README's pictures from what the built-in model does now.
+"""Draws the README's pictures with the current built-in model.
 
     python assets/make_assets.py
     python assets/make_assets.py --only workflow
 
-teaser.png: three unseen people for each category, none chosen, each as the photo and the product picture made of it by
-the model's own segmenter and captioner. workflow.svg and workflow.png: how it works, with an example and its outputs
-(`make examples` renews those). compair.png: the model beside its ablations and a baseline, and what papers report.
+teaser.png: three held-out people for each category, none chosen, each as the photo and the product picture generated
+with the model's own segmenter and captioner. workflow.svg and workflow.png: the method, with an example and its outputs
+(`make examples` renews those). compair.png: the model beside its ablations and a baseline, and published numbers.
 """
 
 import argparse
@@ -26,7 +26,7 @@ GAP, PAPER = 10, (255, 255, 255)
 
 
 def make_pairs() -> list[list[tuple[Image.Image, Image.Image]]]:
-    """For each category, photos with the product pictures made of them."""
+    """For each category, photos with their generated product pictures."""
     toolkit = temu_vtoff.TryOff(temu_vtoff.Options(tryoff="builtin"), keep_loaded=True)
     rows = []
     for category in CATEGORIES:

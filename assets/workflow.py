@@ -1,4 +1,4 @@
-"""The drawing of how it works: the three steps, the two transformers, and the attention where they meet."""
+"""Draws workflow.svg: the three steps, the two transformers, and the attention that joins them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +12,15 @@ from PIL import Image
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "outputs"
 INK, QUIET, PAPER, PANEL = "#1f2937", "#64748b", "#ffffff", "#f1f5f9"
-STEP, IMAGE, REFERENCE, TEXT = "#475569", "#93c5fd", "#fda4af", "#a7f3d0"  # three kinds of tokens have their colours
+STEP, IMAGE, REFERENCE, TEXT = "#475569", "#93c5fd", "#fda4af", "#a7f3d0"  # each kind of token has a colour
 SIZE = (124, 64)  # of the sheet; a unit is a tenth of an inch
-BLOCKS = {62: "1", 71: "2", 80: "…", 89: "24"}  # left edges of the blocks, which stand one above the other
+BLOCKS = {62: "1", 71: "2", 80: "…", 89: "24"}  # left edges of the blocks
 BLOCK = 7  # wide
 GENERATOR, EXTRACTOR = 42, 17  # lower edges of their blocks, which are 8 high
 
 
 def draw_workflow(photo: Path) -> Figure:
-    """The sheet, with a photo and what was made of it; `save_workflow` writes it."""
+    """The sheet, with a photo and its outputs; `save_workflow` writes it."""
     figure = Figure(figsize=(SIZE[0] / 10, SIZE[1] / 10), facecolor=PAPER)
     sheet = figure.add_axes((0, 0, 1, 1))
     sheet.set(xlim=(0, SIZE[0]), ylim=(0, SIZE[1]))
@@ -81,7 +81,7 @@ def save_workflow(photo: Path, folder: Path) -> list[Path]:
 
 
 def _attention(sheet: Axes, left: float, bottom: float) -> None:
-    """The legend of colours, which is the attention's formula at once."""
+    """The attention's formula, which is also the legend of the colours."""
     _words(sheet, left, bottom + 21, "In every block:\nhybrid attention", 9, align="left", weight="bold")
     rows = {"Q": [IMAGE, TEXT], "K": [IMAGE, REFERENCE, TEXT], "V": [IMAGE, REFERENCE, TEXT]}
     for number, (name, colours) in enumerate(rows.items()):

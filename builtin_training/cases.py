@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from drawn_people import CATEGORIES, draw_person
-from drawn_people.attributes import attributes_from_caption
+from drawn_people.attributes import attributes_right
 from temu_vtoff.segmentation.masks import CATEGORY_LABELS, GarmentNotFoundError, mask_picture
 from temu_vtoff.stages.options import Options
 from temu_vtoff.tryoff.presets import Preset
@@ -85,7 +85,8 @@ def segment_and_caption(cases: list[Case], toolkit: TryOff) -> dict[str, float]:
                 raise garment.error
             case.found_mask, case.found_caption = garment.mask, garment.caption
         ious[category] = float(np.mean([overlap(case.found_mask, case.mask) for case in some]))
-        right[category] = float(np.mean([hit for case in some for hit in attributes_right(case)]))
+        hits = [hit for case in some for hit in attributes_right(case.found_caption, case.attributes)]
+        right[category] = float(np.mean(hits))
     scores = {f"mask_iou_{category}": value for category, value in ious.items()}
     scores |= {f"attributes_right_{category}": value for category, value in right.items()}
     return scores | {
@@ -98,12 +99,6 @@ def overlap(found: Image.Image, true: Image.Image) -> float:
     """Intersection over union of two masks."""
     found, true = np.asarray(found) > 0, np.asarray(true) > 0
     return (found & true).sum() / (found | true).sum()
-
-
-def attributes_right(case: Case) -> list[bool]:
-    """Whether the caption has each of the case's attributes right."""
-    found = attributes_from_caption(case.found_caption)
-    return [found.get(name) == word for name, word in case.attributes.items()]
 
 
 def as_variant(cases: list[Case], variant: str) -> list[Case]:

@@ -161,20 +161,18 @@ def attributes_seen(
 
 def attributes_in_captions(captioner: Captioner, items: list[Item]) -> dict[str, float]:
     """Share of attributes that are right in greedy captions of photos and of product pictures."""
-    from drawn_people.attributes import attributes_from_caption
+    from drawn_people.attributes import attributes_right
 
     numbers = {}
     for source in ("person", "garment"):
-        right = total = 0
+        hits = []
         for start in range(0, len(items), 32):
             batch = items[start : start + 32]
             pictures = [item.open_photo() if source == "person" else item.open_product() for item in batch]
             captions = captioner(pictures, [item.category for item in batch], source, temperature=0)
             for item, caption in zip(batch, captions, strict=True):
-                said = attributes_from_caption(caption)
-                right += sum(said.get(name) == word for name, word in item.attributes.items())
-                total += len(item.attributes)
-        numbers[f"caption_{source}"] = right / total
+                hits += attributes_right(caption, item.attributes)
+        numbers[f"caption_{source}"] = sum(hits) / len(hits)
     return numbers
 
 

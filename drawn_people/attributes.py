@@ -4,6 +4,7 @@ Captions never name colours or patterns: those come from the photo's pixels.
 """
 
 import re
+from collections.abc import Mapping
 
 CATEGORIES = ("upper_body", "lower_body", "dresses")
 
@@ -98,6 +99,12 @@ def attributes_from_caption(caption: str) -> dict[str, str]:
         if word := _first(text, words, f" {noun}"):
             found[key] = word
     return found
+
+
+def attributes_right(caption: str, attributes: Mapping[str, str]) -> list[bool]:
+    """Whether the caption has the right word, for each of the attributes."""
+    found = attributes_from_caption(caption)
+    return [found.get(name) == word for name, word in attributes.items()]
 
 
 def _first(text: str, words: set[str], suffix: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Draws the example photos anew; `make examples` then runs inference.py on them.
+"""Draws the example photos; `make examples` then runs inference.py on them.
 
 python examples/make_examples.py
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 from drawn_people import draw_person
 from temu_vtoff.pictures import save_picture
 
-PEOPLE = {  # of seeds that no training data set uses
+PEOPLE = {  # from seeds that no training used
     "example1.jpg": (10**15 + 5004, "upper_body"),
     "example2.jpg": (10**15 + 5001, "lower_body"),
     "example3.jpg": (10**15 + 5001, "dresses"),

@@ -1,4 +1,4 @@
-"""The last step alone, as a diffusers pipeline: a photo, a mask and a caption in, the product picture out.
+"""Only the last step, as a diffusers pipeline: a photo, a mask and a caption in, the product picture out.
 
 python examples/pipeline.py
 """
