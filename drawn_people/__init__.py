@@ -1,4 +1,4 @@
-"""Draws dressed people from a seed, with everything true about them: product pictures, labels, keypoints, captions."""
+"""Draws dressed people from a seed, with ground truth: product pictures, label maps, keypoints, captions."""
 
 from drawn_people.attributes import CATEGORIES
 from drawn_people.correspondence import draw_correspondence

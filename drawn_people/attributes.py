@@ -1,4 +1,4 @@
-"""The words for a garment's shape, and the caption made of them. Bins of continuous measures, nothing more.
+"""The words for a garment's shape, which are bins of continuous measures, and the caption made of them.
 
 Captions never name colours or patterns: those come from the photo's pixels.
 """
@@ -85,9 +85,9 @@ def caption_from_attributes(attributes: dict[str, str]) -> str:
 
 
 def attributes_from_caption(caption: str) -> dict[str, str]:
-    """The inverse of `caption_from_attributes`; of any other text, the attributes that it can find.
+    """The inverse of `caption_from_attributes`. In other texts it finds the attributes that it can.
 
-    Only values of the closed vocabulary are returned; of contradicting phrases the first counts.
+    Only values of the closed vocabulary are returned; of contradicting phrases the first one counts.
     """
     text = " ".join(re.sub(r"[^a-z\- ]+", " ", caption.lower()).split())
     found: dict[str, str] = {}

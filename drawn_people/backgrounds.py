@@ -1,4 +1,4 @@
-"""What is behind the person, in the coordinates of the 192x256 frame: studios, rooms, streets and blurred lights."""
+"""Backgrounds, in the coordinates of the 192x256 frame: studios, rooms, streets and blurred lights."""
 
 import numpy as np
 

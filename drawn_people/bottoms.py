@@ -12,7 +12,7 @@ from drawn_people.panels import Cloth, Sleeve, Tube, profile
 
 
 class Bottom:
-    """One lower-body garment on one body; arguments as of `Top`."""
+    """One lower-body garment on one body; arguments as for `Top`."""
 
     def __init__(self, cut: BottomCut, body: Body, cloth: Cloth, rng: np.random.Generator, label: int):
         self.cut, self.body, self.cloth, self.label = cut, body, cloth, label

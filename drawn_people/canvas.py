@@ -1,4 +1,4 @@
-"""A canvas that paints polygons with anti-aliased edges, and keeps the label of what it painted last.
+"""A canvas that paints polygons with anti-aliased edges, and keeps the label of the last shape at each pixel.
 
 Shapes are lists of polygons ((n, 2) arrays) whose union is filled. Coverage is rasterised at `samples` times the
 resolution and box-reduced; colour is computed once per output pixel, only where there is coverage.
@@ -44,8 +44,8 @@ class Canvas:
 
         Args:
             color: RGB in [0, 255], or a function of the covered pixels' figure coordinates, (n,), (n,) -> (n, 3).
-            label: Written where at least half a pixel is covered; None leaves the labels alone.
-            only: Paint only where the present label is one of these.
+            label: Written where at least half a pixel is covered; None keeps the labels.
+            only: Paint only where the current label is one of these.
             blur: Radius of a Gaussian blur of the coverage, in figure units.
         """
         covered = self._coverage(shape, blur)

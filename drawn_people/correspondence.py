@@ -1,4 +1,4 @@
-"""Where in the photo each place of a product picture is seen: both are drawn once more, of cloth that shows itself."""
+"""Where the photo shows each point of a product picture: both are drawn again, in cloth coloured by its coordinates."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ from drawn_people.patterns import PLAIN_SHARE
 from drawn_people.person import stage_person
 
 CELL = 8  # pixels along each side of a cell with one pair of coordinates
-_NEAR = 1.5  # figure units between places of the cloth that count as one
+_NEAR = 1.5  # figure units; closer points of the cloth count as the same
 _FRONT, _LIMB = 260.0, 300.0  # beyond every colour
 
 
 @dataclass
 class _Chart(Cloth):
-    """Cloth whose colour is where it is: U, V and which kind of panel, for its pattern runs on between equal ones."""
+    """Cloth whose colour is its position: U, V and the kind of panel (patterns continue between panels of a kind)."""
 
     def colors(self, u: np.ndarray, v: np.ndarray, light: np.ndarray, main: bool = True) -> np.ndarray:
         return np.stack([u, v, np.full_like(u, _FRONT if main else _LIMB)], axis=1)
@@ -27,14 +27,14 @@ class _Chart(Cloth):
 def draw_correspondence(
     seed: int, category: str, width: int = 192, height: int = 256, plain: float = PLAIN_SHARE
 ) -> np.ndarray:
-    """Where the middle of each cell of CELL x CELL pixels of the product picture is seen in the photo.
+    """Where the photo shows the middle of each cell of CELL x CELL pixels of the product picture.
 
     Args:
         As for `draw_person`.
 
     Returns:
         float32 (height / CELL, width / CELL, 2), sides rounded: x and y as shares of the photo's width and height, in
-        [0, 1]; NaN beside the garment, and where the photo doesn't show that place of the cloth.
+        [0, 1]; NaN outside the garment, and where the photo doesn't show that point of the cloth.
 
     Raises:
         ValueError: As for `draw_person`.

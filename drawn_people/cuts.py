@@ -1,7 +1,7 @@
-"""The measures of a garment, drawn at random, and the words for them.
+"""Random measures of a garment, and the words for them.
 
-Every measure varies continuously; the words are bins (attributes.EDGES) of what is drawn. So the outline follows from
-the person's photo, never from the caption alone.
+Every measure varies continuously; the words are bins (attributes.EDGES). So the outline follows from the person's
+photo, never from the caption alone.
 """
 
 from dataclasses import dataclass

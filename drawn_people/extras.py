@@ -1,4 +1,4 @@
-"""Shoes, belts, bags and scarves: what a person carries besides the garments, and what hides parts of them."""
+"""Shoes, belts, bags and scarves, which may hide parts of the garments."""
 
 from dataclasses import dataclass
 
@@ -102,7 +102,7 @@ class Extras:
         )
         canvas.paint(ribbon(frame, 0.5), (206, 188, 132), BELT_LABEL)
 
-    def paint_cross_bag(self, canvas: Canvas, tube: Tube) -> None:
+    def paint_cross_bag(self, canvas: Canvas) -> None:
         """A strap from one shoulder to the other hip, over the garment and under the arms."""
         if self.bag != "cross":
             return
@@ -184,7 +184,7 @@ class Extras:
 
 
 def draw_extras(rng: np.random.Generator, body: Body, legs_show: bool) -> Extras:
-    """Random accessories; a bag in the hand only where the hand hangs free."""
+    """Random accessories; a bag in the hand only if the hand hangs free."""
     side = int(rng.integers(2))
     bag = str(rng.choice(["", "cross", "shoulder", "hand"], p=[0.7, 0.12, 0.08, 0.1]))
     if bag and bag != "cross" and body.arm_poses[side] not in ("hang", "loose"):

@@ -1,4 +1,4 @@
-"""A garment as a thing: cut, cloth and trim; worn on a body, or laid flat as a shop's product picture."""
+"""A garment: its cut, cloth and trim; worn on a body, or laid flat for a product picture."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class DrawnGarment:
         product: RGB, front view, flat, on pure white, centred.
         silhouette: L, 0 or 255, of the product picture.
         attributes: Words per key of `attributes.VOCABULARY[category]`.
-        measures: The cut's numbers that most of the words are bins of (`cuts.TopCut`, `cuts.BottomCut`).
+        measures: The numbers of the cut; most words are bins of them (`cuts.TopCut`, `cuts.BottomCut`).
         pattern: One of PATTERNS. color: Ground colour, RGB in [0, 255].
     """
 
@@ -76,7 +76,7 @@ def draw_design(
 
     Args:
         unit: One pixel of the 192x256 photo in figure units.
-        avoid: A colour that it should differ from: that of the other garment.
+        avoid: Colour of the other garment, which this one's should differ from.
         plain: Share of plain cloth.
     """
     cut = {"upper_body": draw_top, "lower_body": draw_bottom, "dresses": draw_dress}[category](rng)

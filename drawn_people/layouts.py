@@ -1,8 +1,8 @@
 """Writes drawn people as the DressCode and VITON-HD folders, so that every dataset script runs on them unchanged.
 
-`<root>/truth/` has what those layouts have no place for: a caption file `<phase>.json` per phase,
-`{item id: [caption]}`; `<phase>_<category>.jsonl` with attributes, pattern and colour of each item; and, if asked for,
-`correspondences/<category>/<item id>.npy` with the array of `draw_correspondence`.
+`<root>/truth/` has the ground truth that those layouts lack: a caption file `<phase>.json` per phase,
+`{item id: [caption]}`; `<phase>_<category>.jsonl` with attributes, pattern and colour of each item; and, with
+`correspondences`, `correspondences/<category>/<item id>.npy` with the array of `draw_correspondence`.
 """
 
 import json
@@ -53,10 +53,10 @@ class People:
         train: Training people per category.
         test: Test people per category; never the training people.
         seed: The same seed gives the same bytes.
-        width: Of the pictures, in pixels.
-        height: Of the pictures, in pixels.
-        plain: Share of plain garments among the training people; the test people's is always the usual one.
-        correspondences: Whether they are written as well; everybody is then drawn twice.
+        width: Width of the pictures, in pixels.
+        height: Height of the pictures, in pixels.
+        plain: Share of plain garments among the training people; test people always have the default share.
+        correspondences: Whether to write correspondences, which draws every person twice.
 
     Raises:
         ArgumentError: Impossible counts or seed.

@@ -1,4 +1,4 @@
-"""The looks of one head, which hair and face are painted by.
+"""The looks of one head, by which hair and face are painted.
 
 Coordinates of the head: origin in the middle of the face, chin at 15, crown at -16.
 """

@@ -85,7 +85,7 @@ MOTIFS = {
 
 
 def chest_graphic(motif: str, style: int, x: np.ndarray, y: np.ndarray, pixel: float) -> Layers:
-    """One large print: a motif alone, or on a disc over a line of letter-like bars."""
+    """One large print: a motif by itself, or on a disc over a line of letter-like bars."""
     if style == 0:
         return MOTIFS[motif](x, y, pixel)
     disc = _soft(0.78 - np.hypot(x, y + 0.2), pixel)

@@ -1,7 +1,7 @@
 """Panels of cloth on a body: a vertical tube around the torso and hips, and tubes along arms and legs.
 
-A panel knows its outline and how a pixel maps to the cloth's own coordinates; worn and flat differ only in the body
-that it is laid on (`Body.on_mannequin`), so the product picture follows from the photo.
+A panel has an outline and maps pixels to the cloth's own coordinates. Worn and flat garments differ only in the body
+that they are on (`Body.on_mannequin`), so the product picture follows from the photo.
 """
 
 from dataclasses import dataclass, replace
@@ -28,11 +28,11 @@ class Cloth:
         return replace(self, texture=replace(self.texture, pattern="plain", colors=colors))
 
     def colors(self, u: np.ndarray, v: np.ndarray, light: np.ndarray, main: bool = True) -> np.ndarray:
-        """What is seen of places on the cloth.
+        """The colours of points on the cloth.
 
         Args:
-            u, v: The places, (n,), in figure units.
-            light: (n,), 1 = as it is.
+            u, v: The points, (n,), in figure units.
+            light: (n,), a factor of the colour; 1 keeps it.
             main: Whether the panel is the garment's front.
 
         Returns:

@@ -1,4 +1,4 @@
-"""What is printed or woven on the cloth, in the cloth's own coordinates: the same function serves worn and flat.
+"""Patterns of cloth in its own coordinates, so that one function draws worn and flat garments.
 
 Coordinates (U, V) are in figure units: U sideways from the panel's middle, V down from the neck (or the waist, or
 along the sleeve). Every edge is softened over one output pixel (`pixel`), so that no size aliases.
@@ -21,9 +21,9 @@ class Texture:
 
     Attributes:
         colors: Ground colour first, float32 (3,) each.
-        period: Of the repeat, in figure units.
-        angle: Of the repeat, in radians.
-        share: Of the second colour along the period.
+        period: Period of the pattern, in figure units.
+        angle: Angle of the pattern, in radians.
+        share: Share of the second colour along the period.
         graphic: A single print on the chest in place of a repeat; `center` is its place and `size` its radius.
     """
 
@@ -117,7 +117,7 @@ def draw_texture(
             rng.integers(2)
         ]
     third = contrasting(rng, (color + second) / 2, 60)
-    if rng.random() < 0.3:  # tone in tone, still easy to tell apart
+    if rng.random() < 0.3:  # tone in tone, still easy to distinguish
         second = jitter_hue(
             rng, shade(color, 0.58 if lightness(color) > 95 else 1.0) + (0 if lightness(color) > 95 else 75), 0.03
         )

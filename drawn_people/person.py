@@ -1,4 +1,4 @@
-"""Puts a person together: background, body, garments and what hides them, painted from back to front."""
+"""Composes a person: background, body, garments and accessories, painted from back to front."""
 
 from dataclasses import dataclass, replace
 
@@ -45,7 +45,7 @@ _BELT = 8
 
 @dataclass
 class DrawnPerson:
-    """A dressed person and the truth about it.
+    """A dressed person and the ground truth.
 
     Attributes:
         photo: RGB.
@@ -70,7 +70,7 @@ def draw_person(
 
     Args:
         seed: 0 or more.
-        category: One of CATEGORIES, surely worn; None: any.
+        category: One of CATEGORIES, which the person then wears; None: any.
         width, height: In the proportion 3:4.
         plain: Chance in [0, 1] that the garment of the category has no pattern.
 
@@ -97,10 +97,10 @@ def draw_person(
 
 @dataclass
 class StagedPerson:
-    """Everything that a seed decides, before anything is painted.
+    """A person's random choices, before anything is painted.
 
     Attributes:
-        designs, worn: The garments by category, as things and as they lie on the body.
+        designs, worn: The garments by category: as designs, and as worn on the body.
         zoom, offset: Figure coordinates times zoom plus offset are pixels of the 192x256 photo.
         scene: Draws the background.
     """
@@ -234,7 +234,7 @@ def _paint(canvas: Canvas, body: Body, head: Head, extras: Extras, worn: dict[st
         paint_front(canvas, top)
     if extras.belt and top.cut.dress and top.cut.taper > 0.4 and 44 < top.cut.waist_at < 54:
         extras.paint_belt(canvas, top.tube, top.cut.waist_at)
-    extras.paint_cross_bag(canvas, top.tube)
+    extras.paint_cross_bag(canvas)
     for side in (0, 1):
         if side not in behind:
             draw_arm(canvas, body, side, top.covers_arm(side))

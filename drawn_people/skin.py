@@ -1,4 +1,4 @@
-"""Paints the body where no garment covers it: torso, arms, hands and legs."""
+"""Paints bare skin: torso, arms, hands and legs."""
 
 import numpy as np
 

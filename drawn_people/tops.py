@@ -133,7 +133,7 @@ class Top:
     # Painting, in the order in which a person is painted: back, behind arms, front, front arms
 
     def shapes(self) -> list[np.ndarray]:
-        """Everything that it covers: for measuring."""
+        """All its shapes, to measure what it covers."""
         shapes = [self.body.frame.to_world(self._outline(1.0))]
         for side in range(len(self.sleeves)):
             shapes += self._sleeve_shape(side)

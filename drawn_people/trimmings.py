@@ -1,4 +1,4 @@
-"""What finishes a top or a dress: hem, neckline, collar, hood, closure and pockets."""
+"""Details of a top or a dress: hem, neckline, collar, hood, closure and pockets."""
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def _paint_hem(canvas: Canvas, garment: Top) -> None:
 
 
 def _paint_seams(canvas: Canvas, garment: Top) -> None:
-    """What shapes the front: princess seams of a fitted waist, a blouse's tucks beside its middle."""
+    """Seams of the front: princess seams of a fitted waist, tucks of a blouse beside its middle."""
     cut, tube = garment.cut, garment.tube
     low = cut.length - cut.hem_curve - 0.6
     if not cut.dress and cut.fitted:
