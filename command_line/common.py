@@ -124,10 +124,19 @@ def quiet_libraries(*names: str) -> None:
 
 
 class _Screen(logging.Handler):
-    """Shows log records as lines for the person."""
+    """Shows log records as lines for the person, each warning once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(f"warning: {record.getMessage()}" if record.levelno >= logging.WARNING else record.getMessage())
+        message = record.getMessage()
+        if record.levelno < logging.WARNING:
+            say(message)
+        elif message not in self.shown:
+            self.shown.add(message)
+            say(f"warning: {message}")
 
 
 def show_log() -> None:

@@ -102,6 +102,12 @@ def test_a_mask_of_nearly_everything_is_warned_about(caplog, tmp_path):
     assert mask_doubt(mask) and mask_doubt(SHAPE) is None
 
 
+def test_an_inverted_mask_is_warned_about(caplog):
+    inverted = Image.eval(SHAPE, lambda level: 255 - level)
+    assert np.array_equal(np.asarray(open_mask(inverted)) == 0, INSIDE)
+    assert "the mask is white at all edges of the picture: is it inverted?" in caplog.text
+
+
 def test_a_turned_mask_is_turned_as_its_photo_is(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

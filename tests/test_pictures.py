@@ -56,6 +56,27 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
     assert np.asarray(open_picture(picture)).min() >= 250
 
 
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 1), (0, 1.05), (-0.02, 1), (0, 255), (0, 4095), (0, 65535), (-1, 1), (0, 1e6)]
+)
+def test_float_greys_are_scaled_by_their_range(tmp_path, low, high):
+    grey = np.linspace(low, high, 64 * 48, dtype=np.float32).reshape(48, 64)
+    Image.fromarray(grey).save(tmp_path / "float.tif")
+    found = np.asarray(open_picture(tmp_path / "float.tif"))[..., 0]
+    assert found[0, 0] == 0 and found[-1, -1] == 255 and abs(int(found[24, 0]) - 127) < 9
+
+
+def test_values_that_are_not_finite_are_black_and_nothing_but_them_is_refused(tmp_path):
+    grey = np.linspace(0, 1, 64 * 48, dtype=np.float32).reshape(48, 64)
+    grey[:4], grey[4:8] = np.nan, np.inf
+    Image.fromarray(grey).save(tmp_path / "some.tif")
+    found = np.asarray(open_picture(tmp_path / "some.tif"))[..., 0]
+    assert found[:8].max() < 50 and found[-1, -1] == 255
+    Image.fromarray(grey[:4]).save(tmp_path / "none.tif")
+    with pytest.raises(ValueError, match=r"none\.tif can't be read as a picture: none of its values is finite"):
+        open_picture(tmp_path / "none.tif")
+
+
 def test_transparent_parts_are_white():
     assert open_picture(Image.new("RGBA", (4, 4), (0, 0, 0, 0))).getpixel((0, 0)) == (255, 255, 255)
 

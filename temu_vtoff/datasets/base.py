@@ -219,7 +219,10 @@ class TryOffDataset(Dataset[Sample]):
             pairs.append(names)
         if not pairs:
             raise ValueError(f"The pairs file {path} is empty.")
-        return pairs
+        once = list(dict.fromkeys(pairs))
+        if len(once) < len(pairs):
+            logger.warning("%s lists %d pairs more than once: each is taken once", path, len(pairs) - len(once))
+        return once
 
 
 def _two_names(line: str) -> tuple[str, str] | None:

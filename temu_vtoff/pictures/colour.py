@@ -6,6 +6,9 @@ import numpy as np
 from PIL import Image, ImageCms
 
 _SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}  # Pillow's mode -> the colour space in a profile
+_WHITES = (255, 65535)  # of deep greys; the first that is not exceeded is taken
+_FLOAT_WHITES = (1, 255, 1023, 4095, 16383, 65535)
+_OVERSHOOT = 0.1  # share of its range by which sharpening or resizing may take a float grey beyond it
 _SAME = 2  # levels; a profile that changes no colour by more counts as sRGB and is not applied
 
 
@@ -39,14 +42,18 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 def _deep_grey(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Scales 16-bit, 32-bit and float greys to 8 bits by their range; Pillow's `convert` would clip them."""
-    grey = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = grey.min(), grey.max()
-    if low < 0 or high > 65535:
+    grey = np.asarray(image).astype(np.float64)
+    finite = np.isfinite(grey)
+    if not finite.any():
+        raise ValueError("none of its values is finite.")
+    low, high = grey[finite].min(), grey[finite].max()
+    grey = np.where(finite, grey, low)
+    beyond, whites = (_OVERSHOOT, _FLOAT_WHITES) if image.mode == "F" else (0, _WHITES)
+    white = next((white for white in whites if high <= white * (1 + beyond)), None)
+    if white is None or low < -beyond * white:
         grey = (grey - low) * (255 / max(high - low, 1e-12))
-    elif high > 255:
-        grey = grey / 257
-    elif high <= 1 and image.mode == "F":
-        grey = grey * 255
+    else:
+        grey = (grey * (255 / white)).clip(0, 255)
     clear = image.info.get("transparency")
     alpha = None if clear is None else Image.fromarray(np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8))
     return Image.fromarray(grey.round().astype(np.uint8)), alpha

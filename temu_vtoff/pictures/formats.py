@@ -8,7 +8,8 @@ from PIL import Image
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 PICTURE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif"),
-    *HEIF_SUFFIXES,
+    *(*HEIF_SUFFIXES, ".mpo", ".jp2", ".jxl"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),  # cameras' own, which are named when left out
 )
 HEIF_REMEDY = "for HEIC files install pillow-heif, or save them as JPEG"
 

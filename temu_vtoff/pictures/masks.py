@@ -64,9 +64,13 @@ def open_mask(source: str | Path | Image.Image, photo: Image.Image | None = None
 
 
 def mask_doubt(mask: Image.Image, name: str = "the mask") -> str | None:
-    """One sentence where a mask (L, 0 or 255) covers nearly everything, otherwise None."""
-    share = mask.histogram()[255] / (mask.width * mask.height)
+    """One sentence where a mask (L, 0 or 255) covers nearly everything or seems inverted, otherwise None."""
+    marked = np.asarray(mask) > 0
+    share = marked.mean()
     if share <= NEARLY_ALL:
+        edges = (marked[0], marked[-1], marked[:, 0], marked[:, -1])
+        if share > 0.5 and all(edge.all() for edge in edges):
+            return f"{name} is white at all edges of the picture: is it inverted? The garment should be white in it."
         return None
     return f"{name} covers {100 * share:.0f}% of the picture: only the garment should be white in it."
 

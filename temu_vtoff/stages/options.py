@@ -17,7 +17,7 @@ from temu_vtoff.hub.sources import (
     read_working_size,
 )
 from temu_vtoff.pictures.fitting import RESIZE_MODES
-from temu_vtoff.tryoff.presets import PRESETS
+from temu_vtoff.tryoff.presets import MOST_STEPS, PRESETS
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,11 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ArgumentError(f"{{{name}}} is {value}; give at least 1.", name)
+        if self.num_inference_steps is not None and self.num_inference_steps > MOST_STEPS:
+            raise ArgumentError(
+                f"{{num_inference_steps}} is {self.num_inference_steps}; give {MOST_STEPS} at most.",
+                "num_inference_steps",
+            )
         if not math.isfinite(self.guidance_scale):
             raise ArgumentError(f"{{guidance_scale}} is {self.guidance_scale}; give a finite number.", "guidance_scale")
 

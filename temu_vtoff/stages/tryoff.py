@@ -37,6 +37,7 @@ from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 ALL = "all"  # the category for every garment found
 SEEDS = range(-(2**63), 2**64)  # the seeds that torch accepts
+MOST_IMAGES = 1000  # of one garment; they are made as one batch
 Item = TypeVar("Item")
 
 
@@ -155,8 +156,8 @@ class TryOff:
             ArgumentError: A value out of range.
             CheckpointError: The try-off model can't be loaded.
         """
-        if num_images < 1:
-            raise ArgumentError(f"{{num_images}} is {num_images}; give at least 1.", "num_images")
+        if not 1 <= num_images <= MOST_IMAGES:
+            raise ArgumentError(f"{{num_images}} is {num_images}; give 1 to {MOST_IMAGES}.", "num_images")
         if seed not in SEEDS or seed + num_images - 1 not in SEEDS:
             raise ArgumentError(f"{{seed}} is {seed}; give a whole number of at most 64 bits.", "seed")
         options = replace(self.options, **changes)

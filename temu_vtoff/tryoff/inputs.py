@@ -19,6 +19,7 @@ from temu_vtoff.hub.sources import WorkingSize
 from temu_vtoff.pictures import open_picture, to_mask
 from temu_vtoff.tryoff.conditioning import Generators
 from temu_vtoff.tryoff.outputs import OUTPUT_TYPES
+from temu_vtoff.tryoff.presets import MOST_STEPS
 
 Pictures = PIL.Image.Image | torch.Tensor | np.ndarray | Sequence[PIL.Image.Image | torch.Tensor | np.ndarray]
 
@@ -126,6 +127,18 @@ def one_each(texts: str | Sequence[str] | None, count: int, name: str) -> list[s
     return list(texts)
 
 
+def check_texts(texts: Sequence[str]) -> None:
+    """
+    Raises:
+        ValueError: One holds half a character (a lone surrogate, of bytes that are no UTF-8).
+    """
+    for text in texts:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError(f"The caption {text!a:.200} is damaged: it holds half a character.") from None
+
+
 def check_batch(count: int, **tensors: torch.Tensor | None) -> None:
     """
     Raises:
@@ -148,6 +161,8 @@ def check_numbers(output_type: str, steps: int, copies: int, guidance_scale: flo
     for name, number in (("num_inference_steps", steps), ("num_images_per_prompt", copies)):
         if number < 1:
             raise ArgumentError(f"{{{name}}} is {number}; it must be at least 1.", name)
+    if steps > MOST_STEPS:
+        raise ArgumentError(f"{{num_inference_steps}} is {steps}; give {MOST_STEPS} at most.", "num_inference_steps")
     if not math.isfinite(guidance_scale):
         raise ArgumentError(f"{{guidance_scale}} is {guidance_scale}; give a finite number.", "guidance_scale")
 

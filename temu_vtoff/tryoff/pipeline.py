@@ -322,6 +322,7 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
                 "This pipeline has no text encoders: give prompt_embeds and pooled_prompt_embeds, and with guidance "
                 "negative_prompt_embeds and negative_pooled_prompt_embeds."
             )
+        inputs.check_texts(captions)
         embeds, _, pooled, _ = self.encode_prompt(captions, do_classifier_free_guidance=False)
         return embeds, pooled
 

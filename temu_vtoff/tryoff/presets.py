@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from diffusers import FlowMatchEulerDiscreteScheduler, SchedulerMixin
 
 SOLVERS = ("euler", "unipc")
+MOST_STEPS = 1000  # noise levels that the models are trained on
 
 
 @dataclass(frozen=True)

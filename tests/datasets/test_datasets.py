@@ -226,7 +226,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     (root / "test_pairs.txt").write_text("00000_00.jpg\n")
     with pytest.raises(ValueError, match="line 1"):
         VitonHDDataset(root)
-    (root / "test_pairs.txt").write_text("00000_00.jpg 00001_00.jpg\n" * 2)
+    (root / "test_pairs.txt").write_text("00000_00.jpg 00001_00.jpg\n00000_00.jpg 00002_00.jpg\n")
     with pytest.raises(ValueError, match="twice"):
         VitonHDDataset(root)
     (root / "test_pairs.txt").write_text("")

@@ -77,6 +77,15 @@ def test_names_may_hold_spaces(tmp_path: Path, line: str) -> None:
     assert (item.person.name, item.garment.name) == ("my photo.jpg", "my shirt.jpg")
 
 
+def test_a_pair_listed_twice_is_taken_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = write_vitonhd(tmp_path)
+    pairs = root / "test_pairs.txt"
+    once = [item.key for item in VitonHDDataset(root).items]
+    pairs.write_text(2 * pairs.read_text())
+    assert [item.key for item in VitonHDDataset(root).items] == once
+    assert f"{pairs} lists {len(once)} pairs more than once" in caplog.text
+
+
 def test_a_damaged_pairs_file_is_named(tmp_path: Path) -> None:
     root = write_vitonhd(tmp_path)
     (root / "test_pairs.txt").write_bytes(bytes(range(256)))

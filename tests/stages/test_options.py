@@ -41,6 +41,7 @@ def test_a_stage_named_by_itself_is_taken():
         ("quantize_transformers", 16),
         ("resize_mode", "squash"),
         ("num_inference_steps", 0),
+        ("num_inference_steps", 10**9),
         ("batch_size", 0),
         ("guidance_scale", math.nan),
         ("guidance_scale", math.inf),

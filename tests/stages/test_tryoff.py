@@ -169,6 +169,7 @@ def test_mistakes_name_their_argument(options, photos):
     for name, call in {
         "category": lambda: toolkit.segment(photos[0], "shoes"),
         "num_images": lambda: list(toolkit.generate(garments, num_images=0)),
+        "num_inference_steps": lambda: list(toolkit.generate(garments, num_inference_steps=10**9)),
         "seed": lambda: list(toolkit.generate(garments, seed=2**64)),
         "preset": lambda: list(toolkit.generate(garments, preset="warp")),
         "width": lambda: list(toolkit.generate(garments, width=50)),
