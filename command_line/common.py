@@ -3,6 +3,7 @@
 import argparse
 import errno
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +25,7 @@ OUT_OF_MEMORY = (
     "out of memory: try --offload model (or sequential), --quantize_text_encoder 8, --vae_tiling, a smaller "
     "--width and --height, fewer pictures at once, or --mixed_precision bf16."
 )
+BROKEN_PIPE = 141  # exit status, as shells have it
 Item = TypeVar("Item")
 
 
@@ -49,6 +51,7 @@ def _short(value: object) -> str:
 
 def parser(description: str) -> argparse.ArgumentParser:
     """An argument parser whose help shows the script's docstring as written, and defaults."""
+    _accept_any_name()
     made = argparse.ArgumentParser(description=description, formatter_class=_HelpFormatter)
     made.add_argument("--debug", action="store_true", help="show tracebacks")
     return made
@@ -61,12 +64,15 @@ def run(main: Callable[[argparse.Namespace], int | None], args: argparse.Namespa
         main: Takes the parsed arguments; returns an exit status, or None for success.
         args: Its `debug` attribute, when true, lets the traceback through.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # file names that the terminal can't show
+    _accept_any_name()
     show_log()
     try:
         status = main(args)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # who reads the results has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+        status = BROKEN_PIPE
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         status = 130
@@ -79,6 +85,13 @@ def run(main: Callable[[argparse.Namespace], int | None], args: argparse.Namespa
         print(f"error: {sentence}", file=sys.stderr)
         status = 2
     sys.exit(status or 0)
+
+
+def _accept_any_name() -> None:
+    """Lets both streams show what the terminal can't, such as file names, as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def explain(error: BaseException) -> str | None:

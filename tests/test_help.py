@@ -1,5 +1,6 @@
 """`--help` of every script: with commands to paste, flags in groups and their defaults; and before torch is loaded."""
 
+import os
 import subprocess
 import sys
 
@@ -44,3 +45,27 @@ def test_help_is_quick_grouped_and_has_examples(script):
 
 def test_every_script_is_covered():
     assert {"app.py", "evaluate.py", "inference.py", "train.py", "drawn_people/__main__.py"} <= set(SCRIPTS)
+
+
+def test_help_fits_a_terminal_without_unicode():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    for script in SCRIPTS:
+        if "/" not in script:
+            answer = subprocess.run([sys.executable, script, "--help"], cwd=ROOT, capture_output=True, env=environment)
+            assert answer.returncode == 0 and answer.stdout.isascii(), (script, answer.stderr[-500:])
+
+
+def test_a_reader_that_leaves_is_no_error():
+    code = """
+import argparse, sys, command_line
+def main(args):
+    for number in range(100_000):
+        print(number)
+command_line.run(main, argparse.Namespace())
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"0\n"
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait() == 141
