@@ -5,9 +5,13 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
+from torchvision.transforms.functional import to_pil_image
 
 from builtin_training.cases import Sampling, draw_cases, segment_and_caption
+from builtin_training.products import make_products
+from builtin_training.scores import score
 from drawn_people import CATEGORIES
+from temu_vtoff import Options, TryOff
 from temu_vtoff.metrics.published import COLUMNS, PUBLISHED
 
 INK, OURS, OTHERS = "#1f2937", "#e11d48", "#94a3b8"
@@ -34,22 +38,16 @@ def save_comparison(folder: Path, count: int) -> Path:
     Args:
         count: People per category that are measured; the first ones, none chosen, are shown.
     """
-    from torchvision.transforms.functional import to_pil_image
-
-    from builtin_training.products import make_products
-    from builtin_training.scores import score
-    from temu_vtoff import Options, TryOff
-
     toolkit = TryOff(Options(device="cpu", precision="no", compile=False, batch_size=Sampling.batch_size))
     cases = draw_cases(count)
     segment_and_caption(cases, toolkit)
     pipe = toolkit.pipeline()
-    made = {variant: make_products(pipe, cases, variant, Sampling()) for variant in VARIANTS}
-    scores = {variant: score(products, cases, None) for variant, products in made.items()}
+    products = {variant: make_products(pipe, cases, variant, Sampling()) for variant in VARIANTS}
+    scores = {variant: score(pictures, cases, judge=None) for variant, pictures in products.items()}
 
     shown = sorted(range(PER_CATEGORY * len(CATEGORIES)), key=lambda i: CATEGORIES.index(cases[i].category))
     columns = {"photo": [cases[i].photo for i in shown], "true product": [cases[i].product for i in shown]}
-    columns |= {VARIANTS[v]: [to_pil_image(products[i]) for i in shown] for v, products in made.items()}
+    columns |= {VARIANTS[v]: [to_pil_image(pictures[i]) for i in shown] for v, pictures in products.items()}
     figure = draw_comparison(columns, scores, len(cases))
     path = folder / "compair.png"
     figure.savefig(path, dpi=100, metadata={"Software": None})

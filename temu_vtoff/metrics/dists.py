@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torchvision.models import VGG16_Weights
 
 from temu_vtoff.metrics.backbones import backbone_file
 
@@ -15,10 +16,9 @@ def load_dists_network(device: torch.device | str = "cpu") -> nn.Module:
         BackboneUnavailableError: VGG-16's weights can't be downloaded.
     """
     import DISTS_pytorch
-    from torchvision.models import VGG16_Weights
 
-    backbone_file(VGG16_Weights.IMAGENET1K_V1.url, "VGG-16")  # where DISTS-pytorch will find it
-    network = DISTS_pytorch.DISTS(load_weights=False)  # it would look for its weights at the wrong place
+    backbone_file(VGG16_Weights.IMAGENET1K_V1.url, "VGG-16")  # DISTS-pytorch finds it there
+    network = DISTS_pytorch.DISTS(load_weights=False)  # it looks for its weights at the wrong path
     weights = torch.load(Path(DISTS_pytorch.__file__).parent / "weights.pt", map_location="cpu", weights_only=True)
     network.alpha.data, network.beta.data = weights["alpha"], weights["beta"]
     return network.eval().to(device)

@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torchvision.models import AlexNet_Weights
 
 from temu_vtoff.metrics.backbones import backbone_file
 
@@ -13,9 +14,8 @@ def load_lpips_network(device: torch.device | str = "cpu") -> nn.Module:
         BackboneUnavailableError: AlexNet's weights can't be downloaded.
     """
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-    from torchvision.models import AlexNet_Weights
 
-    backbone_file(AlexNet_Weights.IMAGENET1K_V1.url, "AlexNet")  # where torchmetrics will find it
+    backbone_file(AlexNet_Weights.IMAGENET1K_V1.url, "AlexNet")  # torchmetrics finds it there
     return LearnedPerceptualImagePatchSimilarity(net_type="alex").net.to(device)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader
 
 from temu_vtoff.metrics import METRICS
 from temu_vtoff.metrics.evaluation import OVERALL, Scores
@@ -62,8 +63,6 @@ class EvaluationSettings:
 
 def render_report(scores: Scores, settings: EvaluationSettings) -> str:
     """The page's HTML."""
-    from jinja2 import Environment, FileSystemLoader
-
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
