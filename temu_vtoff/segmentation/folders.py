@@ -102,7 +102,7 @@ def batch_segment_clothing(
         batch_size: Photos that go through the model together. The batches are cut from the whole folder, so that a run
             that goes on meets the same ones and writes the same bytes.
         num_workers: Threads that decode and write.
-        overwrite: Make finished files anew.
+        overwrite: Make finished files again.
         progress: Show a progress bar on standard error.
 
     Raises:

@@ -65,6 +65,9 @@ class ClothSegmenter:
 
         Returns:
             For each photo (H, W) of its own size, uint8 ids of `LABELS`.
+
+        Raises:
+            CheckpointError: The model's values are not finite.
         """
         if not images:
             return []
@@ -72,6 +75,11 @@ class ClothSegmenter:
             inputs = self.processor([self._reduced(image) for image in images], return_tensors="pt")
             pixel_values = inputs["pixel_values"].to(self.model.device, self.model.dtype)
             logits = self.model(pixel_values).logits.float()  # (B, labels, h, w)
+            if not logits.isfinite().all():
+                dtype = str(self.model.dtype).removeprefix("torch.")
+                raise CheckpointError(
+                    f"The segmenter's values are not finite in {dtype}: is a weight of the checkpoint damaged?"
+                )
             maps = [_label_map(scores, image.height, image.width) for scores, image in zip(logits, images, strict=True)]
         return [label_map.cpu().numpy() for label_map in maps]
 
