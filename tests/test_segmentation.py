@@ -40,6 +40,14 @@ def test_label_maps_have_the_photos_sizes(segmenter, photo):
     assert segmenter.label_maps([]) == []
 
 
+def test_a_damaged_weight_is_not_taken_for_a_photo_without_people(folder, photo):
+    segmenter = ClothSegmenter.from_pretrained(folder)
+    with torch.no_grad():
+        next(segmenter.model.parameters()).flatten()[0] = torch.nan
+    with pytest.raises(CheckpointError, match="segmenter's values are not finite in float32"):
+        segmenter.label_maps([photo.resize((64, 48))])
+
+
 def test_label_maps_agree_with_transformers(segmenter, photo):
     photo = photo.resize((200, 150))
     with torch.no_grad():

@@ -29,7 +29,7 @@ class Means:
 
     Attributes:
         compile: As of `acceleration.speed_up`, like the next two.
-        attention_backend: The fastest at hand when None.
+        attention_backend: The fastest available when None.
         fp8: Of the preset.
         vae_tiling: Encode and decode in tiles: little memory, faint seams.
         quantize: Bits of the weights, by component.
