@@ -22,7 +22,7 @@ def test_an_id_stands_for_one_garment(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         data = VitonHDDataset(CASES / "own_names", captions={"IMG_0001": "a dress", "IMG": "wrong"})
     assert [item.id for item in data.items] == ["IMG_0001", "IMG_0002", "IMG_0003"]
-    assert "such as IMG_0001 and IMG_0002, have one name up to the first _" in caplog.text
+    assert "such as IMG_0001 and IMG_0002, share their name up to the first _" in caplog.text
     assert len({item_seed(item, 0) for item in data.items}) == 3
     assert [item.stem for item in data.items] == ["IMG_0001", "IMG_0002", "IMG_0003"]
     assert data[0].caption == "a dress" and data[1].caption is None
