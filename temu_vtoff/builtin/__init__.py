@@ -1,4 +1,4 @@
-"""The built-in small model: where its parts lie. README.md beside this file describes how they were trained."""
+"""The folders of the small built-in model. README.md beside this file describes how it was trained."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ NOTICE = "The built-in model knows drawn people only. For photographs use the pu
 
 
 def resolve(name_or_path: str | Path, part: str) -> str:
-    """The folder of a built-in part when `name_or_path` is "builtin", else `name_or_path` itself.
+    """The folder of a part of the built-in model if `name_or_path` is "builtin", otherwise `name_or_path` itself.
 
     Args:
         name_or_path: "builtin", a hub id or a folder.

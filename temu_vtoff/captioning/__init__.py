@@ -1,4 +1,4 @@
-"""Captions of a garment's shape: the prompt, Qwen2.5-VL, and servers that hold a model."""
+"""Captions of a garment's shape: the prompt, Qwen2.5-VL, and servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class CaptionMaker(Protocol):
-    """What `qwen.Captioner` and `server.ApiCaptioner` share: one line, or what went wrong, for each picture."""
+    """Interface of `qwen.Captioner` and `server.ApiCaptioner`: a caption or an error for each picture."""
 
     def __call__(
         self,

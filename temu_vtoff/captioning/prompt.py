@@ -1,4 +1,4 @@
-"""What a captioner is asked, and the clean line that its answer becomes: "a <cloth type> with <attributes>"."""
+"""The prompt for a captioner, and the caption made of its answer: "a <cloth type> with <attributes>"."""
 
 import math
 import re
@@ -23,11 +23,11 @@ _GARMENTS = {
 
 
 def caption_prompt(category: str, source: Source = "person") -> str:
-    """The question to the captioner. The built-in captioner was trained on exactly these words.
+    """The prompt for a captioner. The built-in captioner was trained on exactly these words.
 
     Args:
         category: A key of `ATTRIBUTES`.
-        source: "person" when the picture shows somebody wearing the garment, "garment" for an in-shop picture.
+        source: "person" for a photo of a person wearing the garment, "garment" for an in-shop picture.
 
     Raises:
         ArgumentError: Unknown category or source.
@@ -48,9 +48,10 @@ def caption_prompt(category: str, source: Source = "person") -> str:
 
 
 def check_sampling(temperature: float, max_new_tokens: int, seeds: Sequence[int | None]) -> None:
-    """
+    """Checks the settings of the sampling.
+
     Raises:
-        ArgumentError: A value that no captioner can sample with.
+        ArgumentError: A value is out of range.
     """
     if not (math.isfinite(temperature) and temperature >= 0):
         raise ArgumentError(f"{{temperature}} is {temperature}; give 0 or more.", "temperature")
@@ -62,7 +63,7 @@ def check_sampling(temperature: float, max_new_tokens: int, seeds: Sequence[int 
 
 
 def clean_caption(text: str) -> str:
-    """One line without what chat models put around an answer: thoughts, quotes, a label, Markdown, the full stop."""
+    """The answer on one line, without thoughts, quotes, a label ("Caption:"), Markdown and the full stop."""
     text = re.sub(r"^.*</think>|<think>.*", " ", text, flags=re.DOTALL)  # an unfinished thought has no answer
     text = re.sub(r"[*_`#]+|^\s*[-•]\s+", " ", text, flags=re.MULTILINE)
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -17,7 +17,7 @@ from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hub.loading import load_processor, load_transformers_model, try_tokenizer
 from temu_vtoff.hub.sources import PUBLISHED_CAPTIONER
 
-_LONGEST_RATIO = 200  # of a picture's sides: qwen-vl-utils takes no more
+_LONGEST_RATIO = 200  # of a picture's sides; the limit of qwen-vl-utils
 
 
 class Captioner:
@@ -57,10 +57,10 @@ class Captioner:
         """
         Args:
             name_or_path: Hub id, folder, or "builtin".
-            device: Left unset, the CPU.
-            dtype: Left unset, bfloat16 on a CUDA device and float32 elsewhere.
-            min_pixels: Smaller pictures are enlarged to this many pixels; left unset, the checkpoint's bound.
-            max_pixels: Larger pictures are reduced to this many pixels, 28x28 for a visual token; left unset, the
+            device: Device of the model; by default the CPU.
+            dtype: Precision; by default bfloat16 on a CUDA device and float32 elsewhere.
+            min_pixels: Smaller pictures are enlarged to this many pixels; by default the checkpoint's bound.
+            max_pixels: Larger pictures are reduced to this many pixels, 28x28 for a visual token; by default the
                 checkpoint's bound, but at most `MAX_PIXELS`.
 
         Raises:
@@ -68,16 +68,20 @@ class Captioner:
             CheckpointError: It can't be loaded.
             ArgumentError: `max_pixels` is below `min_pixels`, or not enough for one visual token.
         """
-        what, options = "the captioner", {"part": "captioner"}
-        model = load_transformers_model(  # first: its errors tell the cause
-            *(Qwen2_5_VLForConditionalGeneration, name_or_path, what),
+        what = "the captioner"
+        model = load_transformers_model(  # before the processor, because its errors name the cause
+            Qwen2_5_VLForConditionalGeneration,
+            name_or_path,
+            what,
+            part="captioner",
             device=device,
             dtype=dtype,
             cuda_dtype=torch.bfloat16,
-            **options,
         )
         needs = ("preprocessor_config.json", "processor_config.json")
-        processor = load_processor(AutoProcessor, name_or_path, what, needs=needs, trial=_try_processor, **options)
+        processor = load_processor(
+            AutoProcessor, name_or_path, what, needs=needs, trial=_try_processor, part="captioner"
+        )
         return cls(model, processor, min_pixels, max_pixels)
 
     def __call__(
@@ -89,22 +93,22 @@ class Captioner:
         max_new_tokens: int = 75,
         seed: int | Sequence[int] = 0,
     ) -> list[str]:
-        """Captions as one batch; what a picture gets does not depend on what else is in the batch.
+        """Captions the pictures as one batch. A caption does not depend on the other pictures of the batch.
 
         Args:
             images: Upright RGB pictures of any sizes, one or several.
-            categories: Of the garment meant, for all or for each.
-            source: Whether somebody wears the garment or it lies there alone.
-            temperature: 0 for the likeliest word each time; the higher, the more varied.
+            categories: Category of the garment to describe, one for all pictures or one for each.
+            source: "person" if a person wears the garment, "garment" for an in-shop picture.
+            temperature: 0 always takes the likeliest word; higher values vary more.
             max_new_tokens: Longer answers are cut.
-            seed: Random seed, for all or for each.
+            seed: Random seed, one for all pictures or one for each.
 
         Returns:
-            For each picture one clean line.
+            One line for each picture.
 
         Raises:
             ArgumentError: Unknown category or source, or a sampling setting out of range.
-            ValueError: A count that does not fit, or a picture too elongated to be seen.
+            ValueError: The numbers of pictures, categories and seeds differ, or a picture is too elongated.
         """
         images = [images] if isinstance(images, Image.Image) else list(images)
         categories = [categories] * len(images) if isinstance(categories, str) else list(categories)
@@ -123,7 +127,7 @@ class Captioner:
         ]
 
     def _inputs(self, chats: list[list[dict[str, Any]]]) -> Any:
-        """What the model is given: pictures resized to the bounds and questions, padded on the left."""
+        """The model's inputs: pictures resized to the bounds, and prompts, padded on the left."""
         # qwen-vl-utils assumes that 2x2 patches make a visual token.
         pictures, _ = process_vision_info(chats, image_patch_size=self._token_side // 2)
         return self.processor(
@@ -174,7 +178,7 @@ class Captioner:
 
 
 def _try_processor(processor: Qwen2_5_VLProcessor) -> str | None:
-    """Prepares a question about a picture, and returns what gets lost of it."""
+    """A trial for `load_processor`: prepares a question about a picture, as the captioner does."""
     tokenizer = processor.tokenizer
     if tokenizer.pad_token_id is None or tokenizer.eos_token_id is None:
         return "its tokenizer has no padding token or no end-of-text token: tokenizer_config.json is incomplete"

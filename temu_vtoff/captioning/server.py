@@ -19,21 +19,21 @@ from PIL import Image
 from temu_vtoff.captioning.prompt import Source, caption_prompt, check_sampling, clean_caption
 from temu_vtoff.errors import ArgumentError
 
-KEY_VARIABLE = "OPENAI_API_KEY"  # sent when set
+KEY_VARIABLE = "OPENAI_API_KEY"  # environment variable; its key is sent to the server
 LONGEST_PAUSE = 60.0  # seconds between two tries
 LARGEST_ANSWER = 2**20  # bytes
 
 
 class ServerUnreachableError(ArgumentError):
-    """The server can't be reached or refuses access, so that no other picture would get a caption either."""
+    """The server can't be reached or refuses access, so that no picture can be captioned."""
 
 
 class _TemporaryError(Exception):
-    """A failure that another try may mend.
+    """A failure that may pass.
 
     Attributes:
-        error: What is raised when no try is left.
-        pause: Seconds to wait, where the server says so.
+        error: The error to raise after the last try.
+        pause: Seconds to wait before the next try, if the server asks for it.
     """
 
     def __init__(self, error: ValueError, pause: float | None = None):
@@ -58,14 +58,14 @@ class ApiCaptioner:
     Attributes:
         api_base: The address up to the version: http://localhost:8000/v1.
         model: The model's name on the server.
-        concurrency: Requests under way at the same time.
+        concurrency: Number of simultaneous requests.
         retries: Further tries after a failure that may pass: no connection, a damaged answer, too many requests (429),
             a server error (5xx).
-        pause: Seconds before the second try; doubled each time. The server's Retry-After comes first.
+        pause: Seconds before the second try, doubled for each further one. The server's Retry-After takes precedence.
         timeout: Seconds to wait for one answer.
 
     Raises:
-        ArgumentError: An address that is no URL, or a number out of range.
+        ArgumentError: The address is not a URL, or a number is out of range.
     """
 
     api_base: str
@@ -93,7 +93,7 @@ class ApiCaptioner:
         max_new_tokens: int = 75,
         seed: Sequence[int] | None = None,
     ) -> list[str | Exception]:
-        """For each picture one clean line, or what went wrong with it.
+        """One line for each picture, or its error. The arguments are those of `captioning.qwen.Captioner`.
 
         Raises:
             ServerUnreachableError: No connection, or no access, after all tries.
@@ -103,14 +103,13 @@ class ApiCaptioner:
         check_sampling(temperature, max_new_tokens, seeds)
         prompts = [caption_prompt(category, source) for category in categories]
 
-        def ask(asked: tuple[Image.Image, str, int | None]) -> str | Exception:
-            image, prompt, seed = asked
+        def ask(image: Image.Image, prompt: str, seed: int | None) -> str | Exception:
             question = {
                 "model": self.model,
                 "messages": [{"role": "user", "content": _content(image, prompt)}],
                 "temperature": temperature,
                 "max_tokens": max_new_tokens,
-                **({} if seed is None else {"seed": seed % 2**31}),  # servers take no more
+                **({} if seed is None else {"seed": seed % 2**31}),  # the largest seed that servers accept
             }
             try:
                 return clean_caption(self._ask(question))
@@ -119,19 +118,21 @@ class ApiCaptioner:
             except ValueError as error:
                 return error
 
+        if not len(images) == len(prompts) == len(seeds):
+            raise ValueError(f"{len(images)} pictures came with {len(prompts)} categories and {len(seeds)} seeds.")
         with ThreadPoolExecutor(self.concurrency) as pool:
-            return list(pool.map(ask, zip(images, prompts, seeds, strict=True)))
+            return list(pool.map(ask, images, prompts, seeds))
 
     def _ask(self, question: dict[str, Any]) -> str:
-        """The answer, after as many tries as it takes."""
+        """The answer, after at most `retries` further tries."""
         pause = self.pause
         for remaining in range(self.retries, -1, -1):
             try:
                 return self._try(question)
-            except _TemporaryError as trouble:
+            except _TemporaryError as failure:
                 if not remaining:
-                    raise trouble.error from trouble.__cause__
-                time.sleep(min(pause if trouble.pause is None else trouble.pause, LONGEST_PAUSE))
+                    raise failure.error from failure.__cause__
+                time.sleep(min(pause if failure.pause is None else failure.pause, LONGEST_PAUSE))
                 pause *= 2
 
     def _try(self, question: dict[str, Any]) -> str:
@@ -153,7 +154,7 @@ class ApiCaptioner:
             raise _TemporaryError(ValueError(f"{url} gave a damaged answer ({reason}).")) from error
 
     def _refusal(self, error: HTTPError, url: str) -> Exception:
-        """What an HTTP status means: it ends the run, this item alone, or may pass."""
+        """The error for an HTTP status: one that ends the run, fails this picture only, or may pass."""
         try:
             text = " ".join(error.read(2000).decode("utf-8", "replace").split())
         except (HTTPException, OSError):
@@ -176,7 +177,7 @@ def _unreachable(problem: str) -> ServerUnreachableError:
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        port = parts.port  # raises when it is no number
+        port = parts.port  # raises ValueError if it is not a number
     except ValueError:
         return False
     plain = text.isascii() and text.isprintable() and " " not in text
@@ -199,10 +200,11 @@ def _content(image: Image.Image, prompt: str) -> list[dict[str, Any]]:
 
 
 def _body(response: HTTPResponse, deadline: float) -> bytes:
-    """
+    """The body of an answer.
+
     Raises:
         ValueError: It is too large.
-        TimeoutError: It comes too slowly.
+        TimeoutError: It is not complete at the deadline.
     """
     body = b""
     while part := response.read1(2**16):
@@ -215,10 +217,10 @@ def _body(response: HTTPResponse, deadline: float) -> bytes:
 
 
 def _answer(body: bytes) -> str:
-    """The text of a chat completion; empty where the model said nothing.
+    """The text of a chat completion; empty if the model answered nothing.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The body is not a chat completion.
     """
     try:
         content = json.loads(body)["choices"][0]["message"]["content"]

@@ -1,8 +1,8 @@
-"""Devices, precision, offloading, quantisation and kernels. The choices stand here, where they cost no import."""
+"""Devices, precision, offloading, quantisation and kernels. The choices are defined here, without heavy imports."""
 
 PRECISIONS = ("no", "fp16", "bf16")  # as accelerate names them; "no" is float32
 OFFLOADS = ("auto", "none", "model", "sequential")
-ATTENTION_BACKENDS = {  # our names -> diffusers' (for onednn, what runs where `cpu.attend` doesn't)
+ATTENTION_BACKENDS = {  # our name -> diffusers' name (for onednn: the backend for tensors that `cpu.attend` refuses)
     "flash3": "_flash_3",
     "flash2": "flash",
     "cudnn": "_native_cudnn",

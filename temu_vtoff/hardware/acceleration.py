@@ -1,6 +1,5 @@
-"""What makes a pipeline faster and leaves its equations alone, so that only roundings change: the fastest available
-kernel for softmax(Q K^T / sqrt(d)) V, compiled blocks, channels-last convolutions, a CPU's own ways. And fp8, which
-changes more.
+"""Makes a pipeline faster: the fastest available kernel for softmax(Q K^T / sqrt(d)) V, compiled blocks, channels-last
+convolutions and oneDNN on CPUs. The equations stay the same, only roundings change; fp8 changes more.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from temu_vtoff.hardware.quantization import has_fp8, to_fp8
 
 logger = logging.getLogger(__name__)
 
-COMPILE_FROM = 200  # pictures: compiling takes as long as it saves on so many (docs/performance.md)
-MOST_VERSIONS = 64  # of a compiled block: two or four for each batch and picture size; torch allows 8 by default
+COMPILE_FROM = 200  # pictures; for fewer, compiling takes longer than it saves (docs/performance.md)
+MOST_VERSIONS = 64  # of a compiled block, two or four for each batch and picture size; torch's default is 8
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -40,11 +39,11 @@ def choose_attention_backend(device: torch.device, dtype: torch.dtype) -> str:
 
 
 def is_compiling_worth_it(pictures_left: int) -> bool:
-    """Whether a run has enough pictures left to make to earn the warm-up back.
+    """Whether compiling saves more time than it takes.
 
     Args:
-        pictures_left: Those that this process will make: without finished ones and those of other processes, and
-            counted by any limit.
+        pictures_left: Number of pictures that this process will make, without finished ones and those of other
+            processes.
     """
     return pictures_left >= COMPILE_FROM
 
@@ -55,10 +54,10 @@ def speed_up(
     """Prepares a try-off pipeline that is on its device, in place.
 
     Args:
-        compile: Compile the transformers' repeated blocks, for the sizes met: the first picture of a size then takes
-            some tens of seconds longer. The compiled code is kept on disk for later runs.
-        attention_backend: A key of `ATTENTION_BACKENDS`; the fastest available when absent.
-        fp8: Multiply in 8-bit floating point where the GPU has it; elsewhere nothing changes.
+        compile: Compile the transformers' repeated blocks for each size of picture: the first picture of a size then
+            takes some tens of seconds longer. The compiled code is kept on disk for later runs.
+        attention_backend: A key of `ATTENTION_BACKENDS`; by default the fastest available.
+        fp8: Multiply in 8-bit floating point on GPUs that support it; elsewhere nothing changes.
 
     Raises:
         ArgumentError: The attention backend is unknown, or not available here.

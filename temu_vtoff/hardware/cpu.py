@@ -1,9 +1,9 @@
-"""What a CPU computes faster in another way than torch: float32 products by oneDNN, and attention head by head.
-docs/performance.md has the measurements; `tune` chooses.
+"""Faster computations on CPUs: float32 products by oneDNN, and attention head by head. `tune` applies them;
+docs/performance.md has the measurements.
 
-torch sends float32 products to MKL, which keeps to AVX2 on AMD's processors; oneDNN uses AVX-512 on them. That is
-faster on Zen 5, but slower on Zen 4, which does 512 bits in two halves. Both operators are custom ones, so that
-`torch.compile` leaves them as they are.
+torch computes float32 products with MKL, which uses only AVX2 on AMD's processors; oneDNN uses AVX-512 on them. That is
+faster on Zen 5, but slower on Zen 4, which splits 512 bits into two halves. Both are custom operators, so that
+`torch.compile` does not replace them.
 
 Letters: B batch, N queries, M keys, H heads, d head size.
 """
@@ -20,15 +20,15 @@ from torch import nn
 from torch.nn import functional as F
 
 CPU_INFO = Path("/proc/cpuinfo")
-ZEN_5 = 26  # its CPU family, and the first with whole 512-bit units
-MOST_SCORES = 2**21  # attention scores of a head; more of them no longer fit the cache, and torch's kernel is faster
-NARROWEST, PROBED_TOKENS, LEAST_GAIN = 256, 256, 1.3  # of the probe for bfloat16
+ZEN_5 = 26  # CPU family; the first of AMD's with whole 512-bit units
+MOST_SCORES = 2**21  # attention scores of a head; more don't fit the cache, and torch's kernel is faster
+NARROWEST, PROBED_TOKENS, LEAST_GAIN = 256, 256, 1.3  # for the probe of bfloat16
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
-_product = torch.ops.mkldnn._linear_pointwise  # y = x W^T + b; what torch's own compiler calls
+_product = torch.ops.mkldnn._linear_pointwise  # y = x W^T + b; torch's compiler calls it too
 
 
 def has_fast_onednn() -> bool:
-    """Whether this processor gains by the instructions that oneDNN uses and MKL doesn't: AMD's from Zen 5 on."""
+    """Whether oneDNN is faster than MKL on this processor: on AMD's from Zen 5 on."""
     if not torch.backends.mkldnn.is_available() or torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
     try:
@@ -46,10 +46,10 @@ def multiplies_bf16() -> bool:
 
 @lru_cache
 def gains_by_bf16(width: int) -> bool:
-    """Whether a transformer of that width is faster in bfloat16 here, as a probe of some milliseconds finds out.
+    """Whether a transformer of this width is faster in bfloat16 on this CPU, by a probe of some milliseconds.
 
-    The probe times a product of the feed-forward in both precisions, as `tune` has them computed. In narrow models,
-    the built-in one among them, other work than products fills a step; they are not worth the rounding.
+    The probe times a product of the feed-forward in both precisions, computed as `tune` would. Narrow models, such as
+    the built-in one, spend most of a step on other work than products, and gain nothing.
     """
     if width < NARROWEST or not multiplies_bf16():
         return False
@@ -67,10 +67,10 @@ def gains_by_bf16(width: int) -> bool:
 
 
 def tune(model: nn.Module, attention_too: bool) -> None:
-    """Has a transformer computed in the fastest way on this CPU; for inference only.
+    """Makes a transformer as fast as possible on this CPU; for inference only.
 
     Args:
-        attention_too: Whether attention goes head by head too, not to one of diffusers' backends.
+        attention_too: Whether to compute attention head by head instead of by one of diffusers' backends.
     """
     if has_fast_onednn():
         replace_linears(model)
@@ -79,10 +79,10 @@ def tune(model: nn.Module, attention_too: bool) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Has the C library keep what this process frees on the CPU, for the next tensor; for trainings.
+    """Makes the C library keep freed memory for the next tensor; for training.
 
-    glibc hands every large piece back to the system at once, which clears it again, page by page, before the next
-    tensor gets it: a training with large attentions spends a third of its time on that. Without glibc nothing happens.
+    glibc returns every large block to the system at once, and the system clears its pages before they are used again: a
+    training with large attentions spends a third of its time on that. Without glibc nothing happens.
     """
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(_M_MMAP_MAX, 0)
@@ -90,14 +90,14 @@ def keep_freed_memory() -> None:
 
 
 def replace_linears(model: nn.Module) -> None:
-    """Has oneDNN compute the float32 `nn.Linear`s of a model."""
+    """Makes oneDNN compute the float32 `nn.Linear`s of a model."""
     for module in model.modules():
-        if type(module) is nn.Linear and type(module.weight.data) is torch.Tensor:  # not a quantised one
+        if type(module) is nn.Linear and type(module.weight.data) is torch.Tensor:  # not quantised
             module.__class__ = OneDnnLinear
 
 
 class OneDnnLinear(nn.Linear):
-    """`nn.Linear` by oneDNN; as usual in other precisions, on other devices and under autograd."""
+    """`nn.Linear` by oneDNN; by torch in other precisions, on other devices and under autograd."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.dtype == torch.float32 and _serves(x):
@@ -106,7 +106,7 @@ class OneDnnLinear(nn.Linear):
 
 
 def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor | None:
-    """softmax(Q K^T / sqrt(d)) V: (B, N, H, d), 2 x (B, M, H, d) -> (B, N, H, d); None if it isn't for such tensors."""
+    """softmax(Q K^T / sqrt(d)) V: (B, N, H, d), 2 x (B, M, H, d) -> (B, N, H, d); None for unsuitable tensors."""
     few = query.shape[1] * key.shape[1] <= MOST_SCORES
     if few and query.dtype in (torch.float32, torch.bfloat16) and _serves(query):
         return attention(query, key, value)

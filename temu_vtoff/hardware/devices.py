@@ -1,4 +1,4 @@
-"""Where models run and in which precision."""
+"""The device and the precision that models run in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.float16, torch.bfloat16), st
 
 
 def choose_device(name: str | None = None) -> torch.device:
-    """The device by name, or the best there is: CUDA, then Apple's MPS, then the CPU.
+    """The device by name, or the best available: CUDA, then Apple's MPS, then the CPU.
 
     Raises:
         ArgumentError: The named device is unknown or absent.
@@ -44,17 +44,16 @@ def choose_device(name: str | None = None) -> torch.device:
 def choose_dtype(
     precision: str | None, device: torch.device, preset: str = "exact", width: int | None = None
 ) -> torch.dtype:
-    """The precision that models run in; what it returns is what was taken, for a run's record.
+    """The precision that models run in.
 
-    Left open, it is bfloat16 where the device multiplies that itself and gains by it: on GPUs, on CPUs with AMX, and,
-    for the faster presets, on CPUs where a short probe at the generator's own width shows a gain. `exact` stays float32
-    on other CPUs.
+    Without `precision` it is bfloat16 where the device multiplies bfloat16 itself and gains by it: on GPUs, on CPUs
+    with AMX, and, for the faster presets, on CPUs where a short probe at the generator's width shows a gain. `exact`
+    stays float32 on other CPUs.
 
     Args:
         precision: One of `PRECISIONS`, or None.
         preset: A key of `temu_vtoff.tryoff.presets.PRESETS`.
-        width: The generator's, as `temu_vtoff.hub.sources.read_width` finds it before the model is loaded. None leaves
-            the probe out.
+        width: Width of the generator (`temu_vtoff.hub.sources.read_width`); None leaves the probe out.
 
     Raises:
         ArgumentError: There is no such precision.
@@ -71,10 +70,10 @@ def choose_dtype(
 
 
 def choose_training_precision(mixed_precision: str | None, device: torch.device) -> str:
-    """The precision of a training; left open, as accelerate is configured, else bf16 where it is native.
+    """The precision of a training; by default accelerate's configuration, else bf16 where the device multiplies it.
 
-    Training gains by bf16 on any device that multiplies it itself, AVX512-BF16 included. Others emulate it: on a CPU
-    with AVX2 alone a step takes ten times as long.
+    Training gains by bf16 on any device that multiplies it itself, AVX512-BF16 included. Other devices emulate it: on
+    a CPU with only AVX2, a step takes ten times as long.
     """
     if mixed_precision is None:
         mixed_precision = os.environ.get("ACCELERATE_MIXED_PRECISION")  # set by `accelerate launch`
@@ -95,8 +94,8 @@ def choose_offload(sizes: Mapping[str, int], working: int, free: int) -> str:
 
     Args:
         sizes: Bytes of each model.
-        working: Bytes needed besides: activations, reference, latents.
-        free: Bytes of the device's memory.
+        working: Bytes of activations, reference and latents.
+        free: Free bytes of the device's memory.
     """
     if sum(sizes.values()) + working <= free:
         return "none"
@@ -104,19 +103,19 @@ def choose_offload(sizes: Mapping[str, int], working: int, free: int) -> str:
 
 
 def stored_bytes(tensor: torch.Tensor) -> int:
-    """What a tensor takes in memory; of a quantised one, what its parts take."""
+    """Bytes of a tensor in memory; for a quantised one, the bytes of its parts."""
     if hasattr(tensor, "__tensor_flatten__"):
         return sum(stored_bytes(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
     return tensor.nbytes
 
 
 def place(pipe: DiffusionPipeline, device: torch.device, offload: str = "auto") -> str:
-    """Puts a pipeline on its device, whole or with diffusers' CPU offloading, which only a GPU needs.
+    """Moves a pipeline to its device, whole or with diffusers' CPU offloading, which only GPUs need.
 
-    With offloading each model leaves the device when the next one comes: the extractor after its single run.
+    With offloading, each model leaves the device when the next one is needed: the extractor after its single run.
 
     Returns:
-        What "auto" came to, or `offload` itself; "none" on a CPU.
+        The offload mode that is used: the mode chosen for "auto", "none" on a CPU.
     """
     if device.type != "cuda":
         offload = "none" if device.type == "cpu" or offload == "auto" else offload
@@ -136,7 +135,7 @@ def place(pipe: DiffusionPipeline, device: torch.device, offload: str = "auto") 
 
 
 def free_memory() -> None:
-    """Gives back what models no longer in use held."""
+    """Frees the memory of models that are no longer in use."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -13,41 +13,42 @@ from typing import Any
 import torch
 from torch import nn
 
-BITS = (8, 4)
+from temu_vtoff.hardware import QUANTIZED_BITS
+
 KEPT = ("norm1", "norm1_context", "norm_out", "proj_out", "pos_embed", "time_text_embed", "context_embedder")
-FP8_CAPABILITY = (8, 9)  # of CUDA devices: Ada, Hopper and later
+FP8_CAPABILITY = (8, 9)  # CUDA capability: Ada, Hopper and later
 
 
 def quantization_config(library: str, bits: int, dtype: torch.dtype) -> Any:
-    """What `from_pretrained` of a model takes as `quantization_config`.
+    """The `quantization_config` for a model's `from_pretrained`.
 
     Args:
-        library: "diffusers" or "transformers": whose model it is.
-        bits: Of a weight; 4 needs a GPU for the two transformers.
-        dtype: Of the products.
+        library: Library of the model: "diffusers" or "transformers".
+        bits: Bits of a weight; 4 needs a GPU for the two transformers.
+        dtype: Precision of the products.
 
     Raises:
-        ValueError: Other bits, or the package they need is not installed.
+        ValueError: Unsupported bits, or a package that is not installed.
     """
-    if bits not in BITS:
-        raise ValueError(f"Weights can be quantised to {' or '.join(map(str, BITS))} bits, not {bits}.")
-    home = import_module(library)
+    if bits not in QUANTIZED_BITS:
+        raise ValueError(f"Weights can be quantised to {' or '.join(map(str, QUANTIZED_BITS))} bits, not {bits}.")
+    package = import_module(library)
     if bits == 8:
         _require("torchao")
         from torchao.quantization import Int8WeightOnlyConfig
 
-        return home.TorchAoConfig(Int8WeightOnlyConfig(), modules_to_not_convert=list(KEPT))
+        return package.TorchAoConfig(Int8WeightOnlyConfig(), modules_to_not_convert=list(KEPT))
     _require("bitsandbytes")
-    return home.BitsAndBytesConfig(
+    return package.BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=list(KEPT),  # of 4 bits too, in spite of its name
+        llm_int8_skip_modules=list(KEPT),  # for 4 bits too, in spite of its name
     )
 
 
 def has_fp8(device: torch.device) -> bool:
-    """Whether products in 8-bit floating point are to be had: the GPU's part and torchao's."""
+    """Whether products in 8-bit floating point are available: the GPU supports them and torchao is installed."""
     return (
         device.type == "cuda"
         and torch.cuda.get_device_capability(device) >= FP8_CAPABILITY
@@ -56,7 +57,7 @@ def has_fp8(device: torch.device) -> bool:
 
 
 def is_quantized(name: str, module: nn.Module) -> bool:
-    """Whether a part of a transformer, by its full name, is a linear layer that may be quantised."""
+    """Whether a transformer's module, given with its full name, is a linear layer that may be quantised."""
     return isinstance(module, nn.Linear) and not set(KEPT) & set(name.split("."))
 
 

@@ -32,22 +32,23 @@ def segment_clothing(
     Args:
         img: A photo in any mode, or its path; EXIF rotation is applied first.
         category: "upper_body", "lower_body" or "dresses".
-        clothes: Names of labels ("Upper-clothes", "Dress", …) that make up the garment, in place of the category's.
+        clothes: Names of labels ("Upper-clothes", "Dress", …) that make up the garment, instead of the category's.
         model: SegFormer by hub id or folder, or "builtin"; it stays loaded. When the hub can't be reached, the
-            built-in one serves as long as the process runs, with a warning each time.
-        device: "cpu", "cuda", …; left unset, the best there is.
+            built-in model is used as long as the process runs, with a warning at each call.
+        device: "cpu", "cuda", …; by default the best available.
 
     Returns:
-        Of the upright photo's size: L with 0 and 255 (the garment), and RGB with the garment at grey 128.
+        Mask (L, 255 on the garment, 0 elsewhere) and masked image (RGB, the garment at grey 128), both at the size of
+        the upright photo.
 
     Raises:
         GarmentNotFoundError: The garment is not in the photo.
-        ValueError: Unknown category, label or device; no picture; a model that can't be loaded.
+        ValueError: Unknown category, label or device; not a picture; a model that can't be loaded.
         FileNotFoundError: No such photo.
     """
-    label_ids(category, clothes)  # a mistake shows before the model is loaded
+    label_ids(category, clothes)  # raises before the model is loaded
     photo = open_picture(img)
-    with _loading:  # two threads that ask at once load it once
+    with _loading:  # simultaneous calls load the model once
         segmenter, trouble = _load(str(model), device)
     if trouble is not None:
         warnings.warn(trouble, ResultWarning, stacklevel=2)
@@ -59,7 +60,7 @@ def segment_clothing(
 
 @lru_cache(maxsize=2)
 def _load(model: str, device: str | None) -> tuple[ClothSegmenter, str | None]:
-    """The model; or, without the hub, the built-in one and a warning. Both are kept: to ask again takes 20 seconds."""
+    """The model, or without the hub the built-in one and a warning, cached: asking the hub again takes 20 seconds."""
     chosen = choose_device(device)
     try:
         return ClothSegmenter.from_pretrained(model, chosen), None

@@ -1,4 +1,4 @@
-"""Masks for every photo of a folder: decoding and writing beside the model, and going on where a stopped run was."""
+"""Masks for every photo of a folder: photos are decoded and masks written while the model runs; stopped runs resume."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,12 +37,19 @@ Item = TypeVar("Item")
 
 @dataclass
 class BatchReport:
-    """What became of the photos of a folder."""
+    """The results for the photos of a folder.
+
+    Attributes:
+        written: Photos whose masks were made.
+        skipped: Photos whose masks an earlier run had finished.
+        substituted: Photos without the garment, with the labels that were used instead.
+        failed: Photos without masks, with the reason.
+    """
 
     written: list[Path] = field(default_factory=list)
-    skipped: list[Path] = field(default_factory=list)  # finished earlier
-    substituted: dict[Path, str] = field(default_factory=dict)  # the garment was absent: which labels served instead
-    failed: dict[Path, str] = field(default_factory=dict)  # unreadable, or without the garment: what was wrong
+    skipped: list[Path] = field(default_factory=list)
+    substituted: dict[Path, str] = field(default_factory=dict)
+    failed: dict[Path, str] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -56,7 +63,7 @@ class _Job:
         """Whether an earlier run with the same settings made both files.
 
         Raises:
-            ValueError: A run with others did.
+            ValueError: A run with other settings did.
         """
         mask_file, masked_file = self._files()
         if not is_whole_picture(mask_file):
@@ -70,13 +77,18 @@ class _Job:
             )
         return is_whole_picture(masked_file)
 
-    def write(self, photo: Image.Image, mask: np.ndarray) -> None:
+    def write(
+        self, photo: Image.Image, label_map: np.ndarray, category: str, clothes: Sequence[str] | None
+    ) -> GarmentMask:
+        """Makes the garment's mask and writes both files."""
+        garment = garment_mask(label_map, category, clothes)
         mask_file, masked_file = self._files()
         mask_file.parent.mkdir(parents=True, exist_ok=True)
         settings = PngInfo()
         settings.add_text("Settings", self.settings)
-        save_picture(masked_image(photo, mask), masked_file, compress_level=1)
-        save_picture(mask_picture(mask), mask_file, pnginfo=settings)
+        save_picture(masked_image(photo, garment.mask), masked_file, compress_level=1)
+        save_picture(mask_picture(garment.mask), mask_file, pnginfo=settings)
+        return garment
 
     def _files(self) -> list[Path]:
         return [self.stem.with_name(self.stem.name + ending) for ending in MASK_ENDINGS]
@@ -96,19 +108,19 @@ def batch_segment_clothing(
 ) -> BatchReport:
     """Segments every picture of a folder and its subfolders into the same subfolders of `out_dir`.
 
-    Arguments not listed here are those of `segment_clothing`; the built-in model never stands in for another.
+    Arguments not listed here are those of `segment_clothing`. The built-in model is used only if `model` names it.
 
     Args:
-        batch_size: Photos that go through the model together. The batches are cut from the whole folder, so that a run
-            that goes on meets the same ones and writes the same bytes.
+        batch_size: Photos that go through the model together. The batches are cut from the whole folder, so that a
+            resumed run has the same batches and writes the same bytes.
         num_workers: Threads that decode and write.
         overwrite: Make finished files again.
         progress: Show a progress bar on standard error.
 
     Raises:
         FileNotFoundError: No such folder.
-        ValueError: Nothing to do, wrong arguments, masks made with other settings in the way, a folder that can't be
-            written, or a model that can't be loaded. Single photos' troubles are in the report.
+        ValueError: No pictures, wrong arguments, existing masks made with other settings, a folder that can't be
+            written, or a model that can't be loaded. Errors of single photos are in the report.
     """
     if batch_size < 1 or num_workers < 1:
         raise ArgumentError(
@@ -116,8 +128,8 @@ def batch_segment_clothing(
             "batch_size",
             "num_workers",
         )
-    wanted_labels = label_ids(category, clothes)
-    jobs = _list_jobs(Path(img_dir), writable_folder(out_dir), f"{model} for {_names(wanted_labels)}")
+    names = ", ".join(LABELS[label] for label in label_ids(category, clothes))
+    jobs = _list_jobs(Path(img_dir), writable_folder(out_dir), f"{model} for {names}")
     todo = {job for job in jobs if overwrite or not job.finished}
     report = BatchReport(skipped=[job.photo for job in jobs if job not in todo])
     if not todo:
@@ -129,27 +141,13 @@ def batch_segment_clothing(
     except HubUnreachableError as error:
         raise HubUnreachableError(f"{error} For drawn people the model {BUILTIN} will do.") from error
 
-    def write(job: _Job, photo: Image.Image, label_map: np.ndarray) -> GarmentMask:
-        garment = garment_mask(label_map, category, clothes)
-        job.write(photo, garment.mask)
-        return garment
-
-    def outcomes() -> Iterator[tuple[_Job, Future]]:
-        for batch in batches:
-            photos = {}
-            for job, opening in zip(batch, opened, strict=False):
-                if opening.exception() is None:
-                    photos[job] = opening.result()
-                else:
-                    yield job, opening
-            label_maps = segmenter.label_maps(list(photos.values()))
-            for job, label_map in zip(photos, label_maps, strict=True):
-                if job in todo:
-                    yield job, pool.submit(write, job, photos[job], label_map)
-
     with tqdm(total=len(todo), desc="segment", disable=not progress) as bar, ThreadPoolExecutor(num_workers) as pool:
-        opened = _delayed((pool.submit(open_picture, job.photo) for job in chain(*batches)), 2 * batch_size)
-        for job, outcome in _delayed(outcomes(), batch_size):  # a batch is written while the next is segmented
+        outcomes = (
+            (job, opening if labels is None else pool.submit(job.write, opening.result(), labels, category, clothes))
+            for job, opening, labels in _label_maps(segmenter, batches, pool, ahead=2 * batch_size)
+            if job in todo or labels is None
+        )
+        for job, outcome in _delayed(outcomes, batch_size):  # a batch is written while the next is segmented
             bar.update()
             try:
                 garment = outcome.result()
@@ -177,15 +175,31 @@ def _list_jobs(img_dir: Path, out_dir: Path, settings: str) -> list[_Job]:
     ]
 
 
+def _label_maps(
+    segmenter: ClothSegmenter, batches: Sequence[Sequence[_Job]], pool: ThreadPoolExecutor, ahead: int
+) -> Iterator[tuple[_Job, Future[Image.Image], np.ndarray | None]]:
+    """Opens the photos in the pool, `ahead` of the model, and yields each job with its photo and label map.
+
+    The label map is None for a photo that can't be read.
+    """
+    opened = _delayed((pool.submit(open_picture, job.photo) for job in chain(*batches)), ahead)
+    for batch in batches:
+        photos = {}
+        for job, opening in zip(batch, opened, strict=False):
+            if opening.exception() is None:
+                photos[job] = opening
+            else:
+                yield job, opening, None
+        label_maps = segmenter.label_maps([opening.result() for opening in photos.values()])
+        for (job, opening), label_map in zip(photos.items(), label_maps, strict=True):
+            yield job, opening, label_map
+
+
 def _delayed(items: Iterable[Item], by: int) -> Iterator[Item]:
-    """The items, each handed on when `by` more have been made: what they started runs meanwhile."""
+    """The items, each yielded after the next `by` items were made, so that the work they started runs meanwhile."""
     waiting: deque[Item] = deque()
     for item in items:
         waiting.append(item)
         if len(waiting) > by:
             yield waiting.popleft()
     yield from waiting
-
-
-def _names(labels: Sequence[int]) -> str:
-    return ", ".join(LABELS[i] for i in labels)

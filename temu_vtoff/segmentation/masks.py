@@ -1,4 +1,4 @@
-"""From a label map to a garment's mask: which labels count as which garment, and how the mask is cleaned.
+"""Makes a garment's mask from a label map: the labels of each garment, and the cleaning of the mask.
 
 Label maps are (H, W) arrays of the ids of `LABELS`, as SegFormer clothes predicts them and DressCode stores them.
 """
@@ -30,25 +30,25 @@ LABELS = (
     "Bag",
     "Scarf",
 )
-# The release counts only 6, pants, as lower_body, which leaves every skirt without a mask.
+# The release uses only 6, pants, for lower_body, so that skirts get an empty mask.
 CATEGORY_LABELS = {"upper_body": (4,), "lower_body": (5, 6), "dresses": (7,)}
 CATEGORIES = tuple(CATEGORY_LABELS)
-# What SegFormer calls the garment when it is cut so that two names would do: a long top, a two-piece dress.
+# Labels that SegFormer also gives to such garments: Dress to a long top, top and skirt to a two-piece dress.
 _NEIGHBOURS = {"upper_body": (7,), "dresses": (4, 5, 6)}
 
-MASK_ENDINGS = ("_binary_mask.png", "_fine_mask.png")  # of the files of a photo's mask and masked image
-GREY = 128  # of the greyed-out garment: 0 in [-1, 1]
-LEAST_SHARE = 0.01  # of the person's pixels: less is a slip of the segmenter, not a garment
-LEAST_SHARE_UNASKED = 0.03  # the same when nobody said that the garment is there
-SPECK_SHARE = 0.01  # of the garment's pixels: smaller parts are dropped
-HOLE_SHARE = 0.01  # of the garment's pixels: smaller holes are filled; a hand before the garment is larger
+MASK_ENDINGS = ("_binary_mask.png", "_fine_mask.png")  # file names of a photo's mask and masked image end so
+GREY = 128  # level of the greyed-out garment: 0 in [-1, 1]
+LEAST_SHARE = 0.01  # share of the person's pixels; less is an error of the segmenter, not a garment
+LEAST_SHARE_UNASKED = 0.03  # the same for categories that were not asked for
+SPECK_SHARE = 0.01  # share of the garment's pixels; smaller parts are dropped
+HOLE_SHARE = 0.01  # share of the garment's pixels; smaller holes are filled. A hand over the garment is larger
 
 
 class GarmentNotFoundError(ValueError):
     """The wanted garment is not in the picture.
 
     Attributes:
-        found: Names of the labels that are, the largest first.
+        found: Names of the labels in the picture, the largest first.
     """
 
     def __init__(self, wanted: str, found: Sequence[str]):
@@ -59,12 +59,12 @@ class GarmentNotFoundError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class GarmentMask:
-    """A garment's mask and what it was made of.
+    """A garment's mask and the labels that it is made of.
 
     Attributes:
         mask: (H, W), bool.
-        labels: Names of the labels that make it up.
-        note: One sentence where a neighbour's labels were used because the garment is absent, otherwise None.
+        labels: Names of the mask's labels.
+        note: One sentence if a neighbour's labels were used because the garment is absent, otherwise None.
     """
 
     mask: np.ndarray
@@ -75,12 +75,12 @@ class GarmentMask:
 def garment_mask(label_map: np.ndarray, category: str, clothes: Sequence[str] | None = None) -> GarmentMask:
     """The mask of one garment, without specks and small holes.
 
-    Where the garment is absent its neighbour is used: a dress as upper body; top, skirt or pants as dress.
+    If the garment is absent, its neighbour is used: a dress for upper_body; top, skirt or pants for dresses.
 
     Args:
         label_map: (H, W), integer ids of `LABELS`.
         category: One of `CATEGORIES`.
-        clothes: Names from `LABELS` that make up the garment, in place of the category's.
+        clothes: Names from `LABELS` that make up the garment, instead of the category's.
 
     Raises:
         GarmentNotFoundError: Neither the garment nor a neighbour is there.
@@ -94,9 +94,9 @@ def garment_mask(label_map: np.ndarray, category: str, clothes: Sequence[str] | 
 
 
 def choose_labels(label_map: np.ndarray, category: str, clothes: Sequence[str] | None = None) -> tuple[int, ...]:
-    """The label ids that make up the garment in this picture, its neighbour's when it is absent.
+    """The label ids of the garment in this picture, or of its neighbour if it is absent.
 
-    Arguments and errors as of `garment_mask`.
+    Arguments and errors are those of `garment_mask`.
     """
     wanted = label_ids(category, clothes)
     counts = _count_labels(label_map)
@@ -111,13 +111,13 @@ def choose_labels(label_map: np.ndarray, category: str, clothes: Sequence[str] |
 
 
 def garments_present(label_map: np.ndarray) -> list[str]:
-    """The categories that the picture shows: those with at least `LEAST_SHARE_UNASKED` of the person's pixels."""
+    """The categories in the picture: those with at least `LEAST_SHARE_UNASKED` of the person's pixels."""
     counts = _count_labels(label_map)
     return [name for name, ids in CATEGORY_LABELS.items() if _is_there(counts, ids, LEAST_SHARE_UNASKED)]
 
 
 def label_ids(category: str, clothes: Sequence[str] | None = None) -> tuple[int, ...]:
-    """The ids of a category, or of the named labels (upper and lower case alike) when given.
+    """The ids of a category, or of the given label names in upper or lower case.
 
     Raises:
         ValueError: Unknown category or name.
@@ -173,11 +173,11 @@ def mask_picture(mask: np.ndarray) -> Image.Image:
 def masked_image(image: Image.Image, mask: np.ndarray | Image.Image) -> Image.Image:
     """The picture with the garment greyed out.
 
-    The paper's text says that the garment is kept; the release's code and example files grey it out, as here.
+    The paper says that the garment is kept, but the release's code and example files grey it out.
 
     Args:
         image: RGB.
-        mask: (H, W), bool, of the picture's size; or an L picture, 0 outside the garment.
+        mask: The picture's mask: (H, W) bool, or an L picture that is 0 outside the garment.
 
     Returns:
         RGB; `GREY` where the mask is true.

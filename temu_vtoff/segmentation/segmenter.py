@@ -14,7 +14,7 @@ from temu_vtoff.hub.loading import load_processor, load_transformers_model
 from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
 from temu_vtoff.segmentation.masks import LABELS
 
-_PIXELS_AT_ONCE = 2**18  # of a label map: with 18 float32 scores each, 19 MB
+_PIXELS_AT_ONCE = 2**18  # of a label map, with 18 float32 scores each: 19 MB
 
 
 class ClothSegmenter:
@@ -34,15 +34,15 @@ class ClothSegmenter:
         """
         Args:
             name_or_path: Hub id, folder, or "builtin".
-            device: Left unset, the CPU.
-            dtype: Left unset, float16 on a CUDA device and float32 elsewhere.
+            device: Device of the model; by default the CPU.
+            dtype: Precision; by default float16 on a CUDA device and float32 elsewhere.
 
         Raises:
             HubUnreachableError: The model is not on this machine and the hub does not answer.
             CheckpointError: It can't be loaded, or has other labels.
         """
         what = "the segmenter"
-        model = load_transformers_model(  # first: its errors tell the cause
+        model = load_transformers_model(  # before the processor, because its errors name the cause
             SegformerForSemanticSegmentation, name_or_path, what, part="segmenter", device=device, dtype=dtype
         )
         names = [str(name) for _, name in sorted(model.config.id2label.items())]
@@ -61,10 +61,10 @@ class ClothSegmenter:
         """The label of every pixel.
 
         Args:
-            images: Upright RGB photos, of any sizes; they go through the model as one batch.
+            images: Upright RGB photos of any sizes; they go through the model as one batch.
 
         Returns:
-            For each photo (H, W) of its own size, uint8 ids of `LABELS`.
+            A label map for each photo, (H, W) at the photo's size, uint8 ids of `LABELS`.
 
         Raises:
             CheckpointError: The model's values are not finite.
@@ -84,7 +84,7 @@ class ClothSegmenter:
         return [label_map.cpu().numpy() for label_map in maps]
 
     def _reduced(self, image: Image.Image) -> Image.Image:
-        """A huge photo at four times the model's size or more: the processor's resize takes 60 bytes for each pixel."""
+        """Reduces huge photos to about four times the model's size; the processor's resize needs 60 bytes per pixel."""
         return image.reduce(max(1, min(image.size) // (4 * self.processor.size["height"])))
 
 
@@ -96,10 +96,9 @@ def _try_processor(processor: SegformerImageProcessor) -> str | None:
 
 
 def _label_map(logits: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Logits upsampled to the photo's size, then argmax: the other way round 5% of the labels change.
+    """Upsamples the logits to the photo's size, then takes the argmax; the other order would change 5% of the labels.
 
-    Bilinear as `F.interpolate`, but in stripes of rows, since the scores of all labels of a 48-megapixel photo at once
-    take 3.5 GB.
+    Bilinear like `F.interpolate`, but in stripes of rows: the scores of a 48-megapixel photo take 3.5 GB.
 
     Args:
         logits: (labels, h, w), float32.

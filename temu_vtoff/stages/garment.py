@@ -6,10 +6,13 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from temu_vtoff.pictures import panel
-from temu_vtoff.segmentation.masks import masked_image
+from temu_vtoff.segmentation.masks import CATEGORIES, garment_mask, garments_present, mask_picture, masked_image
+
+ALL = "all"  # the category for every garment found
 
 
 class Garment:
@@ -89,3 +92,27 @@ class Product:
         """Photo, mask, masked image and products side by side, above the caption."""
         pictures = [self.photo, self.mask, masked_image(self.photo, self.mask), *self.images]
         return panel(pictures, self.garment.caption or "")
+
+
+def garments_of(photo: Garment, label_map: np.ndarray) -> list[Garment]:
+    """The wanted garments of a photo.
+
+    Raises:
+        GarmentNotFoundError: There is none; the message lists what was found instead.
+    """
+    every = photo.category == ALL
+    wanted = (garments_present(label_map) or CATEGORIES[:1]) if every else [photo.category]
+    garments = []
+    for category in wanted:
+        found = garment_mask(label_map, category)
+        garments.append(
+            Garment(
+                photo.photo,
+                category,
+                name=f"{photo.name}_{category}" if every else photo.name,
+                mask=mask_picture(found.mask),
+                labels=found.labels,
+                note=found.note,
+            )
+        )
+    return garments

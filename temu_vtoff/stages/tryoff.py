@@ -16,9 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -26,19 +25,17 @@ from temu_vtoff.captioning.qwen import Captioner
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware.devices import free_memory
 from temu_vtoff.pictures import unique_stems
-from temu_vtoff.segmentation.masks import CATEGORIES, garment_mask, garments_present, mask_picture, masked_image
+from temu_vtoff.segmentation.masks import CATEGORIES, masked_image
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.stages.batches import attempt, read_each, serve_each
-from temu_vtoff.stages.garment import Garment, Product
+from temu_vtoff.stages.garment import ALL, Garment, Product, garments_of
 from temu_vtoff.stages.models import load_captioner, load_pipeline, load_segmenter
 from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.reading import Frame, Photo
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
-ALL = "all"  # the category for every garment found
 SEEDS = range(-(2**63), 2**64)  # the seeds that torch accepts
-MOST_IMAGES = 1000  # of one garment; they are made as one batch
-Item = TypeVar("Item")
+MOST_IMAGES = 1000  # pictures of one garment; they are made as one batch
 
 
 class TryOff:
@@ -246,7 +243,7 @@ class TryOff:
             with self._lock:
                 label_maps = self.segmenter().label_maps([photo for _, photo in read])
             for (garment, _), label_map in zip(read, label_maps, strict=True):
-                found[garment] = attempt(garment, lambda g, labels=label_map: _garments_of(g, labels)) or [garment]
+                found[garment] = attempt(garment, lambda g, labels=label_map: garments_of(g, labels)) or [garment]
         return [garment for garments in found.values() for garment in garments]
 
     def _caption(self, read: list[tuple[Garment, Image.Image]]) -> None:
@@ -279,30 +276,6 @@ class TryOff:
         for number, (garment, (photo, mask)) in enumerate(read):
             own = images[number * len(seeds) : (number + 1) * len(seeds)]
             yield Product(garment, own, photo, mask, seconds)
-
-
-def _garments_of(photo: Garment, label_map: np.ndarray) -> list[Garment]:
-    """The wanted garments of a photo.
-
-    Raises:
-        GarmentNotFoundError: There is none; the message lists what was found instead.
-    """
-    every = photo.category == ALL
-    wanted = (garments_present(label_map) or CATEGORIES[:1]) if every else [photo.category]
-    garments = []
-    for category in wanted:
-        found = garment_mask(label_map, category)
-        garments.append(
-            Garment(
-                photo.photo,
-                category,
-                name=f"{photo.name}_{category}" if every else photo.name,
-                mask=mask_picture(found.mask),
-                labels=found.labels,
-                note=found.note,
-            )
-        )
-    return garments
 
 
 def _names(photos: Sequence[Photo]) -> list[str]:
