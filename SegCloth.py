@@ -8,8 +8,8 @@
     binary_mask, fine_mask = segment_clothing("photo.jpg", category="upper_body")
 
 Writes <stem>_binary_mask.png, white on the garment, and <stem>_fine_mask.png, the photo with the garment greyed out,
-both of the upright photo's size. A folder's subfolders are kept; a run that was stopped resumes. For a dataset it
-writes binary masks only, where inference_dataset.py --mask_dir finds them.
+both at the size of the upright photo. The masks of a folder keep its subfolders; a stopped run resumes. For a dataset,
+it writes only binary masks, to be used with inference_dataset.py --mask_dir.
 """
 
 import argparse
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 DRAWN_ONLY = f"The built-in segmenter knows drawn people only; for photographs use the model {PUBLISHED_SEGMENTER}."
 
-# What people import from here; the library has it.
+# Names of the library that can be imported from here.
 _HOMES = {
     "BatchReport": "segmentation.folders",
     "GarmentNotFoundError": "segmentation.masks",
@@ -54,8 +54,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     source.add_argument("--img_dir", type=Path, help="a folder of photos, with its subfolders")
     source.add_argument("--dataset_name", choices=DATASETS, help="layout of a dataset")
     add = group.add_argument
-    add("--dataset_root", type=Path, help="its folder; nothing is written there")
-    add("--phase", default="all", choices=(*PHASES, "all"), help="its split")
+    add("--dataset_root", type=Path, help="folder of the dataset; nothing is written there")
+    add("--phase", default="all", choices=(*PHASES, "all"), help="split of the dataset")
     add = parser.add_argument_group("masks").add_argument
     add("--category", choices=(*CATEGORIES, "all"), help="garment wanted (default: upper_body; for a dataset all)")
     add("--clothes", nargs="+", metavar="LABEL", help="labels that make up the garment, instead of the category's")
@@ -116,7 +116,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def segment_dataset(args: argparse.Namespace, share: "Share", started: float) -> bool:
-    """Whether every item of the dataset has its mask."""
+    """Segments a dataset; returns whether every item has its mask."""
     from temu_vtoff.runs.phases import finish, open_phases, run_phases
     from temu_vtoff.runs.segmenting import segment_items
     from temu_vtoff.runs.settings import keep_settings
@@ -136,7 +136,7 @@ def segment_dataset(args: argparse.Namespace, share: "Share", started: float) ->
     outcome = run_phases(datasets, stage, share=share, notes=notes, **how)
     finish(share, args.out_dir, outcome, arguments=vars(args), started=started)
     if share.is_first:
-        command_line.dataset.tell(outcome)
+        command_line.dataset.report(outcome)
         print(f"{args.out_dir}: {outcome.done} of {outcome.total} masks")
     return not outcome.failures
 

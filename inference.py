@@ -5,8 +5,8 @@
         --pretrained_model_name_or_path stabilityai/stable-diffusion-3-medium-diffusers \\
         --pretrained_model_name_or_path_sd3_tryoff davidelobba/TEMU-VTOFF
 
-Writes per photo <stem>_output.png, _binary_mask.png, _fine_mask.png, _caption.txt and _panel.png (with several garments
-or pictures, their names tell which), and one run.json.
+Writes per photo <stem>_output.png, _binary_mask.png, _fine_mask.png, _caption.txt and _panel.png, and one run.json.
+With --category all the category follows the stem; further pictures are _output_2.png and so on.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace, photos: list[Path], options: Options) -> None:
-    """What is wrong with the flags or the only photo is told before anything is loaded."""
+    """Raises errors of the flags, or of a single photo, before anything is loaded."""
     if len(photos) == 1:
         open_picture(photos[0])
     if args.mask is not None and (len(photos) > 1 or args.category == "all"):
@@ -89,7 +89,7 @@ def check(args: argparse.Namespace, photos: list[Path], options: Options) -> Non
 
 
 def write_masks(folder: Path, garments: list[Garment], options: Options) -> None:
-    """Writes each garment's mask, and the photo with the garment grey; says where another label was used."""
+    """Writes each garment's mask and masked image, and prints a note if another label was used."""
     frame = Frame.of(options)
     for garment in garments:
         if garment.note is not None:
@@ -101,7 +101,7 @@ def write_masks(folder: Path, garments: list[Garment], options: Options) -> None
 
 
 def write_product(folder: Path, product: Product) -> list[Path]:
-    """Writes a garment's caption, product pictures and panel; the paths of the product pictures."""
+    """Writes a garment's caption, product pictures and panel; returns the paths of the product pictures."""
     name, paths = product.garment.name, []
     if product.error is not None:
         return paths
@@ -114,7 +114,7 @@ def write_product(folder: Path, product: Product) -> list[Path]:
 
 
 def report(photos: list[Path], garments: list[Garment]) -> dict[str, str]:
-    """What went wrong, by photo. The only photo's error ends the run."""
+    """The errors by photo, which are also printed. The error of a single photo ends the run."""
     failed = [garment for garment in garments if garment.error is not None]
     failures = {str(garment.photo): command_line.explain(garment.error) or repr(garment.error) for garment in failed}
     if failed and len(photos) == 1:
@@ -127,5 +127,4 @@ def report(photos: list[Path], garments: list[Garment]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    command_line.run(main, arguments)
+    command_line.run(main, parse_args())

@@ -78,7 +78,7 @@ def main(args: argparse.Namespace) -> int:
         facts = {"models": asdict(options.sources), "taken": work.taken}
         finish(share, task.output_dir, outcome, arguments=vars(args), started=started, **facts)
         if share.is_first:
-            command_line.dataset.tell(outcome, "The whole list: manifest.csv.")
+            command_line.dataset.report(outcome, "The whole list: manifest.csv.")
             print(f"{task.output_dir}: {outcome.done} of {outcome.total} pictures")
     return 1 if outcome.failures else 0
 

@@ -1,4 +1,4 @@
-"""What the scripts share: flags by subject, help, errors as one sentence, progress."""
+"""Shared parts of the scripts: flags by subject, help, errors as one sentence, progress."""
 
 from command_line.common import explain, flag, parser, positive, progress, quiet_libraries, run, say
 from command_line.flags import (

@@ -1,4 +1,4 @@
-"""The frame of every script: help, errors as one sentence, and what is shown while it runs."""
+"""Help, errors as one sentence, log and progress of every script."""
 
 import argparse
 import errno
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from temu_vtoff.errors import ArgumentError, ResultWarning, is_out_of_memory
 
-# The library's argument -> the flag, where the names differ.
+# Library argument -> flag, where the names differ.
 FLAGS = {
     "base": "pretrained_model_name_or_path",
     "tryoff": "pretrained_model_name_or_path_sd3_tryoff",
@@ -30,7 +30,7 @@ Item = TypeVar("Item")
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the description's lines and adds each flag's default, where it has one worth showing."""
+    """Keeps the lines of the description and adds the defaults of the flags."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
         default = action.default
@@ -44,7 +44,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _short(value: object) -> str:
-    """A path below the repository as seen from there, anything else as it is."""
+    """A path below the repository relative to it, anything else unchanged."""
     root = Path(__file__).parent.parent
     return str(value.relative_to(root) if isinstance(value, Path) and value.is_relative_to(root) else value)
 
@@ -52,9 +52,9 @@ def _short(value: object) -> str:
 def parser(description: str) -> argparse.ArgumentParser:
     """An argument parser whose help shows the script's docstring as written, and defaults."""
     _accept_any_name()
-    made = argparse.ArgumentParser(description=description, formatter_class=_HelpFormatter)
-    made.add_argument("--debug", action="store_true", help="show tracebacks")
-    return made
+    result = argparse.ArgumentParser(description=description, formatter_class=_HelpFormatter)
+    result.add_argument("--debug", action="store_true", help="show tracebacks")
+    return result
 
 
 def run(main: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> None:
@@ -95,7 +95,7 @@ def _accept_any_name() -> None:
 
 
 def explain(error: BaseException) -> str | None:
-    """One sentence for an error that a user can mend, with flags where arguments are meant; None for one of ours."""
+    """One sentence for an error that a user can mend, with flags as the arguments' names; None for other errors."""
     if isinstance(error, ArgumentError):
         return " ".join(error.phrase(flag).split())
     if is_out_of_memory(error):
@@ -125,7 +125,7 @@ def positive(text: str) -> int:
 
 
 def quiet_libraries(*names: str) -> None:
-    """Leaves the screen to the script: no log lines and loading bars of the libraries named, which are imported.
+    """Imports the named libraries and turns off their log lines and loading bars.
 
     Args:
         names: Of "diffusers" and "transformers"; both when left out.
@@ -137,7 +137,7 @@ def quiet_libraries(*names: str) -> None:
 
 
 class _Screen(logging.Handler):
-    """Shows log records as lines for the person, each warning once."""
+    """Shows log records as lines on standard error, each warning once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class _Screen(logging.Handler):
 
 
 def show_log() -> None:
-    """Shows the library's warnings, logged or raised, as lines; those of others are for developers and stay hidden."""
+    """Shows the warnings of this library, logged or raised; those of other libraries are hidden."""
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", ResultWarning)
     warnings.showwarning = lambda message, *_: say(f"warning: {message}")
@@ -164,7 +164,7 @@ def show_log() -> None:
 
 
 def say(message: str) -> None:
-    """A line for the person, on standard error: standard output is for results."""
+    """Prints a line on standard error; standard output is for results."""
     from tqdm import tqdm
 
     tqdm.write(message, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Config files: a script's flags by name in JSON, so that a recipe is a file."""
+"""Config files: JSON files with a script's flags by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NOT_KEYS = ("help", "debug", "config")
 
 
 def add_config_flag(parser: argparse.ArgumentParser) -> None:
-    """`--config`, to be parsed by `parse_with_config`."""
+    """Adds `--config`, which `parse_with_config` reads."""
     parser.add_argument(
         "--config",
         nargs="+",
@@ -24,7 +24,7 @@ def add_config_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_with_config(parser: argparse.ArgumentParser, argv: list[str] | None = None) -> argparse.Namespace:
-    """Parses flags, those of the config files first. A switch that a file turns on is turned off by `--no-NAME`.
+    """Parses the flags of the config files, then those of `argv`. `--no-NAME` turns off a switch that a file turns on.
 
     A mistake in a file ends the process with status 2 and one sentence that names the file.
     """
@@ -44,13 +44,13 @@ def parse_with_config(parser: argparse.ArgumentParser, argv: list[str] | None = 
 
 
 def refuse(sentence: str) -> NoReturn:
-    """Ends the process with status 2 and a sentence, as `command_line.run` does."""
+    """Ends the process with status 2 and a sentence, like `command_line.run`."""
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(2)
 
 
 def _as_flags(parser: argparse.ArgumentParser, path: Path) -> list[str]:
-    """A file's content as it would be typed."""
+    """The content of a config file as flags on a command line."""
     actions = {
         name.removeprefix("--"): action
         for action in parser._actions
@@ -63,11 +63,11 @@ def _as_flags(parser: argparse.ArgumentParser, path: Path) -> list[str]:
             near = difflib.get_close_matches(key, actions, n=1)
             refuse(f"{path} has the unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else "."))
         if value is not None:
-            words += _typed(actions[key], key, value, path)
+            words += _flag_words(actions[key], key, value, path)
     return words
 
 
-def _typed(action: argparse.Action, key: str, value: Any, path: Path) -> list[str]:
+def _flag_words(action: argparse.Action, key: str, value: Any, path: Path) -> list[str]:
     if isinstance(action, argparse._StoreTrueAction):
         if not isinstance(value, bool):
             refuse(f"{path}: {key} is {value!r}; give true or false.")
@@ -75,10 +75,10 @@ def _typed(action: argparse.Action, key: str, value: Any, path: Path) -> list[st
     values = value if isinstance(value, list) else [value]
     if isinstance(value, list) and action.nargs is None:
         refuse(f"{path}: {key} is a list; give a single value.")
-    for one in values:
-        if isinstance(one, (dict, list, bool)) or not _fits(action, one):
+    for item in values:
+        if isinstance(item, (dict, list, bool)) or not _fits(action, item):
             expected = f"choose one of {', '.join(map(str, action.choices))}" if action.choices else "see --help"
-            refuse(f"{path}: {key} is {one!r}, which is not possible; {expected}.")
+            refuse(f"{path}: {key} is {item!r}, which is not possible; {expected}.")
     if action.nargs is None:
         return [f"--{key}={values[0]}"]  # with "=", because a value may begin with a dash
     return [f"--{key}", *map(str, values)]

@@ -1,4 +1,4 @@
-"""What the scripts that go over a dataset share: its flags, and what they say at the end."""
+"""Shared parts of the scripts that process a dataset: flags, and the report at the end."""
 
 import argparse
 from pathlib import Path
@@ -11,7 +11,7 @@ from temu_vtoff.segmentation.masks import CATEGORIES
 if TYPE_CHECKING:
     from temu_vtoff.runs.phases import Outcome
 
-SHOWN = 20  # failures and notes
+SHOWN = 20  # at most, of failures and of notes
 
 
 def add_dataset_flags(
@@ -22,15 +22,15 @@ def add_dataset_flags(
     every_phase: bool = False,
     category: bool = True,
 ) -> "argparse._ArgumentGroup":
-    """Which items a run is about.
+    """Adds the flags that choose the items.
 
     Args:
-        phase: The default.
-        every_phase: Whether "all" is a phase too; `open_phases` takes it.
+        phase: Default of --phase.
+        every_phase: Whether --phase may be "all".
         category: Whether to add --category.
 
     Returns:
-        The group, for flags that belong there too.
+        The group, for further flags.
     """
     group = parser.add_argument_group("dataset")
     add = group.add_argument
@@ -45,12 +45,12 @@ def add_dataset_flags(
 def add_reading_flags(
     group: "argparse._ArgumentGroup", what: str, batch_size: int, num_workers: int | None = 2
 ) -> None:
-    """How items are batched and read.
+    """Adds --batch_size and --num_workers.
 
     Args:
-        what: What a batch holds.
-        batch_size: The default.
-        num_workers: The default; None where no pictures are read.
+        what: Name of the items in the help: "photos".
+        batch_size: Default of --batch_size.
+        num_workers: Default of --num_workers; None leaves the flag out.
     """
     group.add_argument(
         "--batch_size", type=command_line.positive, default=batch_size, help=f"{what} that go through the model at once"
@@ -60,7 +60,7 @@ def add_reading_flags(
 
 
 def add_caption_file_flag(group: "argparse._ArgumentGroup", required: bool = False) -> None:
-    """Captions by item id; the release calls the flag --coarse_caption_file."""
+    """Adds --caption_file, which the release calls --coarse_caption_file."""
     group.add_argument(
         *("--caption_file", "--coarse_caption_file"),
         required=required,
@@ -72,14 +72,14 @@ def add_caption_file_flag(group: "argparse._ArgumentGroup", required: bool = Fal
 def add_feature_flags(
     parser: argparse.ArgumentParser, what: str, image_encoders: bool
 ) -> "tuple[argparse._ArgumentGroup, argparse._ArgumentGroup]":
-    """What the scripts that write features have in common.
+    """Adds the flags of the scripts that write features.
 
     Args:
-        what: What is encoded.
-        image_encoders: Whether the pipeline's image encoders encode it.
+        what: Name of the items in the help: "photos".
+        image_encoders: Whether the pipeline's image encoders encode them.
 
     Returns:
-        The groups of flags on the dataset and on the way of working, for flags that belong there too.
+        The groups "dataset" and "encoding", for further flags.
     """
     dataset = add_dataset_flags(parser, phase="all", every_phase=True)
     dataset.add_argument("--output_dir", required=True, type=Path, help="folder for the features")
@@ -91,11 +91,11 @@ def add_feature_flags(
     return dataset, how
 
 
-def tell(outcome: "Outcome", where: str = "") -> None:
-    """Says on standard error what failed, and what came out otherwise than one would think.
+def report(outcome: "Outcome", where: str = "") -> None:
+    """Prints the notes and failures of a run on standard error.
 
     Args:
-        where: Names the place of the whole list of failures, when there are more than are shown here.
+        where: Sentence on where to find the whole list of failures, for when it is too long to be printed.
     """
     for kind, lines in (("note", outcome.notes), ("failed", outcome.failures)):
         for key, reason in lines[:SHOWN]:

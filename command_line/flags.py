@@ -12,13 +12,13 @@ from temu_vtoff.tryoff.presets import PRESETS
 
 
 def options(args: argparse.Namespace) -> Options:
-    """The library's options as the flags have them; those that a script doesn't offer keep their defaults."""
+    """The library's options with the values of the flags; options without a flag keep their defaults."""
     flags = {field.name: FLAGS.get(field.name, field.name) for field in fields(Options)}
     return Options(**{name: getattr(args, dest) for name, dest in flags.items() if hasattr(args, dest)})
 
 
 def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
-    """Size and sampling."""
+    """Adds the flags for size and sampling."""
     add = parser.add_argument_group("sampling").add_argument
     add("--width", type=int, help="pixels, a multiple of 16; default: the model's own, published 768, built-in 192")
     add("--height", type=int, help="pixels, a multiple of 16; default: the model's own, published 1024, built-in 256")
@@ -33,11 +33,11 @@ def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model_flags(parser: argparse.ArgumentParser, stages: bool = True, image_encoders: bool = True) -> None:
-    """Which models to use.
+    """Adds the flags that choose the models.
 
     Args:
-        stages: Whether the script segments and captions too.
-        image_encoders: Whether it looks at photos by the pipeline's image encoders.
+        stages: Whether the script also segments and captions.
+        image_encoders: Whether it uses the pipeline's image encoders.
     """
     group = parser.add_argument_group(
         "models", 'hub ids, folders or "builtin"; naming one of the two published sources fills in the other'
@@ -61,10 +61,10 @@ def add_model_flags(parser: argparse.ArgumentParser, stages: bool = True, image_
 
 
 def add_device_flags(parser: argparse.ArgumentParser, offload: bool = True) -> None:
-    """Where and in which precision models run.
+    """Adds the flags for device and precision.
 
     Args:
-        offload: Whether the script loads the whole pipeline, which may be too much for a GPU.
+        offload: Whether to add --offload, for scripts that load the whole pipeline.
     """
     add = parser.add_argument_group("device").add_argument
     add("--device", help="cpu, cuda, cuda:1 or mps; default: the best available")
@@ -79,7 +79,7 @@ def add_device_flags(parser: argparse.ArgumentParser, offload: bool = True) -> N
 
 
 def add_speed_flags(parser: argparse.ArgumentParser) -> None:
-    """Speed and memory; docs/performance.md has the figures."""
+    """Adds the flags for speed and memory; docs/performance.md has the figures."""
     add = parser.add_argument_group("speed and memory").add_argument
     add("--preset", default=Options.preset, choices=PRESETS, help="speed/quality trade-off")
     add(

@@ -1,5 +1,5 @@
-"""The flags of train.py. Their defaults, and what follows from them, are in
-`temu_vtoff.training.settings`. Settings that are rarely changed are flags too, but the help only lists their names."""
+"""The flags of train.py. `temu_vtoff.training.settings` has their defaults and checks. Settings that are rarely changed
+are flags too, but the help only lists their names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from temu_vtoff.training.settings import PUBLISHED_ALIGN_SIZE, TrainingSettings
 if TYPE_CHECKING:
     from temu_vtoff.training import Outcome
 
-BUILTIN_FLAGS = (  # of the built-in model's training alone
+BUILTIN_FLAGS = (  # only for the training of the built-in model
     "optimizer",
     "patch_size",
     "qk_norm",
@@ -46,9 +46,9 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[TrainingSettings] 
 
 
 def adder(group: argparse._ArgumentGroup, settings: type[TrainingSettings]) -> Flag:
-    """`add_argument` of a group, with the default and the choices of the setting that the flag is named after.
+    """A group's `add_argument` that takes default and choices from the setting of the flag's name.
 
-    The flag it adds takes `rare=True` to be left out of the help, and old names after its own.
+    `rare=True` leaves the flag out of the help; further names are aliases.
     """
     defaults = {field.name: field.default for field in fields(settings)}
     choices = settings.choices()
@@ -177,7 +177,7 @@ def parse(
 
 
 def report(outcome: Outcome, folder: str, is_main: bool) -> int:
-    """Says how a training ended, in one of its processes; returns the exit status."""
+    """Prints the result of a training in its main process; returns the exit status."""
     if is_main:
         say(
             f"{outcome.steps} steps; loss {outcome.first_loss:.3f} -> {outcome.last_loss:.3f}; weights and pictures "

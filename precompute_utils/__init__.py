@@ -1,1 +1,1 @@
-"""What is worked out about a dataset before generation: captions, text features, image features."""
+"""Scripts that prepare a dataset: captions, text features, image features."""

@@ -11,8 +11,8 @@
 
 For a dataset it writes OUTPUT_PATH_<source>_<temperature>.json, {item id: [caption]}, here
 captions/dresscode_person_0_2.json and captions/dresscode_person_1_0.json.
-The release looked at the in-shop picture, that is at the answer (--caption_source garment). A later call with the same
-flags captions only what is missing.
+The release captions the in-shop picture, which is the target picture (--caption_source garment). A later call with the
+same flags captions only what is missing.
 """
 
 import argparse
@@ -49,12 +49,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     group.add_argument(
         *("--output_path", "--filename"),
         type=Path,
-        help="for a picture, the .txt file to write; for a dataset, the beginning of the caption files' paths",
+        help="for a picture, the .txt file to write; for a dataset, the first part of the caption files' paths",
     )
     group.add_argument(
         *("--category", "--image_category"),
         choices=(*ATTRIBUTES, "all"),
-        help="garment to describe; when absent upper_body for a picture, all for a dataset",
+        help="garment to describe; default: upper_body for a picture, all for a dataset",
     )
     group.add_argument(
         "--caption_source",
@@ -85,7 +85,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
-    """Which captioner, and where it runs."""
+    """Adds the flags that choose the captioner and its device."""
     group = parser.add_argument_group("model")
     group.add_argument(
         *("--caption_model", "--model", "--pretrained_model_name_or_path"),
@@ -96,13 +96,13 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max_pixels",
         type=command_line.positive,
-        help="larger pictures are reduced to so many pixels, 28x28 for a visual token; when absent, the model's own "
+        help="larger pictures are reduced to this many pixels, 28x28 for a visual token; default: the model's own "
         f"bound, but at most {MAX_PIXELS}",
     )
     group.add_argument(
         "--api_base",
         metavar="URL",
-        help="ask an OpenAI-compatible server that serves MODEL, for example http://localhost:8000/v1",
+        help="caption by an OpenAI-compatible server that serves MODEL, for example http://localhost:8000/v1",
     )
     group.add_argument(
         "--concurrency", type=command_line.positive, default=8, help="with --api_base: simultaneous requests"
@@ -111,7 +111,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def load_captioner(args: argparse.Namespace, device: "torch.device") -> "CaptionMaker":
-    """The model here, or the one that a server holds."""
+    """The captioner: a local model, or a server's with --api_base."""
     if args.api_base is not None:
         from temu_vtoff.captioning.server import ApiCaptioner
 
@@ -124,6 +124,7 @@ def load_captioner(args: argparse.Namespace, device: "torch.device") -> "Caption
 
 
 def caption_picture(args: argparse.Namespace) -> None:
+    """Captions --image_path into --output_path."""
     from temu_vtoff.hardware.devices import choose_device
 
     if len(args.temperatures) > 1:
@@ -149,7 +150,7 @@ def caption_picture(args: argparse.Namespace) -> None:
 
 
 def caption_dataset(args: argparse.Namespace, share: "Share", started: float) -> bool:
-    """Whether every item of the dataset has its captions."""
+    """Captions a dataset; returns whether every item has its captions."""
     from temu_vtoff.runs.captioning import caption_file, caption_phases
     from temu_vtoff.runs.phases import Outcome, finish, open_phases, require_unique_ids
 
@@ -179,7 +180,7 @@ def caption_dataset(args: argparse.Namespace, share: "Share", started: float) ->
             num_workers=args.num_workers,
         )
         if share.is_first:
-            command_line.dataset.tell(outcome)
+            command_line.dataset.report(outcome)
             print(f"{path}: {outcome.done} of {outcome.total} captions")
         total, failures = total + outcome.total, [*failures, *outcome.failures]
     finish(share, folder, Outcome(total, failures), arguments=vars(args), started=started)

@@ -15,14 +15,20 @@ import command_line
 import command_line.dataset
 from temu_vtoff.files import writable_folder
 from temu_vtoff.pictures.fitting import RESIZE_MODES
+from temu_vtoff.stages.options import Options
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     _, group = command_line.dataset.add_feature_flags(parser, "photos", image_encoders=True)
-    group.add_argument("--width", type=int, help="pixels of the photos at the pipeline; when absent the model's own")
-    group.add_argument("--height", type=int, help="pixels of the photos at the pipeline; when absent the model's own")
-    group.add_argument("--resize_mode", default="pad", choices=RESIZE_MODES, help="for photos of another aspect ratio")
+    group.add_argument("--width", type=int, help="width of the photos in pixels; default: the model's own")
+    group.add_argument("--height", type=int, help="height of the photos in pixels; default: the model's own")
+    group.add_argument(
+        "--resize_mode",
+        default=Options.resize_mode,
+        choices=RESIZE_MODES,
+        help="how photos of another aspect ratio are fitted",
+    )
     return parser.parse_args(argv)
 
 
@@ -59,7 +65,7 @@ def main(args: argparse.Namespace) -> int:
         outcome = run_phases(datasets, stage, share=share, **how)
         finish(share, output_dir, outcome, arguments=vars(args), started=started)
         if share.is_first:
-            command_line.dataset.tell(outcome)
+            command_line.dataset.report(outcome)
             print(f"{output_dir}: {outcome.done} of {outcome.total} photos encoded")
     return 1 if outcome.failures else 0
 

@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
         outcome = run_phases(datasets, stage, share=share, **how)
         finish(share, output_dir, outcome, arguments=vars(args), started=started)
         if share.is_first:
-            command_line.dataset.tell(outcome)
+            command_line.dataset.report(outcome)
             print(f"{output_dir}: {outcome.done} of {outcome.total} captions encoded")
     return 1 if outcome.failures else 0
 
