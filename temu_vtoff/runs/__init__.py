@@ -1,1 +1,1 @@
-"""Long runs over a dataset: shared out over processes, resumed after a kill, the same result in every case."""
+"""Long runs over a dataset: split over processes, resumed after a kill, always with the same results."""

@@ -1,4 +1,4 @@
-"""Captions for the items of a dataset: each once, in a journal that survives a kill, in the end merged into a file."""
+"""Captions for the items of a dataset: kept in a journal, which survives a kill, and merged into a file at the end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from temu_vtoff.datasets.captions import read_captions
-from temu_vtoff.files import write_bytes
+from temu_vtoff.files import write_text
 from temu_vtoff.runs.journal import Journal
 from temu_vtoff.runs.phases import Outcome, run_phases, silent
 from temu_vtoff.runs.phases import Progress as PhaseProgress
@@ -43,13 +43,13 @@ def caption_items(
     """Adds the captions that the journal lacks, by item id.
 
     Args:
-        dataset: Loads persons or garments, as `source` has it.
-        batches: See `each_batch`, as for `load_captioner`, `num_workers` and `progress`.
-        seed: Each item's sampling has its own seed, made of this one and the item.
-        known: Items that have captions elsewhere.
+        dataset: Dataset that loads persons or garments, as `source` requires.
+        batches: Argument of `each_batch`, like `load_captioner`, `num_workers` and `progress`.
+        seed: Random seed of the run; each item's own seed is derived from it.
+        known: Ids of items that already have captions elsewhere.
 
     Returns:
-        What was wrong with the items that got no caption.
+        The errors of the items that got no caption.
     """
     failures: dict[Item, str] = {}
     done = {*known, *read_journal(journal)}
@@ -94,7 +94,7 @@ def write_captions(path: Path, captions: Mapping[str, str]) -> None:
     """Writes a caption file, `{item id: [caption]}`, sorted by id."""
     entries = {item_id: [captions[item_id]] for item_id in sorted(captions)}
     text = json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))  # ids come from file names, which may be no UTF-8
+    write_text(path, text)
 
 
 def caption_file(folder: Path, name: str, source: Source, temperature: float) -> Path:
@@ -117,10 +117,10 @@ def caption_phases(
     """Completes one caption file for all phases of a dataset; the first process writes it at the end.
 
     Args:
-        path: The caption file; what it holds already is kept.
-        settings: What captions depend on beside the names in `path`; see `keep_settings`.
-        journal_dir: Where captions are kept until the file is written.
-        how: As for `caption_items`.
+        path: The caption file; captions that it holds already are kept.
+        settings: Settings that the captions depend on; see `keep_settings`.
+        journal_dir: Folder of the journal, which keeps captions until the file is written.
+        how: Further arguments of `caption_items`.
 
     Raises:
         ValueError: The file was begun with other settings, or it is damaged.

@@ -36,7 +36,7 @@ class TextEncoder:
     """SD3's text encoders, both kinds or one.
 
     Attributes:
-        pipe: Holds nothing else.
+        pipe: SD3's pipeline with the text encoders only.
         width: D.
         tokens: T.
     """
@@ -53,7 +53,7 @@ class TextEncoder:
             which: A key of `ENCODERS`; the other encoders are not loaded.
 
         Raises:
-            CheckpointError: They can't be had.
+            CheckpointError: They can't be loaded.
         """
         parts = _load(options, [*REQUIRED, *IMAGE_PARTS, *_UNUSED_BY[which]])
         tryoff = options.sources.tryoff
@@ -66,20 +66,20 @@ class TextEncoder:
     @torch.no_grad()
     def __call__(self, captions: Sequence[str], features: Sequence[str]) -> dict[str, torch.Tensor]:
         """The features wanted: `POOLED` (B, P), `CLIP` and `T5` (B, T, D), as the pipeline joins them."""
-        made = {}
+        encoded = {}
         if CLIP in features:
             both = [self.pipe._get_clip_prompt_embeds(list(captions), clip_model_index=i) for i in (0, 1)]
             embeds = torch.cat([embeds for embeds, _ in both], dim=-1)
-            made[CLIP] = F.pad(embeds, (0, self.width - embeds.shape[-1]))
-            made[POOLED] = torch.cat([pooled for _, pooled in both], dim=-1)
+            encoded[CLIP] = F.pad(embeds, (0, self.width - embeds.shape[-1]))
+            encoded[POOLED] = torch.cat([pooled for _, pooled in both], dim=-1)
         if T5 in features:
-            if self.pipe.text_encoder_3 is None:  # the pipeline then takes zeros
-                made[T5] = torch.zeros(len(captions), self.tokens, self.width)
+            if self.pipe.text_encoder_3 is None:  # the pipeline then uses zeros
+                encoded[T5] = torch.zeros(len(captions), self.tokens, self.width)
             else:
-                made[T5] = self.pipe._get_t5_prompt_embeds(
+                encoded[T5] = self.pipe._get_t5_prompt_embeds(
                     list(captions), max_sequence_length=self.tokens, dtype=self.pipe.text_encoder_3.dtype
                 )
-        return made
+        return encoded
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class ImageEncoder:
     Attributes:
         encoders: CLIP-L, CLIP-bigG.
         processor: Resizes and normalises for both.
-        rescale_twice: As the pipeline's `rescale_clip_input_twice`.
+        rescale_twice: The pipeline's `rescale_clip_input_twice`.
     """
 
     encoders: Sequence[torch.nn.Module]
@@ -103,7 +103,7 @@ class ImageEncoder:
             options: The sources, device and precision.
 
         Raises:
-            CheckpointError: They can't be had.
+            CheckpointError: They can't be loaded.
         """
         parts = _load(options, [*REQUIRED, *TEXT_PARTS], **options.image_encoders)
         device = choose_device(options.device)

@@ -36,14 +36,14 @@ def encode_text_items(
     """Writes the text features that are missing.
 
     Args:
-        dataset: Loads no pictures.
-        batches: See `each_batch`, as for `load_encoder` and `progress`.
-        captions: By item id.
-        features: Which; the encoder has what they need.
-        dtype: Of the files.
+        dataset: Dataset that loads no pictures.
+        batches: Argument of `each_batch`, like `load_encoder` and `progress`.
+        captions: Captions by item id.
+        features: Names of the features, a value of `runs.encoders.ENCODERS`.
+        dtype: Precision of the files.
 
     Returns:
-        What was wrong with the items that got none.
+        The errors of the items that got no features.
     """
     batches = [list(batch) for batch in batches]
     without = [item for batch in batches for item in batch if item.id not in captions]
@@ -58,12 +58,12 @@ def encode_text_items(
     )
 
     def encode(encoder: TextEncoder, samples: Sequence[Sample]) -> list[dict[str, torch.Tensor]]:
-        made = encoder([captions[sample.item.id] for sample in samples], features)
-        return [{name: rows[number] for name, rows in made.items()} for number in range(len(samples))]
+        encoded = encoder([captions[sample.item.id] for sample in samples], features)
+        return [{name: rows[number] for name, rows in encoded.items()} for number in range(len(samples))]
 
     for encoder, samples in steps:
-        for sample, made in each_result(partial(encode, encoder), samples, failures):
-            for feature, row in made.items():
+        for sample, encoded in each_result(partial(encode, encoder), samples, failures):
+            for feature, row in encoded.items():
                 _save(row, store.path(feature, sample.item), dtype, sample.item, failures)
     return failures
 
@@ -71,10 +71,10 @@ def encode_text_items(
 def encode_empty_prompt(
     load_encoder: Callable[[], TextEncoder], store: TextFeatures, features: Sequence[str], dtype: torch.dtype
 ) -> None:
-    """Writes what guidance needs, where it is missing.
+    """Writes the features of the empty prompt, which guidance needs, if they are missing.
 
     Raises:
-        ValueError: The encoders' precision is too small for them.
+        ValueError: They overflow the encoders' precision.
     """
     paths = {feature: store.root / feature / EMPTY_PROMPT for feature in features}
     if all(map(is_whole_feature, paths.values())):
@@ -97,12 +97,12 @@ def encode_image_items(
     """Writes the image features that are missing.
 
     Args:
-        dataset: Loads persons, at the size that the pipeline gets them in.
-        batches: See `each_batch`, as for `load_encoder`, `num_workers` and `progress`.
-        dtype: Of the files.
+        dataset: Dataset that loads persons at the size of the pipeline's photos.
+        batches: Argument of `each_batch`, like `load_encoder`, `num_workers` and `progress`.
+        dtype: Precision of the files.
 
     Returns:
-        What was wrong with the items that got none.
+        The errors of the items that got no features.
     """
     failures: dict[Item, str] = {}
     steps = each_batch(
@@ -126,7 +126,7 @@ def encode_image_items(
 
 
 def _save(row: torch.Tensor, path: Path, dtype: torch.dtype, item: Item, failures: dict[Item, str]) -> None:
-    """Writes one feature of an item; one with values that aren't finite fails the item."""
+    """Writes one feature of an item; a feature that is not finite fails the item."""
     try:
         save_feature(_finite(row, dtype), path)
     except ValueError as error:
@@ -134,10 +134,10 @@ def _save(row: torch.Tensor, path: Path, dtype: torch.dtype, item: Item, failure
 
 
 def _finite(row: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """The feature as it goes on disk.
+    """The feature in the precision of the file.
 
     Raises:
-        ValueError: An encoder's precision, or the file's, is too small for it.
+        ValueError: It overflows the encoder's precision, or the file's.
     """
     if not row.isfinite().all():
         encoded_in = str(row.dtype).removeprefix("torch.")
@@ -149,12 +149,12 @@ def _finite(row: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def encoding_settings(options: Options, dtype: str, **sources: str) -> dict[str, str]:
-    """What features depend on, for `keep_settings`.
+    """The settings that features depend on, for `keep_settings`.
 
     Args:
-        options: The precision of the encoders.
-        dtype: Of the files, by name.
-        sources: What is encoded, and by which models.
+        options: Options with the precision of the encoders.
+        dtype: Precision of the files, by name.
+        sources: Models and data that the features are made from.
     """
     encoded_in = choose_dtype(options.precision, choose_device(options.device))
     return {**sources, "encoded in": str(encoded_in), "dtype": dtype}

@@ -1,4 +1,4 @@
-"""Product pictures for the items of a dataset, and the manifest that says what became of each."""
+"""Product pictures for the items of a dataset, and the manifest with the result of each item."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from temu_vtoff.files import write_bytes
+from temu_vtoff.files import write_text
 from temu_vtoff.pictures import is_whole_picture
 from temu_vtoff.runs.journal import Journal
 from temu_vtoff.runs.reading import naming_killed_readers
@@ -33,42 +33,42 @@ MANIFEST_COLUMNS = ("key", "status", "seed", "seconds", "reason")
 
 
 def picture_path(output_dir: str | Path, item: Item) -> Path:
-    """Where an item's product picture goes."""
+    """Path of an item's product picture."""
     return Path(output_dir) / f"{item.key}.png"
 
 
 def has_picture(output_dir: str | Path, item: Item) -> bool:
-    """Whether an item is done: its picture is there, whole."""
+    """Whether an item's picture exists and is whole."""
     return is_whole_picture(picture_path(output_dir, item))
 
 
 @dataclass(frozen=True)
 class Precomputed:
-    """Embeddings made earlier; what is missing, the pipeline encodes.
+    """Embeddings made earlier; the pipeline computes missing ones.
 
     Attributes:
-        text: Of the captions.
-        image: Of the photos; used for a batch when all its items have theirs.
+        text: Embeddings of the captions.
+        image: Embeddings of the photos; used for a batch if all its items have them.
     """
 
     text: TextFeatures | None = None
     image: ImageFeatures | None = None
 
     def has_caption(self, item: Item) -> bool:
-        """Whether an item needs no caption."""
+        """Whether an item's caption is encoded already."""
         return self.text is not None and self.text.has(item)
 
     @property
     def has_empty_caption(self) -> bool:
-        """Whether guidance needs no text encoder."""
+        """Whether the empty caption, for guidance, is encoded already."""
         return self.text is not None and self.text.has_empty_prompt()
 
     @torch.no_grad()
     def of(self, sample: Sample, pipe: TryOffPipeline) -> dict[str, torch.Tensor]:
-        """One sample's arguments for the pipeline, each with a batch of one.
+        """The embeddings of one sample, as arguments of the pipeline with a batch of one.
 
-        Captions are encoded one at a time: the text encoders are a hundredth of the work, and the rest of the batch
-        can't change a rounding.
+        Captions are encoded one at a time, so that the rest of the batch can't change a rounding. The text encoders
+        are a hundredth of the work.
 
         Raises:
             ValueError: A file is damaged.
@@ -83,7 +83,7 @@ class Precomputed:
         return arguments
 
     def of_empty_caption(self, count: int) -> dict[str, torch.Tensor]:
-        """Guidance's negative branch, for a batch of `count`; nothing when the pipeline has to encode it."""
+        """The embeddings of guidance's negative branch for a batch of `count`; empty if the pipeline must encode it."""
         if not self.has_empty_caption:
             return {}
         embeds, pooled = self.text.load_empty_prompt()
@@ -110,16 +110,16 @@ def generate_items(
     """Makes the pictures that are missing.
 
     Args:
-        dataset: Loads persons and masks, at the size of the pictures, and has the captions of all items without
+        dataset: Dataset that loads persons and masks at the size of the pictures, with captions for all items without
             precomputed embeddings.
-        batches: See `each_batch`, as for `load_pipeline`, `num_workers` and `progress`.
-        output_dir: Gets `picture_path` of each item.
-        journal: Gets an entry for each item done.
-        seed: Each item's noise has its own seed, made of this one and the item.
-        pipeline_arguments: Steps, guidance scale and so on.
+        batches: Argument of `each_batch`, like `load_pipeline`, `num_workers` and `progress`.
+        output_dir: Folder of the pictures; see `picture_path`.
+        journal: Journal that gets an entry for each finished item.
+        seed: Random seed of the run; each item's own seed is derived from it.
+        pipeline_arguments: Further arguments of the pipeline: steps, guidance scale and so on.
 
     Returns:
-        What was wrong with the items that got no picture.
+        The errors of the items that got no picture.
     """
     precomputed = Precomputed() if precomputed is None else precomputed
     failures: dict[Item, str] = {}
@@ -137,9 +137,9 @@ def generate_items(
     with PictureWriter() as writer:
         for pipe, samples in steps:
             started = time.perf_counter()
-            made = list(each_result(partial(make, pipe), samples, failures))
+            pictures = list(each_result(partial(make, pipe), samples, failures))
             seconds = round((time.perf_counter() - started) / len(samples), 3)
-            for sample, picture in made:
+            for sample, picture in pictures:
                 item = sample.item
                 if not has_picture(output_dir, item):
                     facts = {"status": "done", "seed": item_seed(item, seed), "seconds": seconds}
@@ -179,15 +179,15 @@ def write_manifest(path: Path, items: Sequence[Item], journal: Journal, seed: in
     table = io.StringIO()
     rows = csv.DictWriter(table, MANIFEST_COLUMNS, lineterminator="\n", extrasaction="ignore")
     rows.writeheader()
-    undone = []
+    failed = []
     for item in items:
         entry = entries.pop(item.key, {"key": item.key})
-        if has_picture(path.parent, item):  # the last word: a kill may come between picture and journal
+        if has_picture(path.parent, item):  # a kill may come between picture and journal
             entry = {**entry, "status": "done", "reason": None}
         else:
             entry = {**entry, "status": "failed"}
-            undone.append(item)
+            failed.append(item)
         rows.writerow({**entry, "seed": item_seed(item, seed)})
     rows.writerows(entries[key] for key in sorted(entries))
-    write_bytes(path, table.getvalue().encode("utf-8", "backslashreplace"))  # file names may be no UTF-8
-    return undone
+    write_text(path, table.getvalue())
+    return failed

@@ -1,4 +1,4 @@
-"""Append-only records of finished work: what was written before a kill is there after it."""
+"""Append-only records of finished work, which survive a kill."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Journal:
     """JSON lines, one file for each process; of several entries with one key, the latest counts.
 
     Args:
-        folder: Made when absent.
-        name: The files are `<name>.<process>.jsonl`.
-        process: Nobody else writes under this number at the same time.
+        folder: Folder of the files; created if it does not exist.
+        name: Start of the file names, `<name>.<process>.jsonl`.
+        process: Number of this process; no other process may write under it at the same time.
     """
 
     def __init__(self, folder: str | Path, name: str, process: int = 0) -> None:
@@ -34,7 +34,7 @@ class Journal:
             self._file.write(b"\n")  # ends the line that a kill may have torn
 
     def append(self, key: str, **facts: Any) -> None:
-        """Adds an entry; it is the operating system's by the time this returns.
+        """Adds an entry, and returns when the operating system has it.
 
         Raises:
             OSError: The disk is full, for example.
@@ -47,7 +47,7 @@ class Journal:
     def read(self) -> dict[str, dict[str, Any]]:
         """The latest entry of each key, by all processes of this and earlier runs.
 
-        Torn lines, which a kill leaves, are passed over. So are damaged lines, and the log says how many.
+        Incomplete lines, which a kill leaves, are skipped. Damaged lines are skipped with a logged warning.
         """
         entries: dict[str, dict[str, Any]] = {}
         for path in sorted(self.folder.glob(f"{self.name}.*.jsonl")):

@@ -1,4 +1,4 @@
-"""One stage over all phases of a dataset, and what came of it in all processes together."""
+"""Runs a stage over all phases of a dataset, and collects the outcome of all processes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def silent(batches: Iterable, stage: str) -> Iterable:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run's items, in all processes together.
+    """The results of a run in all processes.
 
     Attributes:
-        total: Items that the run was about.
-        failures: Key and reason of each that failed; the next run tries them again.
-        notes: Key and remark of each that came out otherwise than one would think.
+        total: Number of items.
+        failures: Key and reason of each failed item; the next run tries them again.
+        notes: Key and remark of each item with an unexpected result, such as a substituted label.
     """
 
     total: int
@@ -48,14 +48,18 @@ class Outcome:
 def gather_outcome(
     share: Share, total: int, failures: Mapping[Item, str], notes: Mapping[Item, str] | None = None
 ) -> Outcome:
-    """Waits for the other processes.
+    """Waits for the other processes and joins their failures and notes.
 
     Args:
-        total: Items of all processes.
-        failures: Of this process, like the notes.
+        total: Number of items of all processes.
+        failures: Errors of this process's items.
+        notes: Remarks on this process's items.
     """
-    told = [[(item.key, text) for item, text in found.items()] for found in (failures, notes or {})]
-    return Outcome(total, *map(share.gather, told))
+
+    def gather(texts: Mapping[Item, str]) -> list[tuple[str, str]]:
+        return share.gather([(item.key, text) for item, text in texts.items()])
+
+    return Outcome(total, gather(failures), gather(notes or {}))
 
 
 def open_phases(name: str, root: str | Path, phase: str = "all", **options: Any) -> list[TryOffDataset]:
@@ -63,7 +67,7 @@ def open_phases(name: str, root: str | Path, phase: str = "all", **options: Any)
 
     Args:
         phase: One of `PHASES`, or "all".
-        options: As for `TryOffDataset`.
+        options: Arguments of `TryOffDataset`.
     """
     return [open_dataset(name, root, phase=one, **options) for one in (PHASES if phase == "all" else (phase,))]
 
@@ -90,13 +94,13 @@ def run_phases(
     progress: Progress = silent,
     notes: Mapping[Item, str] | None = None,
 ) -> Outcome:
-    """A stage over several phases: this process's share of the work, then waiting for the others.
+    """Runs a stage over several phases: this process's share of the work, then waits for the others.
 
     Args:
-        stage: Called as stage(dataset, batches, progress=...) for each; returns what was wrong with its items.
+        stage: Called as stage(dataset, batches, progress=...) for each phase; returns the errors by item.
         what: Name of the stage, for the progress.
-        progress: Used in the first process.
-        notes: Filled by the stage.
+        progress: Wraps the batches; used in the first process only.
+        notes: Remarks by item, which the stage fills in.
     """
     failures: dict[Item, str] = {}
     for dataset in datasets:
@@ -109,10 +113,10 @@ def run_phases(
 def finish(
     share: Share, output_dir: Path, outcome: Outcome, *, arguments: Mapping[str, Any], started: float, **facts: Any
 ) -> None:
-    """The end of a run: the first process tidies the folder up and writes run.json.
+    """Ends a run: the first process removes temporary files and writes run.json.
 
     Args:
-        arguments: As for `write_run_record`, like `started` and `facts`.
+        arguments: Argument of `write_run_record`, like `started` and `facts`.
     """
     if share.is_first:
         remove_leftovers(output_dir)

@@ -1,4 +1,4 @@
-"""Batches of samples read ahead by other processes. What goes wrong with an item is noted, not raised."""
+"""Batches of samples, read ahead by other processes. The errors of single items are collected, not raised."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class ReaderKilledError(ArgumentError):
-    """A process that reads pictures is gone: killed from outside, or crashed in a decoder."""
+    """A process that reads pictures was killed, or crashed in a decoder."""
 
 
 @dataclass(frozen=True)
 class ReadBatch:
-    """What could be read of a batch, and what was wrong with the rest."""
+    """The samples of a batch, and the errors of items that can't be read."""
 
     samples: list[Sample]
     failures: list[tuple[Item, str]]
@@ -32,7 +32,7 @@ def read_batches(dataset: TryOffDataset, batches: Sequence[Sequence[Item]], num_
     """`ReadBatch`es in the given order; the loader has a length.
 
     Args:
-        num_workers: Processes that read, at most one a core; 0 reads here.
+        num_workers: Number of reading processes, limited to the number of cores; 0 reads in this process.
 
     Raises:
         ArgumentError: `num_workers` is negative.
@@ -45,7 +45,7 @@ def read_batches(dataset: TryOffDataset, batches: Sequence[Sequence[Item]], num_
 
 @contextmanager
 def naming_killed_readers() -> Iterator[None]:
-    """Makes a sentence of what torch raises in this process, at any place, when a reading process dies.
+    """Turns the error that torch raises in this process when a reading process dies into one sentence.
 
     Raises:
         ReaderKilledError: One died.
@@ -63,9 +63,9 @@ def naming_killed_readers() -> Iterator[None]:
 
 
 def one_sentence(error: Exception, item: Item) -> str:
-    """What was wrong with an item, on one line that names a file of it."""
+    """The error of an item on one line, with the name of one of its files."""
     text = " ".join(str(error).split())
-    if not isinstance(error, (ValueError, OSError)):  # not ours: the text alone says little
+    if not isinstance(error, (ValueError, OSError)):  # a library's error, whose text alone is terse
         text = f"{type(error).__name__}: {text}"
     names = (item.person.stem, item.garment.stem, item.label_map.stem)
     return text if any(name in text for name in names) else f"{item.person}: {text}"

@@ -1,4 +1,4 @@
-"""run.json: what made the results beside it."""
+"""run.json: arguments, versions and costs of the run whose results are beside it."""
 
 import json
 import platform
@@ -22,7 +22,7 @@ def write_run_record(folder: str | Path, arguments: Mapping[str, Any], started: 
     Args:
         arguments: The run's settings by name, `vars(args)` of a script.
         started: `time.time()` at the start.
-        facts: What only the script knows: model ids, seeds, items.
+        facts: Further entries: model ids, seeds, items.
     """
     record = {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],

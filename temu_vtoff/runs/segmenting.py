@@ -35,13 +35,13 @@ def segment_items(
     """Writes the masks that are missing.
 
     Args:
-        dataset: Loads persons, in their own sizes.
-        batches: See `each_batch`, as for `load_segmenter`, `num_workers` and `progress`.
-        mask_dir: Gets `generated_mask_path` of each item.
-        notes: Gets a remark on each item whose garment is absent, so that a neighbour serves instead.
+        dataset: Dataset that loads persons in their own sizes.
+        batches: Argument of `each_batch`, like `load_segmenter`, `num_workers` and `progress`.
+        mask_dir: Folder of the masks; see `generated_mask_path`.
+        notes: Gets a remark on each item for which a neighbour's labels were used.
 
     Returns:
-        What was wrong with the items that got no mask.
+        The errors of the items that got no mask.
     """
     failures: dict[Item, str] = {}
 

@@ -1,4 +1,4 @@
-"""The settings that a folder of results was begun with: a run with others would mix what does not belong together."""
+"""The settings of a folder of results; a run with other settings may not add to them."""
 
 import json
 from collections.abc import Collection
@@ -9,10 +9,10 @@ from temu_vtoff.files import write_text
 
 
 def read_settings(path: Path) -> dict[str, Any] | None:
-    """The settings that are there, or None.
+    """The settings in a file, or None if it does not exist.
 
     Raises:
-        ValueError: The file is damaged; the message says how to go on.
+        ValueError: The file is damaged; the message explains how to continue.
     """
     try:
         settings = json.loads(path.read_bytes())
@@ -29,15 +29,15 @@ def read_settings(path: Path) -> dict[str, Any] | None:
 
 
 def keep_settings(path: Path, settings: dict[str, Any], may_change: Collection[str] = ()) -> None:
-    """Writes the settings, after comparing them with those that are there.
+    """Compares the settings with those of the file, then writes them.
 
     Args:
         path: A JSON file.
-        settings: What results depend on, as JSON has it. Names that an older version wrote besides don't count.
+        settings: Settings that the results depend on, as JSON values. Further names in the file are ignored.
         may_change: Names whose values are not compared.
 
     Raises:
-        ValueError: The folder was begun with others, and the message says which; or the file is damaged.
+        ValueError: The folder was begun with other settings, which the message lists; or the file is damaged.
     """
     earlier = read_settings(path)
     if earlier == settings:

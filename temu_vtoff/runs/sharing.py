@@ -1,7 +1,7 @@
-"""Which batches each of several processes takes, and the seed of each item.
+"""Distribution of the batches over processes, and the seed of each item.
 
-Batches are cut from the whole list before anything is skipped: a resumed run, or one with more processes, computes the
-same batches. Randomness comes from the items.
+Batches are cut from the whole list before anything is skipped, so that a resumed run, or a run with more processes, has
+the same batches. An item's seed depends on the item.
 """
 
 from __future__ import annotations
@@ -22,27 +22,33 @@ if TYPE_CHECKING:
     from temu_vtoff.stages.options import Options
 
 T = TypeVar("T")
-LONGEST_WAIT = timedelta(days=30)  # for processes with more to do
+LONGEST_WAIT = timedelta(days=30)  # for slower processes
 
 
 @dataclass(frozen=True)
 class Share:
-    """This process's part: every `count`th batch, from the `index`th on."""
+    """This process's part of the batches: every `count`th batch, from the `index`th on.
+
+    Attributes:
+        index: Number of this process, from 0.
+        count: Number of processes.
+        local_index: Number of this process among those of its machine, from 0.
+    """
 
     index: int = 0
     count: int = 1
-    local_index: int = 0  # among the processes of this machine
+    local_index: int = 0
 
     @classmethod
     @contextmanager
     def join(cls) -> Iterator[Share]:
-        """The part given by `accelerate launch` or `torchrun`; all of it otherwise."""
+        """The part assigned by `accelerate launch` or `torchrun`; without them, all batches."""
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             yield cls()
             return
         from accelerate import PartialState
 
-        # Only waiting and short messages go between the processes, so the CPU's backend does, whatever the models use.
+        # The processes exchange only short messages, for which the CPU's backend is enough on any device.
         state = PartialState(cpu=True, timeout=LONGEST_WAIT)
         yield cls(state.process_index, state.num_processes, state.local_process_index)
         state.wait_for_everyone()
@@ -50,7 +56,7 @@ class Share:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process shows progress and writes what is written once."""
+        """Whether this process is the one that shows progress and writes common files."""
         return self.index == 0
 
     def of(self, batches: Sequence[T]) -> Sequence[T]:
@@ -58,7 +64,7 @@ class Share:
         return batches[self.index :: self.count]
 
     def gather(self, values: list[T]) -> list[T]:
-        """The values of all processes together; each waits here for the others."""
+        """The values of all processes; each process waits for the others."""
         if self.count == 1:
             return values
         from accelerate.utils import gather_object
@@ -66,7 +72,7 @@ class Share:
         return gather_object(values)
 
     def device(self, name: str | None = None) -> torch.device:
-        """As `choose_device`; processes of one machine take different GPUs unless one is named by number."""
+        """Like `choose_device`, but the processes of a machine take different GPUs unless the name has a number."""
         import torch
 
         from temu_vtoff.hardware.devices import choose_device
@@ -84,7 +90,7 @@ class Share:
 
 
 def cut_batches(items: Sequence[Item], size: int) -> list[list[Item]]:
-    """Batches of `size` neighbours, of one category each: a category alone gives the same ones as all together."""
+    """Batches of `size` neighbours, each of one category, so that a category has the same batches in every run."""
     batches = []
     for _, group in groupby(items, key=lambda item: item.category):
         members = list(group)
@@ -98,6 +104,6 @@ def first_of_each_category(items: Sequence[Item], limit: int | None) -> list[Ite
 
 
 def item_seed(item: Item, seed: int) -> int:
-    """The seed of everything random about an item, in [0, 2^63); it depends on its garment and the run's seed alone."""
+    """The random seed of an item, in [0, 2^63); it depends only on the item's garment and the run's seed."""
     digest = hashlib.sha256(f"{seed} {item.category} {item.id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -1,4 +1,4 @@
-"""The loop that every stage over a dataset goes through: what is left to do, the model for it, and what was read."""
+"""The loop of every stage over a dataset: skips finished batches, reads the others, and loads the model once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model")
 Result = TypeVar("Result")
-Progress = Callable[[Iterable], Iterable]  # wraps batches: a progress bar, say
+Progress = Callable[[Iterable], Iterable]  # wraps batches, for example in a progress bar
 
 
 def each_batch(
@@ -28,17 +28,19 @@ def each_batch(
     num_workers: int = 0,
     progress: Progress = iter,
 ) -> Iterator[tuple[Model, list[Sample]]]:
-    """What was read of the batches with something left, each with the model, which is loaded at the first of them.
+    """Yields the model and the samples of each unfinished batch.
 
-    A batch goes through the model whole, whatever an earlier run had finished of it, so that no result depends on
-    where that run was stopped.
+    An unfinished batch goes through the model whole, finished items included, so that no result depends on where an
+    earlier run was stopped.
 
     Args:
-        dataset: Reads the samples.
-        is_done: Whether an item's result is there, whole.
-        load_model: Called at most once, and never when nothing is left to do.
+        dataset: Dataset that reads the samples.
+        batches: Items of each batch.
+        is_done: Whether an item's result exists and is whole.
+        load_model: Loads the model; called at most once, and only if a batch is unfinished.
         failures: Gets one sentence on each item that can't be read.
-        num_workers: Processes that read.
+        num_workers: Number of reading processes.
+        progress: Wraps the batches, for example in a progress bar.
     """
     left = [batch for batch in batches if not all(map(is_done, batch))]
     model = None
@@ -52,14 +54,15 @@ def each_batch(
 def each_result(
     make: Callable[[list[Sample]], Sequence[Result | Exception]], samples: list[Sample], failures: dict[Item, str]
 ) -> Iterator[tuple[Sample, Result]]:
-    """The samples with what `make` makes of them. When a batch fails, each sample gets a batch of its own.
+    """Yields the samples with their results. If a batch fails, each of its samples is tried alone.
 
     Args:
-        make: The model, called with several samples; an exception among its results fails that sample.
-        failures: Gets one sentence on each sample that fails on its own.
+        make: Computes the results of several samples; an exception among its results fails that sample.
+        samples: Samples of a batch.
+        failures: Gets one sentence on each sample that fails alone.
 
     Raises:
-        ArgumentError: As `make` raises it; like the next two it would be raised for every item.
+        ArgumentError: Raised by `make`; like the next two, it would be raised for every sample.
         CheckpointError: Raised by `make`.
         ServerUnreachableError: Raised by `make`.
     """

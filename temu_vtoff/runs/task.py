@@ -1,4 +1,4 @@
-"""What a run over a split of a dataset is asked for, with its defaults; light enough to be read by `--help`."""
+"""The settings of a run over a split of a dataset, with their defaults; light, because `--help` reads them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from temu_vtoff.datasets import MASK_TYPES, ORDERS, PHASES
 from temu_vtoff.errors import ArgumentError
 
-MISSING, ALL = "missing", "all"  # of masks and captions: make those that the items lack, or all
+MISSING, ALL = "missing", "all"  # masks or captions to make: those that items lack, or all
 
 
 @dataclass(frozen=True)
@@ -17,24 +17,24 @@ class DatasetTask:
 
     Attributes:
         dataset_name: One of `temu_vtoff.datasets.DATASETS`.
-        dataset_root: Nothing is written there.
-        output_dir: Where pictures and manifest go.
+        dataset_root: Folder of the dataset; nothing is written there.
+        output_dir: Folder for pictures and manifest.
         phase: "train" or "test".
-        order: "paired", or "unpaired": captions are then of another garment than the person wears.
-        category: One of the dataset's, or "all".
-        limit: Only the first so many items of each category.
+        order: "paired", or "unpaired", where the caption is of another garment than the person wears.
+        category: A category of the dataset, or "all".
+        limit: Largest number of items of each category.
         segment: Make masks with the segmenter: "missing" for items without label map, or "all".
-        mask_dir: Masks made earlier. With `segment` where they go; `output_dir`/masks when left open.
+        mask_dir: Folder of masks made earlier; with `segment` folder for the masks, by default `output_dir`/masks.
         mask_type: "fine", "bounding_box" or "mask"; see `temu_vtoff.datasets.masks.shape_mask`.
         caption: Make captions of the photos: "missing" for items without caption, or "all".
-        caption_file: Captions, JSON `{item id: [caption]}`.
-        text_features_dir: Embeddings of captions made earlier; the rest is encoded.
-        image_features_dir: Embeddings of photos made earlier; the rest is encoded.
-        seed: Random seed; each item's own comes from it and the item's id.
-        num_workers: Processes that read pictures.
+        caption_file: JSON file of captions, `{item id: [caption]}`.
+        text_features_dir: Folder of precomputed embeddings of captions; missing ones are encoded.
+        image_features_dir: Folder of precomputed embeddings of photos; missing ones are encoded.
+        seed: Random seed of the run; each item's own seed is derived from it.
+        num_workers: Number of processes that read pictures.
 
     Raises:
-        ArgumentError: A value that is none of the choices, or nowhere to take captions from.
+        ArgumentError: A value that is not one of the choices, or no source of captions.
     """
 
     dataset_name: str
@@ -73,5 +73,5 @@ class DatasetTask:
 
     @property
     def masks(self) -> Path | None:
-        """Where generated masks lie."""
+        """The folder of masks made by the segmenter."""
         return self.output_dir / "masks" if self.mask_dir is None and self.segment is not None else self.mask_dir

@@ -1,4 +1,4 @@
-"""Pictures encoded and written by background threads: as PNG, a picture costs as much as a good part of making it."""
+"""Encodes and writes pictures in background threads; encoding a PNG takes a good part of the time to generate it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from temu_vtoff.pictures import save_picture
 
 
 class PictureWriter:
-    """A context manager; on leaving it, all pictures are on disk.
+    """A context manager; at its end, all pictures are on disk.
 
     Args:
-        threads: That encode.
-        most_waiting: Pictures kept in memory; beyond, `write` waits.
+        threads: Number of encoding threads.
+        most_waiting: Largest number of pictures in memory; `write` waits for a free place.
     """
 
     def __init__(self, threads: int = 2, most_waiting: int = 32) -> None:
