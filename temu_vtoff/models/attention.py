@@ -20,11 +20,11 @@ class _DispatchedAttnProcessor:
     they are None.
 
     Attributes:
-        kernel: Asked before diffusers' backends; takes and gives their layout, or None where it isn't for the tensors.
+        kernel: Called before diffusers' backends, with their layout; returns None for tensors that it does not support.
     """
 
     kernel: Kernel | None = None
-    _attention_backend = None  # of diffusers: set by `ModelMixin.set_attention_backend`
+    _attention_backend = None  # set by diffusers' `ModelMixin.set_attention_backend`
     _parallel_config = None
 
     def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

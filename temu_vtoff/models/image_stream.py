@@ -1,6 +1,6 @@
-"""SD3 transformers of which only the image stream is used: what their published checkpoints hold besides."""
+"""SD3 transformers with only the image stream: the parts of published checkpoints that they leave out."""
 
-# Weights of the context stream, which has no input. Published folders differ in which of them they hold.
+# Weights of the context stream, which has no input. Published folders hold some or all of them.
 CONTEXT_WEIGHTS = (
     r"context_embedder\.",
     r"transformer_blocks\.\d+\.(norm1_context|ff_context)\.",
@@ -14,7 +14,7 @@ class ImageStreamMixin:
 
     @classmethod
     def extract_init_dict(cls, config_dict, **kwargs):
-        """Leaves out what the published configuration says of the text stream, and what this model doesn't have."""
+        """Leaves out the values of the published configuration that concern parts this model doesn't have."""
         names = cls._get_init_keys(cls)
         needed = {
             name: value

@@ -22,9 +22,9 @@ class Modulations:
     Each may also be the embedding of both, (B, D), which its block then computes them of.
 
     Attributes:
-        image: Of each of the L blocks, (B, 6, D).
-        text: Of each of the L blocks, (B, 6, D); of the last block (B, 2, D).
-        out: Of the last norm, (B, 2, D).
+        image: For each of the L blocks, (B, 6, D).
+        text: For each of the L blocks, (B, 6, D); for the last block (B, 2, D).
+        out: For the last norm, (B, 2, D).
     """
 
     image: Sequence[torch.Tensor]
@@ -37,20 +37,20 @@ class Modulations:
 
 
 class BeforehandMixin:
-    """Of a transformer with `time_text_embed`, whose modulations may be computed before its forward pass."""
+    """For transformers with a `time_text_embed`: their modulations can be computed before the forward pass."""
 
     @property
     def computes_beforehand(self) -> bool:
-        """Whether `modulations` can be called: with diffusers' group offloading the weights come in `forward` alone."""
+        """Whether `modulations` can be called: diffusers' group offloading loads the weights only in `forward`."""
         return not _is_group_offload_enabled(self)
 
     def embed(self, timestep: torch.Tensor, pooled_projections: torch.Tensor) -> torch.Tensor:
-        """What AdaLN's linear layers read, (B, D)."""
+        """The input of AdaLN's linear layers, (B, D)."""
         return F.silu(self.time_text_embed(timestep, pooled_projections))
 
 
 def modulation(norm: nn.Module, given: torch.Tensor) -> torch.Tensor:
-    """AdaLN's parameters (B, 6 or 2, D): as they are, or computed of the embedding (B, D)."""
+    """AdaLN's modulations (B, 6 or 2, D): as given, or computed from the embedding (B, D)."""
     return given if given.ndim == 3 else norm.linear(given).unflatten(-1, (-1, given.shape[-1]))
 
 

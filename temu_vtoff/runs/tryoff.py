@@ -1,4 +1,4 @@
-"""Product pictures for a split of a dataset: masks and captions where they are asked for, then the pictures."""
+"""Product pictures for a split of a dataset: makes masks and captions if the task asks for them, then the pictures."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 
 class DatasetTryOff:
-    """This process's share of a task, stage after stage. Each stage loads its model and lets it go.
+    """This process's share of a task, stage after stage. Each stage loads its model and frees it.
 
     Args:
-        task: What is asked for.
+        task: The items and how they are processed.
         options: The models and how they run.
-        share: This process's part; all of it when left out.
-        progress: Wraps the batches of a stage, progress(batches, stage); used in the first process.
+        share: This process's part of the batches; all batches by default.
+        progress: Wraps the batches of a stage as progress(batches, stage); used in the first process only.
 
     Attributes:
-        taken: What was chosen where the options leave it open; filled when the pipeline is loaded.
+        taken: Choices that the options left open; filled when the pipeline is loaded.
 
     Raises:
         FileNotFoundError: The dataset or the caption file is missing.
-        ValueError: What was asked for doesn't fit together, or doesn't fit what is in the output folder.
+        ValueError: The settings contradict each other, or those of the output folder's earlier results.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class DatasetTryOff:
         )
 
     def _finish(self) -> Outcome:
-        """Waits for the other processes; the first then writes what all of them did."""
+        """Waits for the other processes; the first then writes captions.json and manifest.csv."""
         for item, reason in self.failures.items():
             self.journal.append(item.key, status="failed", reason=reason)
         outcome = gather_outcome(self.share, len(self.items), self.failures, self.notes)
@@ -162,7 +162,7 @@ class DatasetTryOff:
         return self.output_dir / "captions.json"
 
     def _read_captions(self) -> dict[str, str]:
-        """Captions made by this run and earlier ones: the journal's, and what the file holds where that is damaged."""
+        """Captions made by this run and earlier ones: the journal's, and the file's in case the journal is damaged."""
         try:
             written = read_captions(self._captions_file)
         except (FileNotFoundError, ValueError):
@@ -175,7 +175,7 @@ class DatasetTryOff:
         return open_dataset(task.dataset_name, task.dataset_root, **chosen, **options)
 
     def _select(self, wanted: Callable[[Item], bool] = lambda _: True) -> list[list[Item]]:
-        """The batches without unwanted items and those that failed: the same ones in every run."""
+        """The batches without unwanted and failed items; the same in every run."""
         chosen = [[i for i in batch if i not in self.failures and wanted(i)] for batch in self.batches]
         return [batch for batch in chosen if batch]
 
@@ -186,14 +186,14 @@ class DatasetTryOff:
         return {"num_workers": self.task.num_workers, "progress": lambda batches: self.progress(batches, stage)}
 
     def _load_pipeline(self, items: list[Item]) -> TryOffPipeline:
-        """The pipeline, without the text encoders when nothing is left for them."""
+        """The pipeline, without the text encoders if all captions are encoded already."""
         encoded = self.precomputed.has_empty_caption and all(map(self.precomputed.has_caption, items))
         loaded = load_pipeline(self.options, len(items), **dict.fromkeys(TEXT_PARTS) if encoded else {})
         self.taken = loaded.taken
         return loaded.pipe
 
     def _keep_settings(self) -> None:
-        """Stops a run whose pictures would not go with those already there."""
+        """Stops a run whose settings differ from those of the pictures already in the folder."""
         path = self.output_dir / "settings.json"
         may_change = ("compile",) if self.options.compile is None else ()
         self.options = self._settle(read_settings(path) or {})
@@ -208,11 +208,11 @@ class DatasetTryOff:
         keep_settings(path, settings, may_change)
 
     def _settle(self, begun: Mapping[str, Any]) -> Options:
-        """The options with precision and compiling decided, in all processes alike.
+        """The options with precision and compiling decided, the same in all processes.
 
-        Both change roundings. What the options leave open is as it was when the folder was begun, so that a resumed run
-        makes the same pictures: in its precision, where this device has it, and compiled if it was, however few are
-        left. A run that was begun uncompiled, as a trial, may go over to compiling.
+        Both change roundings. Where the options leave them open, a resumed run keeps the folder's, so that it makes the
+        same pictures: its precision, if this device has it, and compiled blocks, however few pictures are left. A run
+        that was begun without compiling, as a trial, may change to compiling.
 
         Args:
             begun: The settings that the folder was begun with.
@@ -231,8 +231,8 @@ class DatasetTryOff:
         return replace(options, compile=compiled, precision=precision)
 
 
-_OLD_NAMES = {"caption_file": "coarse_caption_file"}  # so that folders begun by earlier versions can be completed
-_PATH_SETTINGS = ("caption_file", "mask_dir", "text_features_dir", "image_features_dir")  # by name, wherever they lie
+_OLD_NAMES = {"caption_file": "coarse_caption_file"}  # so that runs begun by earlier versions can be resumed
+_PATH_SETTINGS = ("caption_file", "mask_dir", "text_features_dir", "image_features_dir")  # compared by their last part
 _TASK_SETTINGS = ("dataset_name", "phase", "order", "segment", "mask_type", "caption", "seed")
 _OPTION_SETTINGS = ("resize_mode", "guidance_scale", "num_inference_steps", "preset", "compile")
 _OPTION_SETTINGS += ("attention_backend", "vae_tiling", "quantize_text_encoder", "quantize_transformers")

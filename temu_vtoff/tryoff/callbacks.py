@@ -27,7 +27,7 @@ _CHANGEABLE = ("prompt_embeds", "pooled_prompt_embeds")
 
 @dataclass(frozen=True)
 class StepReporter:
-    """Passes each step to the progress bar and the callback, and the callback's wishes to the next step.
+    """Passes each step to the progress bar and the callback, and the callback's changes to the next step.
 
     Attributes:
         names: Keys of `TENSORS` that the callback is given.

@@ -1,4 +1,4 @@
-"""What callers give the pipeline, as tensors of one size and batch, or one sentence on why not.
+"""Checks the pipeline's arguments and makes tensors of one size and batch of them.
 
 Letters: B photos, H W picture size.
 """
@@ -53,7 +53,7 @@ def read_photos(
     width: int | None,
     height: int | None,
 ) -> Photos:
-    """All at one size: as wanted, else that of tensors, else the model's own; the masked image is derived when absent.
+    """The photos at the given size, else at that of tensors, else at the model's own. A missing masked image is derived.
 
     Raises:
         ValueError: Sizes, channels, ranges or numbers that don't fit.
@@ -112,14 +112,14 @@ def picture_tensor(image: list[PIL.Image.Image] | torch.Tensor, width: int, heig
 
 
 def mask_tensor(mask: list[PIL.Image.Image] | torch.Tensor, width: int, height: int) -> torch.Tensor:
-    """(B, 1, H, W) float32 in [0, 1], resized to the nearest."""
+    """(B, 1, H, W) float32 in [0, 1], resized by the nearest pixel."""
     if not isinstance(mask, torch.Tensor):
         mask = [to_mask(item) for item in mask]
     return _in_range(_MASKS.preprocess(mask, height, width), "mask", 1)
 
 
 def one_each(texts: str | Sequence[str] | None, count: int, name: str) -> list[str]:
-    """One text for each of `count` photos: a single one serves all, none is the empty text."""
+    """One text for each of `count` photos: a single text is repeated, None is the empty text."""
     if texts is None or isinstance(texts, str):
         return [texts or ""] * count
     if len(texts) != count:
@@ -142,7 +142,7 @@ def check_texts(texts: Sequence[str]) -> None:
 def check_batch(count: int, **tensors: torch.Tensor | None) -> None:
     """
     Raises:
-        ValueError: One of the tensors given has another batch size than `count` photos.
+        ValueError: A tensor's batch size differs from `count` photos.
     """
     for name, tensor in tensors.items():
         if tensor is not None and len(tensor) != count:
@@ -152,7 +152,7 @@ def check_batch(count: int, **tensors: torch.Tensor | None) -> None:
 def check_numbers(output_type: str, steps: int, copies: int, guidance_scale: float) -> None:
     """
     Raises:
-        ArgumentError: One of them can't be used.
+        ArgumentError: A value is unknown or out of range.
     """
     if output_type not in OUTPUT_TYPES:
         raise ArgumentError(
@@ -170,7 +170,7 @@ def check_numbers(output_type: str, steps: int, copies: int, guidance_scale: flo
 def check_embeddings(count: int, **embeddings: torch.Tensor | None) -> None:
     """
     Raises:
-        ValueError: The embeddings are not those of `count` photos, or lack their pooled ones.
+        ValueError: The embeddings don't have `count` rows, or come without their pooled embeddings.
     """
     for start in ("", "negative_"):
         whole, pooled = f"{start}prompt_embeds", f"{start}pooled_prompt_embeds"

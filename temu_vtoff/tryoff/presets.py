@@ -1,7 +1,7 @@
-"""How a sampling trades quality for time: the solver and its number of steps.
+"""Speed/quality trade-offs of the sampling: the solver and its number of steps.
 
-All solvers integrate the flow's velocity, dx = v dt; the values were chosen by what they cost on people drawn for the
-purpose, measured against the true pictures (docs/performance.md).
+All solvers integrate the flow's velocity, dx = v dt. The values were chosen by their quality on drawn people, measured
+against the true pictures (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Preset:
     Attributes:
         steps: Evaluations of the velocity.
         solver: "euler", the model's own scheduler; or "unipc", UniPC (arXiv 2302.04867) of second order.
-        fp8: Whether a GPU that has it multiplies in 8-bit floating point. It takes effect when the pipeline is prepared
+        fp8: Multiply in 8-bit floating point on GPUs that support it. This takes effect when the pipeline is prepared
             (`temu_vtoff.hardware.acceleration.speed_up`), not in a call.
     """
 
@@ -40,7 +40,7 @@ class Preset:
         """The solver, for the noise levels of the model's own scheduler.
 
         Raises:
-            ValueError: The own scheduler doesn't integrate a flow.
+            ValueError: The model's scheduler is not one for flow matching.
         """
         from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 
@@ -65,10 +65,10 @@ PRESETS = {
 
 
 def choose_preset(name: str | Preset) -> Preset:
-    """A preset by name, or one of the caller's own as it is.
+    """A preset by name; a `Preset` is returned as it is.
 
     Raises:
-        ArgumentError: There is none of that name.
+        ArgumentError: The name is unknown.
     """
     if isinstance(name, Preset):
         return name

@@ -1,5 +1,5 @@
-"""What Stable Diffusion 3's pipeline offers and this one can't: each is refused in one sentence, where diffusers would
-crash or ignore the person without a word.
+"""Methods of Stable Diffusion 3's pipeline that this pipeline does not support. They raise one sentence, where diffusers
+would crash or silently ignore the person.
 """
 
 from typing import Any, NoReturn
