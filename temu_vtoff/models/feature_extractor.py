@@ -73,7 +73,7 @@ class ReferenceBlock(SD3SingleTransformerBlock):
 
 
 class LastReferenceBlock(nn.Module):
-    """The last block, of which only keys and values are read."""
+    """The last block; only its keys and values are used."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -87,7 +87,7 @@ class LastReferenceBlock(nn.Module):
 
 
 class FeatureExtractor(ImageStreamMixin, StrictLoadingMixin, ModelMixin, AttentionMixin, ConfigMixin, PeftAdapterMixin):
-    """Loads the published `transformer_vton`, leaving on disk what no output depends on.
+    """The feature extractor. Of the published `transformer_vton`, it loads only the weights that its output depends on.
 
     Args:
         sample_size: Side of the latents that the position embedding is centred for.

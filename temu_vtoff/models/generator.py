@@ -118,7 +118,7 @@ class TryOffTransformer(BeforehandMixin, StrictLoadingMixin, SD3Transformer2DMod
             pooled_projections: (B, pooled_projection_dim), the caption's pooled embedding.
             timestep: (B,), in [0, 1000].
             reference: The person's features, as many as there are blocks; None is the stock SD3 transformer.
-            modulations: Instead of `pooled_projections` and `timestep`: what `modulations` made of them.
+            modulations: Result of `modulations`, instead of `pooled_projections` and `timestep`.
 
         Returns:
             The velocity, (B, 16, h, w), as `.sample`.
@@ -151,5 +151,5 @@ class TryOffTransformer(BeforehandMixin, StrictLoadingMixin, SD3Transformer2DMod
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
 
     def fuse_qkv_projections(self) -> None:
-        """Not available: diffusers' fused processor would drop the reference without a word."""
+        """Not available: diffusers' fused processor would silently drop the reference."""
         raise ValueError("fuse_qkv_projections() is not available here: its attention would ignore the reference.")

@@ -14,7 +14,7 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
 
-TEXT_TOKENS = 77  # at most, of CLIP and of T5 each: the published model was trained with T5 cut to CLIP's length
+TEXT_TOKENS = 77  # most tokens of CLIP and of T5: the published model was trained with T5 cut to CLIP's length
 
 Generators = torch.Generator | Sequence[torch.Generator]
 
@@ -33,7 +33,7 @@ def encode_image(
         processor: Resizes and normalises for both.
         image: (B, 3, H, W) in [0, 1].
         rescale_twice: Divide by 255 once more, as the release does.
-        device: Where the encoders run; where the first one is, when absent.
+        device: Device that the encoders run on; by default that of the first encoder.
 
     Returns:
         (B, P), CLIP-L first.
@@ -63,7 +63,7 @@ def latent_moments(
     """Mean and deviation of the latents of pictures (B, 3, H, W) in [0, 1], both before `scale_latents`.
 
     Args:
-        device: Where the VAE runs; where it is, when absent.
+        device: Device that the VAE runs on; by default its own.
 
     Returns:
         Two of (B, C, h, w) in float32.
@@ -85,8 +85,8 @@ def encode_latents(
     Args:
         image: (B, 3, H, W) in [0, 1].
         copies: n samples of each picture.
-        generator: One, or one for each sample.
-        device: Where the VAE runs; where it is, when absent.
+        generator: Random generator, one for all samples or one for each.
+        device: Device that the VAE runs on; by default its own.
 
     Returns:
         (B n, C, h, w) in float32, the samples of a picture side by side.
@@ -124,7 +124,7 @@ def extract_reference(
     Args:
         person: (B, 2 C + 1, h, w), as `person_channels` joins them.
         image_embeds: (B, P).
-        negative: Whether guidance's negative branch goes before: the same person with a zero embedding.
+        negative: Whether to put guidance's negative branch first: the same person with a zero embedding.
 
     Returns:
         Features of B, or of 2 B with the negative ones.
@@ -138,7 +138,7 @@ def extract_reference(
 def starting_noise(
     latents: torch.Tensor | None, shape: Sequence[int], generator: Generators | None, device: torch.device
 ) -> torch.Tensor:
-    """The noise to start from, in float32 whatever the compute dtype: as given, or drawn.
+    """The noise to start from, given or drawn, always in float32.
 
     Raises:
         ValueError: What is given has another shape.

@@ -54,13 +54,13 @@ class Conditions:
 
 @dataclass
 class Step:
-    """A finished step, as the callback gets it; what it changes here holds for the steps to come.
+    """A finished step, which the callback may change for the steps that follow.
 
     Attributes:
-        number: From 0.
-        timestep: In [0, 1000].
+        number: Number of the step, from 0.
+        timestep: Timestep in [0, 1000].
         latents: (B, C, h, w) after the step.
-        conditions: Of all steps so far.
+        conditions: Conditions of the step.
         before: (B, C, h, w), the latents x_t that the step started from.
         velocity: (B, C, h, w), v.
         sigma: t, the share of noise in x_t.
@@ -94,8 +94,8 @@ def denoise(
     """From noise to the pictures' latents.
 
     Args:
-        scheduler: Euler's steps or another solver of the flow.
-        latents: (B, C, h, w), noise, in float32: the path of integration stays in full precision.
+        scheduler: Solver of the flow, such as Euler's.
+        latents: (B, C, h, w), noise in float32; the integration stays in full precision.
         steps: S.
         on_step: Called after each step.
 
@@ -136,7 +136,7 @@ def guided_velocity(
     noisy = latents.to(conditions.pooled_embeds.dtype)
 
     def velocity_of(first: int, end: int, reference: ReferenceFeatures | None) -> torch.Tensor:
-        """Of some rows of the conditions."""
+        """The velocity for some rows of the conditions."""
         return transformer(
             **conditions.rows(noisy, first, end),
             timestep=timestep.expand(end - first),

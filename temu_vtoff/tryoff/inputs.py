@@ -53,7 +53,7 @@ def read_photos(
     width: int | None,
     height: int | None,
 ) -> Photos:
-    """The photos at the given size, else at that of tensors, else at the model's own. A missing masked image is derived.
+    """The photos at the given size, else at that of tensors, else at the model's own; derives a missing masked image.
 
     Raises:
         ValueError: Sizes, channels, ranges or numbers that don't fit.

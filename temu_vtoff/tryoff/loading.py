@@ -62,7 +62,7 @@ _OTHERS = {  # class, files of which one must be there, and a trial
 
 @dataclass(frozen=True)
 class LoadingOptions:
-    """How components are loaded, beside where from; what each means, diffusers' `from_pretrained` documents.
+    """How components are loaded. diffusers' `from_pretrained` documents the options.
 
     Attributes:
         dtype: Precision of all models, or by component with a "default"; a name serves too, and "auto" takes that of
@@ -92,10 +92,10 @@ class LoadingOptions:
                 )
 
     def dtype_of(self, name: str) -> torch.dtype | None:
-        """Of one component; None is that of its files.
+        """The precision of a component; None is that of its files.
 
         Raises:
-            ArgumentError: It is no precision.
+            ArgumentError: It is not a precision.
         """
         dtype = self.dtype
         if isinstance(dtype, Mapping):
@@ -136,7 +136,7 @@ def load_components(
     own = {*_listed(base, index)}
     if tryoff == base:
         sources = {name: (base, name) for name in own | {*REQUIRED}}
-    else:  # a whole pipeline as base brings its own image encoders and how they are fed
+    else:  # a whole pipeline as base has its own image encoders and their configuration
         sources = {name: (base, name) for name in BASE}
         sources |= {name: (tryoff, name) for name in TRYOFF}
         sources |= {name: (where, None) for name, where in IMAGE_ENCODERS.items()}
@@ -195,7 +195,7 @@ def load_component(
 
 
 def _stored_dtype(where: str, subfolder: str | None, place: Mapping[str, Any]) -> torch.dtype:
-    """Of the files that a component was loaded from; transformers finds it itself, diffusers doesn't."""
+    """The precision of a component's files, which transformers finds itself and diffusers does not."""
     own = {name: place[name] for name in ("revision", "cache_dir") if name in place}
     files = sorted(local_folder(where, subfolder, **own).glob("*.safetensors"))
     files = [file for file in files if f".{place.get('variant', '')}" in file.name]
@@ -206,13 +206,13 @@ def _stored_dtype(where: str, subfolder: str | None, place: Mapping[str, Any]) -
 
 
 def _has_variant(where: str, subfolder: str | None, variant: str) -> bool:
-    """Whether a component's folder holds the variant's weights; on the hub, that is assumed."""
+    """Whether a component's folder holds the variant's weights; assumed on the hub."""
     folder = Path(where) / (subfolder or "")
     return not folder.is_dir() or any(f".{variant}" in file.name for file in folder.iterdir())
 
 
 def _listed(where: str, index: dict[str, Any]) -> list[str]:
-    """The components that a source holds: those its index names, else those it has a folder for."""
+    """The components of a source: those in its index, else those with a folder."""
     if index:
         return [name for name in COMPONENTS if isinstance(index.get(name), list) and index[name][1] is not None]
     return [name for name in COMPONENTS if (Path(where) / name).is_dir()]

@@ -1,5 +1,5 @@
-"""Methods of Stable Diffusion 3's pipeline that this pipeline does not support. They raise one sentence, where diffusers
-would crash or silently ignore the person.
+"""Methods of Stable Diffusion 3's pipeline that this pipeline does not support. They raise one sentence, instead of
+crashing or silently ignoring the person.
 """
 
 from typing import Any, NoReturn
