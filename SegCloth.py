@@ -29,6 +29,7 @@ from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
 from temu_vtoff.lazy import lazy_names
 from temu_vtoff.pictures import save_picture
 from temu_vtoff.runs.record import write_run_record
+from temu_vtoff.runs.settings import keep_settings
 from temu_vtoff.segmentation.masks import CATEGORIES, MASK_ENDINGS
 
 if TYPE_CHECKING:
@@ -119,7 +120,6 @@ def segment_dataset(args: argparse.Namespace, share: "Share", started: float) ->
     """Segments a dataset; returns whether every item has its mask."""
     from temu_vtoff.runs.phases import finish, open_phases, run_phases
     from temu_vtoff.runs.segmenting import segment_items
-    from temu_vtoff.runs.settings import keep_settings
 
     category = "all" if args.category is None else args.category
     datasets = open_phases(args.dataset_name, args.dataset_root, args.phase, category=category, load=["person"])

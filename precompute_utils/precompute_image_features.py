@@ -15,6 +15,7 @@ import command_line
 import command_line.dataset
 from temu_vtoff.files import writable_folder
 from temu_vtoff.pictures.fitting import RESIZE_MODES
+from temu_vtoff.runs.settings import keep_settings
 from temu_vtoff.stages.options import Options
 
 
@@ -41,7 +42,6 @@ def main(args: argparse.Namespace) -> int:
     from temu_vtoff.runs.encoders import ImageEncoder
     from temu_vtoff.runs.encoding import encode_image_items, encoding_settings
     from temu_vtoff.runs.phases import finish, open_phases, run_phases
-    from temu_vtoff.runs.settings import keep_settings
     from temu_vtoff.runs.sharing import Share
 
     width, height = options.size()

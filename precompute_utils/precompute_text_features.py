@@ -16,6 +16,7 @@ from functools import cache, partial
 import command_line
 import command_line.dataset
 from temu_vtoff.files import writable_folder
+from temu_vtoff.runs.settings import keep_settings
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -38,7 +39,6 @@ def main(args: argparse.Namespace) -> int:
     from temu_vtoff.runs.encoders import ENCODERS, TextEncoder
     from temu_vtoff.runs.encoding import encode_empty_prompt, encode_text_items, encoding_settings
     from temu_vtoff.runs.phases import finish, open_phases, require_unique_ids, run_phases
-    from temu_vtoff.runs.settings import keep_settings
     from temu_vtoff.runs.sharing import Share
 
     datasets = open_phases(args.dataset_name, args.dataset_root, args.phase, category=args.category, load=())

@@ -15,9 +15,11 @@ from datetime import timedelta
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, TypeVar
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
+from temu_vtoff.hardware.devices import choose_device
+
+if TYPE_CHECKING:
     from temu_vtoff.datasets import Item
     from temu_vtoff.stages.options import Options
 
@@ -73,10 +75,6 @@ class Share:
 
     def device(self, name: str | None = None) -> torch.device:
         """Like `choose_device`, but the processes of a machine take different GPUs unless the name has a number."""
-        import torch
-
-        from temu_vtoff.hardware.devices import choose_device
-
         device = choose_device(name)
         if device.type != "cuda" or device.index is not None or self.count == 1:
             return device
