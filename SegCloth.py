@@ -58,7 +58,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--dataset_root", type=Path, help="folder of the dataset; nothing is written there")
     add("--phase", default="all", choices=(*PHASES, "all"), help="split of the dataset")
     add = parser.add_argument_group("masks").add_argument
-    add("--category", choices=(*CATEGORIES, "all"), help="garment wanted (default: upper_body; for a dataset all)")
+    add("--category", choices=(*CATEGORIES, "all"), help="garment (default: upper_body; for a dataset all)")
     add("--clothes", nargs="+", metavar="LABEL", help="labels that make up the garment, instead of the category's")
     add("--output_dir", "--out_dir", dest="out_dir", type=Path, default=Path("outputs"), help="folder of the masks")
     add("--overwrite", action="store_true", help="for a folder: make finished masks again")
@@ -86,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
             *("dataset_root", "clothes", "overwrite"),
         )
     if args.dataset_name is None and args.category == "all":
-        raise ArgumentError("{category} all is for datasets: name the garment wanted.", "category")
+        raise ArgumentError("{category} all is for datasets: name the garment.", "category")
     out_dir = writable_folder(args.out_dir)
     if args.model == BUILTIN:
         command_line.say(DRAWN_ONLY)

@@ -34,7 +34,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument_group("what").add_argument
     add("--example_image", nargs="+", type=Path, default=[EXAMPLE], help="photos, or folders of them")
     add("--output_dir", default="outputs", help="folder of the results")
-    add("--category", default="upper_body", choices=(*CATEGORIES, "all"), help="garment wanted; all: every one found")
+    add("--category", default="upper_body", choices=(*CATEGORIES, "all"), help="garment; all: every garment found")
     add("--mask", type=Path, help="mask of the garment, white on it, instead of segmenting; for one photo and category")
     add("--caption", help="caption of the garment, instead of the captioner's; for one category")
     add("--num_images", type=command_line.positive, default=1, help="images per garment, seeds SEED, SEED + 1, …")

@@ -52,7 +52,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def read_text(path: str | Path) -> str:
-    """A text file by whatever program: UTF-8, UTF-16 or UTF-32 with or without byte order mark, or Windows-1252.
+    """A text file written by any program: UTF-8, UTF-16 or UTF-32 with or without byte order mark, or Windows-1252.
 
     Raises:
         FileNotFoundError: No such file.
@@ -80,7 +80,7 @@ def remove_leftovers(folder: str | Path) -> None:
 
 
 def writable_folder(path: str | Path) -> Path:
-    """The folder, made when absent.
+    """The folder, created if it does not exist.
 
     Raises:
         ValueError: It can't be made or written.
