@@ -149,7 +149,8 @@ def row_of(
 
     height, width = call.noise.shape[-2:]
     tokens = height * width // pipe.transformer.config.patch_size**2
-    per_branch = measuring.denoising_flops(pipe.transformer.config, tokens, call.conditions.prompt_embeds.shape[1])
+    text_tokens = call.conditions.inputs["encoder_hidden_states"].shape[1]
+    per_branch = measuring.denoising_flops(pipe.transformer.config, tokens, text_tokens)
     steps, summary = settings.steps_of(preset), measuring.summary(times[preset])
     row = {
         "scale": settings.scale,
@@ -231,7 +232,7 @@ def reference_loop(pipe: "TryOffPipeline", plain: list[Any], call: Call, steps: 
     from benchmarks import reference
 
     generator, extractor = plain
-    prompt, pooled = call.conditions.prompt_embeds, call.conditions.pooled_prompt_embeds
+    prompt, pooled = call.conditions.inputs["encoder_hidden_states"], call.conditions.pooled_embeds
     with torch.no_grad():
         both = torch.cat([torch.zeros_like(call.image_embeds), call.image_embeds]).to(prompt)
         found = reference.extract(extractor, torch.cat([call.person] * 2).to(prompt), both)
