@@ -167,16 +167,37 @@ def check_numbers(output_type: str, steps: int, copies: int, guidance_scale: flo
         raise ArgumentError(f"{{guidance_scale}} is {guidance_scale}; give a finite number.", "guidance_scale")
 
 
-def check_embeddings(count: int, **embeddings: torch.Tensor | None) -> None:
-    """
+@dataclass(frozen=True)
+class Prompt:
+    """The captions of one branch of guidance.
+
+    Attributes:
+        argument: The name of the argument that holds the texts, for messages.
+        texts: One for all photos or one for each; None is the empty caption.
+        embeds: (B, T, joint_attention_dim), instead of the texts, or None.
+        pooled: (B, P), with `embeds`.
+
     Raises:
-        ValueError: The embeddings don't have `count` rows, or come without their pooled embeddings.
+        ValueError: Embeddings without pooled ones, or the other way round.
     """
-    for start in ("", "negative_"):
-        whole, pooled = f"{start}prompt_embeds", f"{start}pooled_prompt_embeds"
-        if (embeddings[whole] is None) != (embeddings[pooled] is None):
-            raise ValueError(f"{whole} and {pooled} belong together: give both or neither.")
-    check_batch(count, **embeddings)
+
+    argument: str
+    texts: str | Sequence[str] | None
+    embeds: torch.Tensor | None
+    pooled: torch.Tensor | None
+
+    def __post_init__(self) -> None:
+        if (self.embeds is None) != (self.pooled is None):
+            raise ValueError(f"{self._names[0]} and {self._names[1]} belong together: give both or neither.")
+
+    @property
+    def given(self) -> dict[str, torch.Tensor | None]:
+        """The embeddings, by the arguments that held them."""
+        return dict(zip(self._names, (self.embeds, self.pooled), strict=True))
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        return f"{self.argument}_embeds", f"{self.argument.removesuffix('prompt')}pooled_prompt_embeds"
 
 
 def check_generators(generator: Generators | None, count: int) -> torch.Generator | list[torch.Generator] | None:

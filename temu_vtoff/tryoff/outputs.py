@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
-from diffusers.image_processor import VaeImageProcessor
+from diffusers import DiffusionPipeline
 
 from temu_vtoff.tryoff.conditioning import decode_latents
 
@@ -37,30 +36,22 @@ class NotFiniteError(ValueError):
         return [errors.get(place, image) for place, image in enumerate(self.images)]
 
 
-def require_finite(finite: torch.Tensor, images: Any, dtype: torch.dtype) -> None:
-    """
+def finish(pipe: DiffusionPipeline, latents: torch.Tensor, output_type: str, dtype: torch.dtype) -> Any:
+    """The pictures of latents (B, C, h, w); the pipeline's models leave the GPU where they are offloaded.
+
     Args:
-        finite: (B,) bool.
-        images: B pictures, in any output type.
-        dtype: The precision they were made in.
+        pipe: With a `vae` and an `image_processor`.
+        output_type: One of `OUTPUT_TYPES`.
+        dtype: The precision that the latents were made in.
 
     Raises:
-        NotFiniteError: Not all are finite.
+        NotFiniteError: Not all pictures are finite.
     """
-    if not finite.all():
-        raise NotFiniteError((~finite).nonzero().flatten().tolist(), images, dtype)
-
-
-def decode(
-    vae: AutoencoderKL, processor: VaeImageProcessor, latents: torch.Tensor, output_type: str
-) -> tuple[Any, torch.Tensor]:
-    """The pictures of latents (B, C, h, w), and which of them are finite, (B,) bool.
-
-    Args:
-        output_type: One of `OUTPUT_TYPES`.
-    """
-    images = latents if output_type == "latent" else decode_latents(vae, latents)
+    images = latents if output_type == "latent" else decode_latents(pipe.vae, latents)
     finite = latents.isfinite().flatten(1).all(1) & images.isfinite().flatten(1).all(1)
     if output_type != "latent":
-        images = processor.postprocess(images.nan_to_num(0, 0, 0), output_type=output_type)
-    return images, finite
+        images = pipe.image_processor.postprocess(images.nan_to_num(0, 0, 0), output_type=output_type)
+    pipe.maybe_free_model_hooks()
+    if not finite.all():
+        raise NotFiniteError((~finite).nonzero().flatten().tolist(), images, dtype)
+    return images

@@ -7,7 +7,6 @@ Letters: B photos, n pictures of each, H W picture size, h w latent size, T text
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from temu_vtoff.hub.sources import REQUIRED, WorkingSize
 from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
 from temu_vtoff.models.generator import TryOffTransformer
 from temu_vtoff.tryoff import conditioning, inputs
+from temu_vtoff.tryoff.adapted import AdaptedPipeline
 from temu_vtoff.tryoff.callbacks import TENSORS, StepCallback, StepReporter, chosen_tensors
 from temu_vtoff.tryoff.components import COMPONENTS, CONFIG
 from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, Generators
@@ -37,21 +37,14 @@ from temu_vtoff.tryoff.denoising import Conditions, denoise
 from temu_vtoff.tryoff.inputs import Pictures
 from temu_vtoff.tryoff.loading import FILES, HUB, Dtypes, LoadingOptions, load_components
 from temu_vtoff.tryoff.lora import (
-    SavesAlphas,
-    check_lora,
     load_adapters,
     lora_scale,
-    save_adapters,
-    set_alphas,
-    split_alphas,
-    without_adapters,
 )
-from temu_vtoff.tryoff.outputs import decode, require_finite
+from temu_vtoff.tryoff.outputs import finish
 from temu_vtoff.tryoff.presets import Preset, choose_preset
-from temu_vtoff.tryoff.refused import RefusedDoors
 
 
-class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
+class TryOffPipeline(AdaptedPipeline):
     """Stable Diffusion 3 with a second transformer that reads the dressed person.
 
     Prompt encoding, LoRA loading, offloading, saving and the progress bar are diffusers' own; what of SD3's pipeline
@@ -251,24 +244,23 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
         # 1. Numbers, photos, masks, masked images
         self._require(*REQUIRED)
         preset = choose_preset(preset)
-        scheduler, steps = preset.scheduler(self.scheduler), num_inference_steps
-        steps = preset.steps if steps is None else steps
+        scheduler = preset.scheduler(self.scheduler)
+        steps = preset.steps if num_inference_steps is None else num_inference_steps
         inputs.check_numbers(output_type, steps, num_images_per_prompt, guidance_scale)
         photos = inputs.read_photos(image, mask, masked_image, self.working_size, width, height)
-        given = {
-            "prompt_embeds": prompt_embeds,
-            "pooled_prompt_embeds": pooled_prompt_embeds,
-            "negative_prompt_embeds": negative_prompt_embeds,
-            "negative_pooled_prompt_embeds": negative_pooled_prompt_embeds,
-        }
-        inputs.check_embeddings(len(photos), **given, image_embeds=image_embeds)
+        positive = inputs.Prompt("prompt", prompt, prompt_embeds, pooled_prompt_embeds)
+        negative = inputs.Prompt(
+            "negative_prompt", negative_prompt, negative_prompt_embeds, negative_pooled_prompt_embeds
+        )
+        inputs.check_batch(len(photos), image_embeds=image_embeds, **positive.given, **negative.given)
         generator = inputs.check_generators(generator, len(photos) * num_images_per_prompt)
         names = chosen_tensors(callback_on_step_end, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         self._guidance_scale, self._interrupt, self._num_timesteps = guidance_scale, False, steps
 
         with lora_scale(self, joint_attention_kwargs):
             # 2. Captions
-            prompts = self._encode_prompts(prompt, negative_prompt, len(photos), **given)
+            wanted = [negative, positive] if self.do_classifier_free_guidance else [positive]
+            prompt_embeds, pooled = self._encode_branches(wanted, len(photos), num_images_per_prompt)
 
             # 3. The person: embeddings and latents, and of these the reference, once
             person, reference = self._encode_person(photos, image_embeds, num_images_per_prompt, generator)
@@ -276,17 +268,13 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
             # 4. Denoise
             shape = (len(person), self.transformer.config.in_channels, *person.shape[-2:])
             latents = conditioning.starting_noise(latents, shape, generator, self._execution_device)
-            prompt_embeds, pooled = (self._join(branches, num_images_per_prompt) for branches in prompts)
-            captions = {"encoder_hidden_states": prompt_embeds}
-            conditions = Conditions(pooled, reference, guidance_scale, inputs=captions)
+            conditions = Conditions(pooled, reference, guidance_scale, {"encoder_hidden_states": prompt_embeds})
             with self.progress_bar(total=steps) as progress:
-                report = StepReporter(self, progress, callback_on_step_end, names)
-                latents = denoise(self.transformer, scheduler, latents, conditions, steps, report)
+                on_step = StepReporter(self, progress, callback_on_step_end, names)
+                latents = denoise(self.transformer, scheduler, latents, conditions, steps, on_step)
 
         # 5. Decode
-        images, finite = decode(self.vae, self.image_processor, latents, output_type)
-        self.maybe_free_model_hooks()
-        require_finite(finite, images, self.transformer.dtype)
+        images = finish(self, latents, output_type, self.transformer.dtype)
         return StableDiffusion3PipelineOutput(images=images) if return_dict else (images,)
 
     def encode_image(self, image: torch.Tensor) -> torch.Tensor:
@@ -339,81 +327,29 @@ class TryOffPipeline(RefusedDoors, StableDiffusion3Pipeline):
         negative = self.do_classifier_free_guidance and self.config.negative_reference
         return conditioning.extract_reference(self.transformer_vton, person, image_embeds, negative)
 
-    save_lora_weights = SavesAlphas()
-
-    def load_lora_weights(
-        self,
-        pretrained_model_name_or_path_or_dict: str | Path | dict[str, torch.Tensor],
-        adapter_name: str | None = None,
-        hotswap: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        """As diffusers', but a LoRA that doesn't fit is refused by name, and alphas among the weights are kept.
-
-        Raises:
-            ValueError: Some or all of its keys belong to no layer here.
-        """
-        state_dict = self.lora_state_dict(pretrained_model_name_or_path_or_dict, **kwargs)
-        state_dict, alphas = split_alphas(state_dict[0] if isinstance(state_dict, tuple) else state_dict)
-        check_lora(state_dict, {name: getattr(self, name) for name in self._lora_loadable_modules})
-        source = state_dict if alphas else pretrained_model_name_or_path_or_dict
-        before = {name for names in self.get_list_adapters().values() for name in names}
-        super().load_lora_weights(source, adapter_name=adapter_name, hotswap=hotswap, **kwargs)
-        if alphas:
-            after = {name for names in self.get_list_adapters().values() for name in names}
-            set_alphas(self, alphas, adapter_name or (after - before).pop())
-
-    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
-        """As diffusers', and the generator's adapters beside its own weights; `from_pretrained` loads both.
-
-        Raises:
-            ValueError: There are fused adapters, or some of text encoders.
-        """
-        adapted = sorted(name for name, adapters in self.get_list_adapters().items() if adapters)
-        if adapted and (adapted != ["transformer"] or self.num_fused_loras):
-            raise ValueError(
-                f"The adapters of {', '.join(adapted)} can't be saved with the pipeline, which keeps those of the "
-                "transformer that are not fused: save them by save_lora_weights(), or call unload_lora_weights() first."
-            )
-        with without_adapters(self.transformer) if adapted else nullcontext():
-            super().save_pretrained(save_directory, *args, **kwargs)
-        if adapted:
-            save_adapters(self, Path(save_directory))
-
     def _require(self, *names: str) -> None:
         if absent := [name for name in names if getattr(self, name) is None]:
             raise ValueError(f"This pipeline was loaded without {', '.join(absent)} and makes no pictures.")
 
-    def _encode_prompts(
-        self,
-        prompt: str | list[str] | None,
-        negative_prompt: str | list[str] | None,
-        count: int,
-        prompt_embeds: torch.Tensor | None,
-        pooled_prompt_embeds: torch.Tensor | None,
-        negative_prompt_embeds: torch.Tensor | None,
-        negative_pooled_prompt_embeds: torch.Tensor | None,
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Embeddings and pooled embeddings of the branches, the negative one first where there is guidance."""
-        branches = []
-        if self.do_classifier_free_guidance:
-            negative = (negative_prompt_embeds, negative_pooled_prompt_embeds)
-            if negative_prompt_embeds is None and negative_prompt is None:
-                negative = tuple(x.expand(count, *x.shape[1:]) for x in self.encode_captions([""]))
-            elif negative_prompt_embeds is None:
-                negative = self.encode_captions(inputs.one_each(negative_prompt, count, "negative_prompt"))
-            branches.append(negative)
-        positive = (prompt_embeds, pooled_prompt_embeds)
-        if prompt_embeds is None:
-            positive = self.encode_captions(inputs.one_each(prompt, count, "prompt"))
-        branches.append(positive)
-        embeds, pooled = zip(*branches, strict=True)
-        return list(embeds), list(pooled)
-
-    def _join(self, branches: list[torch.Tensor], copies: int) -> torch.Tensor:
-        """One tensor of all branches, each row n times."""
+    def _encode_branches(
+        self, branches: list[inputs.Prompt], count: int, copies: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings (2 B n, T, joint_attention_dim) and pooled ones (2 B n, P) of all branches, each row n times."""
+        embeds, pooled = zip(*(self._encode_or_take(branch, count) for branch in branches), strict=True)
         device, dtype = self._execution_device, self.transformer.dtype
-        return torch.cat([x.to(device, dtype).repeat_interleave(copies, dim=0) for x in branches])
+        embeds, pooled = (
+            torch.cat([x.to(device, dtype).repeat_interleave(copies, dim=0) for x in parts])
+            for parts in (embeds, pooled)
+        )
+        return embeds, pooled
+
+    def _encode_or_take(self, prompt: inputs.Prompt, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings and pooled ones of one branch: as given, or encoded, an empty caption once for all photos."""
+        if prompt.embeds is not None:
+            return prompt.embeds, prompt.pooled
+        if prompt.texts is None:
+            return tuple(x.expand(count, *x.shape[1:]) for x in self.encode_captions([""]))
+        return self.encode_captions(inputs.one_each(prompt.texts, count, prompt.argument))
 
     def _encode_person(
         self, photos: inputs.Photos, image_embeds: torch.Tensor | None, copies: int, generator: Generators | None

@@ -31,7 +31,7 @@ from temu_vtoff.tryoff.conditioning import Generators
 from temu_vtoff.tryoff.denoising import Conditions, denoise
 from temu_vtoff.tryoff.inputs import Pictures
 from temu_vtoff.tryoff.loading import FILES, HUB, Dtypes, LoadingOptions
-from temu_vtoff.tryoff.outputs import decode, require_finite
+from temu_vtoff.tryoff.outputs import finish
 from temu_vtoff.tryoff.presets import PRESETS, Preset, choose_preset
 from temu_vtoff.tryon.loading import MODELS, load_components
 
@@ -244,9 +244,7 @@ class TryOnPipeline(DiffusionPipeline):
             latents = denoise(self.transformer_vton, scheduler, latents, conditions, steps, report)
 
         # 5. Decode
-        images, finite = decode(self.vae, self.image_processor, latents, output_type)
-        self.maybe_free_model_hooks()
-        require_finite(finite, images, self.transformer_vton.dtype)
+        images = finish(self, latents, output_type, self.transformer_vton.dtype)
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
     def encode_image(self, image: torch.Tensor) -> torch.Tensor:
