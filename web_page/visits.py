@@ -14,9 +14,8 @@ from typing import Any
 from PIL import Image
 
 GRACE = 30.0  # seconds that a visit outlives its connection: phones sleep, networks drop
-IDLE = (
-    3600.0  # seconds after which files that no visit uses are deleted, and visits of programs without a connection end
-)
+# Seconds after which files that no visit uses are deleted, and visits of programs without a connection end.
+IDLE = 3600.0
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,9 @@ class Run:
             finally:
                 self._news.put(None)
 
-        self._thread = threading.Thread(target=target, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=target, daemon=True)
+        thread.start()
+        self._thread = thread  # only now: `wait` may be called at any moment, and joins no thread that has not started
         try:
             yield from iter(self._news.get, None)
         except GeneratorExit:
