@@ -16,6 +16,9 @@ from temu_vtoff.errors import ArgumentError, ResultWarning, is_out_of_memory
 # Library argument -> flag, where the names differ.
 FLAGS = {
     "base": "pretrained_model_name_or_path",
+    "tryon": "tryon_model",
+    "joints": "keypoints",
+    "pose": "pose_image",
     "tryoff": "pretrained_model_name_or_path_sd3_tryoff",
     "segmenter": "segmentation_model",
     "captioner": "caption_model",

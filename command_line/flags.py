@@ -5,49 +5,65 @@ from dataclasses import fields
 
 from command_line.common import FLAGS, positive
 from temu_vtoff.hardware import ATTENTION_BACKENDS, OFFLOADS, PRECISIONS, QUANTIZED_BITS
-from temu_vtoff.hub.sources import IMAGE_ENCODERS, PUBLISHED_CAPTIONER, PUBLISHED_SEGMENTER
+from temu_vtoff.hub.sources import IMAGE_ENCODERS, PUBLISHED_CAPTIONER, PUBLISHED_SEGMENTER, PUBLISHED_TRYON
 from temu_vtoff.pictures.fitting import RESIZE_MODES
 from temu_vtoff.stages.options import Options
 from temu_vtoff.tryoff.presets import PRESETS
 
 
-def options(args: argparse.Namespace) -> Options:
+def options(args: argparse.Namespace, kind: type[Options] = Options) -> Options:
     """The library's options with the values of the flags; options without a flag keep their defaults."""
-    flags = {field.name: FLAGS.get(field.name, field.name) for field in fields(Options)}
-    return Options(**{name: getattr(args, dest) for name, dest in flags.items() if hasattr(args, dest)})
+    flags = {field.name: FLAGS.get(field.name, field.name) for field in fields(kind)}
+    return kind(**{name: getattr(args, dest) for name, dest in flags.items() if hasattr(args, dest)})
 
 
-def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags for size and sampling."""
+def add_sampling_flags(parser: argparse.ArgumentParser, tryon: bool = False) -> None:
+    """Adds the flags for size and sampling.
+
+    Args:
+        tryon: Whether the script does try-on, which always pads the photos.
+    """
     add = parser.add_argument_group("sampling").add_argument
-    add("--width", type=int, help="pixels, a multiple of 16; default: the model's own, published 768, built-in 192")
-    add("--height", type=int, help="pixels, a multiple of 16; default: the model's own, published 1024, built-in 256")
-    add(
-        "--resize_mode",
-        default=Options.resize_mode,
-        choices=RESIZE_MODES,
-        help="how photos of another aspect ratio are fitted",
-    )
+    own, steps = ("", 20) if tryon else (", published {}, built-in {}", 28)
+    for side, published, builtin in (("width", 768, 192), ("height", 1024, 256)):
+        add(
+            f"--{side}",
+            type=int,
+            help=f"pixels, a multiple of 16; default: the model's own{own}".format(published, builtin),
+        )
+    if not tryon:
+        add(
+            "--resize_mode",
+            default=Options.resize_mode,
+            choices=RESIZE_MODES,
+            help="how photos of another aspect ratio are fitted",
+        )
     add("--guidance_scale", type=float, default=Options.guidance_scale, help="1 or less turns guidance off")
-    add("--num_inference_steps", type=positive, help="default: the preset's own, 28 for exact")
+    add("--num_inference_steps", type=positive, help=f"default: the preset's own, {steps} for exact")
 
 
-def add_model_flags(parser: argparse.ArgumentParser, stages: bool = True, image_encoders: bool = True) -> None:
+def add_model_flags(
+    parser: argparse.ArgumentParser, stages: bool = True, image_encoders: bool = True, tryon: bool = False
+) -> None:
     """Adds the flags that choose the models.
 
     Args:
         stages: Whether the script also segments and captions.
         image_encoders: Whether it uses the pipeline's image encoders.
+        tryon: Whether it does try-on; the published models are the defaults then.
     """
     group = parser.add_argument_group(
         "models", 'hub ids, folders or "builtin"; naming one of the two published sources fills in the other'
     )
     add = group.add_argument
-    add("--pretrained_model_name_or_path", metavar="BASE", help="base model, or a whole pipeline (default: builtin)")
+    default = "published" if tryon else "builtin"
+    if tryon:
+        add("--tryon_model", help=f"try-on model, such as {PUBLISHED_TRYON}; there is no built-in one")
+    add("--pretrained_model_name_or_path", metavar="BASE", help=f"base model, or a whole pipeline (default: {default})")
     add(
         "--pretrained_model_name_or_path_sd3_tryoff",
         metavar="TRYOFF",
-        help="generator and feature extractor (default: builtin)",
+        help=f"generator and feature extractor (default: {default})",
     )
     if stages:
         beside = "default: builtin beside the built-in try-off model, else"

@@ -27,6 +27,7 @@ from temu_vtoff.pictures import save_picture
 SEEDS_PER_SET, LARGEST_SEED, TEST_SEEDS = 1 << 20, (1 << 29) - 1, 1 << 62
 NUMBERS_PER_CATEGORY = 300_000  # of the six digits that name an item
 PHASES = ("train", "test")
+KEYPOINT_SIZE = (384, 512)  # that DressCode gives keypoints for, whatever the photo's
 Progress = Callable[[Iterable], Iterable]
 
 
@@ -183,9 +184,10 @@ def _write_dresscode_item(root: Path, people: People, item: Item) -> dict:
         _save(person.photo, files["photo"])
         _save(person.garments[item.category].product, files["product"])
         _save(person.label_map, files["labels"])
+        pixels = person.keypoints * (np.array(KEYPOINT_SIZE) / person.photo.size)
         points = [
             [-1.0, -1.0, 0.0, -1] if np.isnan(x) else [round(float(x), 2), round(float(y), 2), 1.0, number]
-            for number, (x, y) in enumerate(person.keypoints)
+            for number, (x, y) in enumerate(pixels)
         ]
         write_text(files["keypoints"], json.dumps({"keypoints": points}))
 

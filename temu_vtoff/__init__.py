@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from temu_vtoff.stages.garment import Garment, Product
     from temu_vtoff.stages.options import Options
     from temu_vtoff.stages.tryoff import TryOff
+    from temu_vtoff.stages.tryon import TryOn
+    from temu_vtoff.stages.tryon_options import TryOnOptions
     from temu_vtoff.tryoff.pipeline import TryOffPipeline
     from temu_vtoff.tryoff.presets import Preset
     from temu_vtoff.tryon.pipeline import TryOnPipeline
@@ -40,6 +42,8 @@ _HOMES = {
     "TryOff": "stages.tryoff",
     "TryOffPipeline": "tryoff.pipeline",
     "TryOffTransformer": "models.generator",
+    "TryOn": "stages.tryon",
+    "TryOnOptions": "stages.tryon_options",
     "TryOnPipeline": "tryon.pipeline",
     "TryOnTransformer": "models.tryon_transformer",
     "batch_segment_clothing": "segmentation.folders",
@@ -59,6 +63,8 @@ __all__ = [
     "TryOff",
     "TryOffPipeline",
     "TryOffTransformer",
+    "TryOn",
+    "TryOnOptions",
     "TryOnPipeline",
     "TryOnTransformer",
     "batch_segment_clothing",

@@ -51,7 +51,7 @@ def is_compiling_worth_it(pictures_left: int) -> bool:
 def speed_up(
     pipe: DiffusionPipeline, compile: bool = False, attention_backend: str | None = None, fp8: bool = False
 ) -> DiffusionPipeline:
-    """Prepares a try-off pipeline that is on its device, in place.
+    """Prepares a try-off or try-on pipeline that is on its device, in place.
 
     Args:
         compile: Compile the transformers' repeated blocks for each size of picture: the first picture of a size then
@@ -62,8 +62,9 @@ def speed_up(
     Raises:
         ArgumentError: The attention backend is unknown, or not available here.
     """
-    device, dtype = pipe._execution_device, pipe.transformer.dtype
-    models = (pipe.transformer, pipe.transformer_vton)
+    transformers = {name: part for name, part in pipe.components.items() if name.startswith("transformer")}
+    denoiser = transformers.get("transformer", pipe.transformer_vton)
+    device, dtype, models = pipe._execution_device, denoiser.dtype, transformers.values()
     backend = choose_attention_backend(device, dtype) if attention_backend is None else attention_backend
     for model in models:
         _set_attention_backend(model, backend)
@@ -71,7 +72,7 @@ def speed_up(
             cpu.tune(model, attention_too=backend == "onednn")
     pipe.vae.to(memory_format=torch.channels_last)
     if fp8 and has_fp8(device):
-        to_fp8(pipe.transformer)
+        to_fp8(denoiser)
     if compile:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.home() / ".cache" / "temu_vtoff" / "compiled"))
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_VERSIONS)

@@ -6,7 +6,7 @@ Reads configurations only, so that a script can report a mistake before torch is
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from temu_vtoff.hub.model_files import read_configuration, read_json
 
 PUBLISHED_BASE = "stabilityai/stable-diffusion-3-medium-diffusers"
 PUBLISHED_TRYOFF = "davidelobba/TEMU-VTOFF"
+PUBLISHED_TRYON = "BoyuanJiang/FitDiT"
 PUBLISHED_SEGMENTER = "mattmdjaga/segformer_b2_clothes"
 PUBLISHED_CAPTIONER = "Qwen/Qwen2.5-VL-3B-Instruct"
 IMAGE_ENCODERS = {  # component -> the published model's encoder on the hub
@@ -27,6 +28,7 @@ IMAGE_ENCODERS = {  # component -> the published model's encoder on the hub
     "image_encoder_bigG": "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
 }
 TRYOFF = ("transformer", "transformer_vton")
+TRYON = ("transformer_vton", "transformer_garm")  # the denoiser first, as above
 REQUIRED = (*TRYOFF, "vae", "scheduler")  # components that a pipeline can't do without
 _SHAPE = ("sample_size", "patch_size", "pos_embed_max_size")  # values of a transformer that decide the size
 ASPECT_RATIO = 3 / 4  # width to height of DressCode's and VITON-HD's pictures
@@ -104,27 +106,57 @@ def read_working_size(base: str, tryoff: str, revision: str | None = None) -> Wo
     """
     base, tryoff = resolve(base, "tryoff"), resolve(tryoff, "tryoff")
     check_folders({"vae": (base, "vae")} | {name: (tryoff, name) for name in TRYOFF})
-    tryoff_revision = revision if tryoff == base else None
+    return _read_size(base, tryoff, TRYOFF, "the try-off model", revision)
+
+
+def read_tryon_size(source: str) -> WorkingSize:
+    """As `read_working_size`, for a try-on model.
+
+    Raises:
+        CheckpointError: The source can't be loaded, is none of a try-on model, or a configuration is damaged.
+    """
+    check_tryon(source)
+    check_folders({name: (source, name) for name in ("vae", *TRYON)})
+    return _read_size(source, source, TRYON, "the try-on model")
+
+
+def check_tryon(source: str) -> None:
+    """
+    Raises:
+        CheckpointError: The source is "builtin", or the folder of a try-off model.
+    """
+    if source == BUILTIN:
+        raise CheckpointError(f"There is no built-in try-on model: name the published one, {PUBLISHED_TRYON}.")
+    folder = Path(source)
+    if (folder / "transformer").is_dir() and not (folder / "transformer_garm").is_dir():
+        raise CheckpointError(f"{source} holds a try-off model; try-on needs FitDiT's, such as {PUBLISHED_TRYON}.")
+
+
+def _read_size(base: str, source: str, names: Sequence[str], what: str, revision: str | None = None) -> WorkingSize:
+    """The size from the configurations of the base's VAE and of the source's transformers of these names."""
+    of_source = revision if source == base else None
     transformers = [
-        read_configuration(
-            _find(tryoff, f"{name}/config.json", "the try-off model", tryoff_revision), f"the {name}", _SHAPE
-        )
-        for name in TRYOFF
+        read_configuration(_find(source, f"{name}/config.json", what, of_source), f"the {name}", _SHAPE)
+        for name in names
     ]
     vae_file = _find(base, "vae/config.json", "the base model", revision)
     return WorkingSize.of(read_configuration(vae_file, "the vae", ["block_out_channels"]), *transformers)
 
 
-def read_width(tryoff: str) -> int:
-    """The generator's width D, from its configuration alone.
+def read_width(source: str, name: str = "transformer") -> int:
+    """The denoiser's width D, from its configuration alone.
+
+    Args:
+        source: Of a try-off or try-on model.
+        name: Of its denoiser.
 
     Raises:
         CheckpointError: The source can't be loaded, or the configuration is damaged.
     """
-    tryoff = resolve(tryoff, "tryoff")
-    check_folders({"transformer": (tryoff, "transformer")})
-    file = _find(tryoff, "transformer/config.json", "the try-off model")
-    config = read_configuration(file, "the transformer", ["num_attention_heads", "attention_head_dim"])
+    source = resolve(source, "tryoff")
+    check_folders({name: (source, name)})
+    file = _find(source, f"{name}/config.json", "the model")
+    config = read_configuration(file, f"the {name}", ["num_attention_heads", "attention_head_dim"])
     return config["num_attention_heads"] * config["attention_head_dim"]
 
 

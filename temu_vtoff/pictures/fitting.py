@@ -35,3 +35,12 @@ def fit_picture(
             raise ValueError(f"a picture of {image.width}x{image.height} pixels is too narrow for {width}x{height}.")
         return ImageOps.pad(image, (width, height), resample, color=fill)
     raise ValueError(f"resize mode is {mode!r}; choose one of {', '.join(RESIZE_MODES)}.")
+
+
+def unfit_picture(
+    image: Image.Image, size: tuple[int, int], resample: Image.Resampling = Image.Resampling.LANCZOS
+) -> Image.Image:
+    """A picture that was padded, or made of one that was, as the original's own: without the border, at `size`."""
+    inner = ImageOps.contain(Image.new("L", size), image.size).size
+    left, top = (round((outer - inside) * 0.5) for outer, inside in zip(image.size, inner, strict=True))
+    return image.resize(size, resample, box=(left, top, left + inner[0], top + inner[1]))

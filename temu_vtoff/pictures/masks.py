@@ -4,9 +4,10 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from temu_vtoff.pictures.colour import split_alpha
+from temu_vtoff.pictures.fitting import unfit_picture
 from temu_vtoff.pictures.opening import reading, upright
 
 NEARLY_ALL = 0.95  # share of the picture; a mask that covers more is a mistake
@@ -76,11 +77,8 @@ def mask_doubt(mask: Image.Image, name: str = "the mask") -> str | None:
 
 
 def unfit_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Undoes the padding of `fit_picture`: the mask without the border, resized to the photo's `size`."""
-    inner = ImageOps.contain(Image.new("L", size), mask.size).size
-    left, top = (round((outer - inside) * 0.5) for outer, inside in zip(mask.size, inner, strict=True))
-    box = (left, top, left + inner[0], top + inner[1])
-    return mask.resize(size, Image.Resampling.NEAREST, box=box)
+    """The mask of a photo that was padded to the mask's size, as the photo's own: without the border, at `size`."""
+    return unfit_picture(mask, size, Image.Resampling.NEAREST)
 
 
 def _name(source: str | Path | Image.Image) -> str:

@@ -1,13 +1,20 @@
-"""Batches of garments in which one garment's error does not stop the others."""
+"""Batches of garments, or of persons and garments, in which the error of one does not stop the others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from temu_vtoff.hub.errors import CheckpointError
-from temu_vtoff.stages.garment import Garment
 
+
+class CanFail(Protocol):
+    """A garment, or whatever goes through a stage."""
+
+    error: Exception | None
+
+
+Garment = TypeVar("Garment", bound=CanFail)
 Item = TypeVar("Item")
 
 

@@ -11,11 +11,13 @@ import torch
 from temu_vtoff.captioning.qwen import Captioner
 from temu_vtoff.hardware.acceleration import choose_attention_backend, is_compiling_worth_it, speed_up
 from temu_vtoff.hardware.devices import choose_device, choose_dtype, place
-from temu_vtoff.hub.sources import TRYOFF, read_width
+from temu_vtoff.hub.sources import TRYOFF, TRYON, read_width
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.stages.options import Options
+from temu_vtoff.stages.tryon_options import TryOnOptions
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 from temu_vtoff.tryoff.presets import choose_preset
+from temu_vtoff.tryon.pipeline import TryOnPipeline
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ class LoadedPipeline:
         taken: For `run.json`: device, dtype, offload mode, attention backend, and whether blocks are compiled.
     """
 
-    pipe: TryOffPipeline
+    pipe: TryOffPipeline | TryOnPipeline
     taken: dict[str, Any]
 
 
@@ -70,7 +72,6 @@ def load_pipeline(options: Options, pictures: int = 1, **components: Any) -> Loa
         CheckpointError: A source can't be loaded.
         ArgumentError: An option is not available on this machine.
     """
-    device = choose_device(options.device)
     sources = options.sources
     dtype = pipeline_dtype(options)
     bits = dict.fromkeys(TRYOFF, options.quantize_transformers) | {"text_encoder_3": options.quantize_text_encoder}
@@ -83,6 +84,27 @@ def load_pipeline(options: Options, pictures: int = 1, **components: Any) -> Loa
         quantize={name: number for name, number in bits.items() if number is not None},
         **options.image_encoders | components,
     )
+    return _prepared(pipe, options, dtype, pictures)
+
+
+def load_tryon_pipeline(options: TryOnOptions, pictures: int = 1) -> LoadedPipeline:
+    """The try-on pipeline; arguments and errors as for `load_pipeline`."""
+    width = read_width(options.tryon, TRYON[0])
+    dtype = choose_dtype(options.precision, choose_device(options.device), options.preset, width)
+    bits = options.quantize_transformers
+    pipe = TryOnPipeline.from_pretrained(
+        options.tryon,
+        torch_dtype=dtype,
+        quantize={} if bits is None else dict.fromkeys(TRYON, bits),
+        **options.image_encoders,
+    )
+    return _prepared(pipe, options, dtype, pictures)
+
+
+def _prepared(
+    pipe: TryOffPipeline | TryOnPipeline, options: Options, dtype: torch.dtype, pictures: int
+) -> LoadedPipeline:
+    device = choose_device(options.device)
     offload = place(pipe, device, options.offload)
     if options.vae_tiling:
         pipe.vae.enable_tiling()

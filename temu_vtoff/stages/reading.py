@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.pictures import fit_picture, open_mask, open_picture
+from temu_vtoff.pictures import fit_picture, open_mask, open_picture, unique_stems
 from temu_vtoff.stages.garment import Garment
 from temu_vtoff.stages.options import Options
 
@@ -64,3 +65,15 @@ class Frame:
         if mask.size != (self.width, self.height):
             mask = self.mask(mask, garment.photo)
         return self.photo(garment.photo), mask
+
+
+def as_list(photos: Photo | Sequence[Photo]) -> list[Photo]:
+    """One photo or several."""
+    return [photos] if isinstance(photos, (str, Path, Image.Image)) else list(photos)
+
+
+def photo_names(photos: Sequence[Photo]) -> list[str]:
+    """A name for each photo: its file's stem, or a number."""
+    return unique_stems(
+        [Path(f"photo_{n}") if isinstance(photo, Image.Image) else Path(photo) for n, photo in enumerate(photos, 1)]
+    )

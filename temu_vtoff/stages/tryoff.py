@@ -10,12 +10,9 @@ can't be served keeps its error; the stages skip it and serve the others.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,47 +20,28 @@ from PIL import Image
 
 from temu_vtoff.captioning.qwen import Captioner
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.hardware.devices import free_memory
-from temu_vtoff.pictures import unique_stems
 from temu_vtoff.segmentation.masks import CATEGORIES, masked_image
-from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.stages.batches import attempt, read_each, serve_each
 from temu_vtoff.stages.garment import ALL, Garment, Product, garments_of
-from temu_vtoff.stages.models import load_captioner, load_pipeline, load_segmenter
+from temu_vtoff.stages.models import load_captioner, load_pipeline
 from temu_vtoff.stages.options import Options
-from temu_vtoff.stages.reading import Frame, Photo
+from temu_vtoff.stages.reading import Frame, Photo, as_list, photo_names
+from temu_vtoff.stages.toolkit import Toolkit, check_seeds
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
-SEEDS = range(-(2**63), 2**64)  # the seeds that torch accepts
-MOST_IMAGES = 1000  # pictures of one garment; they are made as one batch
 
-
-class TryOff:
+class TryOff(Toolkit):
     """The three stages. Several threads may use one object: they take turns at its models.
 
     Args:
         options: Models and how they run; the built-in model by default.
-        keep_loaded: Keep each stage's model for the next call instead of freeing it.
-        progress: Wraps the batches of a stage as progress(batches, stage), for example in a progress bar.
-
-    Attributes:
-        seconds: Time that each stage took so far, by its name.
-        taken: Choices that the options left open, such as device and dtype; filled when the pipeline is loaded.
+        how: Arguments of `Toolkit`.
     """
 
-    def __init__(
-        self,
-        options: Options | None = None,
-        *,
-        keep_loaded: bool = False,
-        progress: Callable[[Sequence[Any], str], Iterable[Any]] | None = None,
-    ) -> None:
-        self.options = Options() if options is None else options
-        self.keep_loaded, self.progress = keep_loaded, progress
-        self.seconds: dict[str, float] = {}
-        self.taken: dict[str, Any] = {}
-        self._models: dict[str, Any] = {}
-        self._lock = threading.RLock()
+    options: Options
+
+    def __init__(self, options: Options | None = None, **how: Any) -> None:
+        super().__init__(Options() if options is None else options, **how)
 
     def __call__(self, photos: Photo | Sequence[Photo], category: str = "upper_body", **how: Any) -> Iterator[Product]:
         """All three stages.
@@ -96,14 +74,14 @@ class TryOff:
             ArgumentError: An unknown category, or a mask for several photos or categories.
             CheckpointError: The segmenter can't be loaded.
         """
-        photos = [photos] if isinstance(photos, (str, Path, Image.Image)) else list(photos)
+        photos = as_list(photos)
         choices = (*CATEGORIES, ALL)
         if category not in choices:
             raise ArgumentError(f"{{category}} is {category!r}; choose one of {', '.join(choices)}.", "category")
         if mask is not None and (len(photos) > 1 or category == ALL):
             raise ArgumentError("{mask} is for a single photo and a single {category}.", "mask", "category")
         frame = Frame.of(self.options)
-        named = [Garment(photo, category, name=name) for photo, name in zip(photos, _names(photos), strict=True)]
+        named = [Garment(photo, category, name=name) for photo, name in zip(photos, photo_names(photos), strict=True)]
         garments: list[Garment] = []
         with self._stage("segment", named) as batches:
             for batch in batches:
@@ -153,10 +131,7 @@ class TryOff:
             ArgumentError: A value out of range.
             CheckpointError: The try-off model can't be loaded.
         """
-        if not 1 <= num_images <= MOST_IMAGES:
-            raise ArgumentError(f"{{num_images}} is {num_images}; give 1 to {MOST_IMAGES}.", "num_images")
-        if seed not in SEEDS or seed + num_images - 1 not in SEEDS:
-            raise ArgumentError(f"{{seed}} is {seed}; give a whole number of at most 64 bits.", "seed")
+        check_seeds(seed, num_images)
         options = replace(self.options, **changes)
         frame = Frame.of(options)
         pictures = num_images * sum(garment.error is None for garment in garments)
@@ -182,10 +157,6 @@ class TryOff:
 
     # --- the models ---------------------------------------------------------------------------------------------
 
-    def segmenter(self) -> ClothSegmenter:
-        """The segmenter, loaded on first use."""
-        return self._model("segmenter", lambda: load_segmenter(self.options))
-
     def captioner(self) -> Captioner:
         """The captioner, loaded on first use."""
         return self._model("captioner", lambda: load_captioner(self.options))
@@ -197,41 +168,7 @@ class TryOff:
             pictures: Number of pictures to make; decides whether compiling pays.
         """
 
-        def load() -> TryOffPipeline:
-            loaded = load_pipeline(self.options, pictures)
-            self.taken |= loaded.taken
-            steps = {"disable": True} if self.progress is None else {"disable": None, "desc": "denoise", "leave": False}
-            loaded.pipe.set_progress_bar_config(**steps)  # None: on a terminal only
-            return loaded.pipe
-
-        return self._model("pipeline", load)
-
-    def release(self) -> None:
-        """Frees all models."""
-        with self._lock:
-            self._models.clear()
-            free_memory()
-
-    def _model(self, name: str, load: Callable[[], Any]) -> Any:
-        with self._lock:
-            if name not in self._models:
-                self._models[name] = load()
-            return self._models[name]
-
-    @contextmanager
-    def _stage(
-        self, name: str, garments: Sequence[Garment], batch_size: int | None = None
-    ) -> Iterator[Iterable[list[Garment]]]:
-        """Yields the garments in batches, under the progress bar; then adds the stage's time and frees its model."""
-        size = self.options.batch_size if batch_size is None else batch_size
-        batches = [list(garments[start : start + size]) for start in range(0, len(garments), size)]
-        started = time.perf_counter()
-        try:
-            yield batches if self.progress is None else self.progress(batches, name)
-        finally:
-            self.seconds[name] = round(self.seconds.get(name, 0) + time.perf_counter() - started, 2)
-            if not self.keep_loaded:
-                self.release()
+        return self._pipeline(lambda: load_pipeline(self.options, pictures))
 
     # --- one batch ----------------------------------------------------------------------------------------------
 
@@ -276,10 +213,3 @@ class TryOff:
         for number, (garment, (photo, mask)) in enumerate(read):
             own = images[number * len(seeds) : (number + 1) * len(seeds)]
             yield Product(garment, own, photo, mask, seconds)
-
-
-def _names(photos: Sequence[Photo]) -> list[str]:
-    """A name for each photo: its file's stem, or a number."""
-    return unique_stems(
-        [Path(f"photo_{n}") if isinstance(photo, Image.Image) else Path(photo) for n, photo in enumerate(photos, 1)]
-    )

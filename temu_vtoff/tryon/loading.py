@@ -10,17 +10,13 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 
-from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.hub.errors import CheckpointError
-from temu_vtoff.hub.sources import IMAGE_ENCODERS, check_folders, read_index
+from temu_vtoff.hub.sources import IMAGE_ENCODERS, TRYON, check_folders, check_tryon, read_index
 from temu_vtoff.models.feature_extractor import FeatureExtractor
 from temu_vtoff.models.pose_guider import PoseGuider
 from temu_vtoff.models.tryon_transformer import TryOnTransformer
 from temu_vtoff.tryoff.loading import LoadingOptions, load_component
 
-PUBLISHED_TRYON = "BoyuanJiang/FitDiT"
-TRANSFORMERS = ("transformer_garm", "transformer_vton")
-REQUIRED = (*TRANSFORMERS, "vae", "scheduler")
+REQUIRED = (*TRYON, "vae", "scheduler")
 OPTIONAL = ("pose_guider", *IMAGE_ENCODERS, "feature_extractor")
 _DIFFUSERS = {
     "vae": AutoencoderKL,
@@ -47,11 +43,8 @@ def load_components(
         if isinstance(parts.get(name), (str, Path)):
             parts[name] = load_component(name, str(parts[name]), None, options)
 
-    if source == BUILTIN:
-        raise CheckpointError(f"There is no built-in try-on model: name the published one, {PUBLISHED_TRYON}.")
+    check_tryon(source)
     is_folder = Path(source).is_dir()
-    if is_folder and (Path(source) / "transformer").is_dir() and not (Path(source) / "transformer_garm").is_dir():
-        raise CheckpointError(f"{source} holds a try-off model; try-on needs FitDiT's, such as {PUBLISHED_TRYON}.")
     own = _own_parts(source, read_index(source, options.revision) if is_folder else {})
     places = {name: (source, name) for name in (*REQUIRED, *own)}
     places |= {name: (where, None) for name, where in IMAGE_ENCODERS.items() if name not in own}

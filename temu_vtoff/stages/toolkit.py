@@ -1,0 +1,98 @@
+"""What try-off and try-on share: models that load on first use, batches under a progress bar, and their times."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.hardware.devices import free_memory
+from temu_vtoff.segmentation.segmenter import ClothSegmenter
+from temu_vtoff.stages.models import LoadedPipeline, load_segmenter
+from temu_vtoff.stages.options import Options
+
+SEEDS = range(-(2**63), 2**64)  # the seeds that torch accepts
+MOST_IMAGES = 1000  # pictures of one garment; they are made as one batch
+Item = TypeVar("Item")
+
+
+class Toolkit:
+    """Stages and their models. Several threads may use one object: they take turns at its models.
+
+    Args:
+        options: Models and how they run.
+        keep_loaded: Keep each stage's model for the next call instead of freeing it.
+        progress: Wraps the batches of a stage as progress(batches, stage), for example in a progress bar.
+
+    Attributes:
+        seconds: Time that each stage took so far, by its name.
+        taken: Choices that the options left open, such as device and dtype; filled when the pipeline is loaded.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        keep_loaded: bool = False,
+        progress: Callable[[Sequence[Any], str], Iterable[Any]] | None = None,
+    ) -> None:
+        self.options, self.keep_loaded, self.progress = options, keep_loaded, progress
+        self.seconds: dict[str, float] = {}
+        self.taken: dict[str, Any] = {}
+        self._models: dict[str, Any] = {}
+        self._lock = threading.RLock()
+
+    def segmenter(self) -> ClothSegmenter:
+        """The segmenter, loaded on first use."""
+        return self._model("segmenter", lambda: load_segmenter(self.options))
+
+    def release(self) -> None:
+        """Frees all models."""
+        with self._lock:
+            self._models.clear()
+            free_memory()
+
+    def _pipeline(self, load: Callable[[], LoadedPipeline]) -> Any:
+        """The pipeline, loaded on first use."""
+
+        def prepare() -> Any:
+            loaded = load()
+            self.taken |= loaded.taken
+            steps = {"disable": True} if self.progress is None else {"disable": None, "desc": "denoise", "leave": False}
+            loaded.pipe.set_progress_bar_config(**steps)  # None: on a terminal only
+            return loaded.pipe
+
+        return self._model("pipeline", prepare)
+
+    def _model(self, name: str, load: Callable[[], Any]) -> Any:
+        with self._lock:
+            if name not in self._models:
+                self._models[name] = load()
+            return self._models[name]
+
+    @contextmanager
+    def _stage(self, name: str, items: Sequence[Item], batch_size: int | None = None) -> Iterator[Iterable[list[Item]]]:
+        """Yields the items in batches, under the progress bar; then adds the stage's time and frees its model."""
+        size = self.options.batch_size if batch_size is None else batch_size
+        batches = [list(items[start : start + size]) for start in range(0, len(items), size)]
+        started = time.perf_counter()
+        try:
+            yield batches if self.progress is None else self.progress(batches, name)
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0) + time.perf_counter() - started, 2)
+            if not self.keep_loaded:
+                self.release()
+
+
+def check_seeds(seed: int, num_images: int) -> None:
+    """
+    Raises:
+        ArgumentError: Too few or too many pictures, or a seed that torch doesn't accept.
+    """
+    if not 1 <= num_images <= MOST_IMAGES:
+        raise ArgumentError(f"{{num_images}} is {num_images}; give 1 to {MOST_IMAGES}.", "num_images")
+    if seed not in SEEDS or seed + num_images - 1 not in SEEDS:
+        raise ArgumentError(f"{{seed}} is {seed}; give a whole number of at most 64 bits.", "seed")

@@ -1,0 +1,276 @@
+"""Try-on over any number of persons and garments, and garment transfer.
+
+    toolkit = TryOn(TryOnOptions(tryon="BoyuanJiang/FitDiT"))
+    persons = toolkit.prepare(["person.jpg"], category="upper_body")
+    for result in toolkit.generate(persons, ["garment.jpg"]):
+        result.images[0].save(f"{result.pair.name}.png")
+
+Each model is loaded at the first item that needs it and freed when its stage ends. A person or pair that fails keeps
+its error and does not stop the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from PIL import Image
+
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.pictures import open_mask, open_picture
+from temu_vtoff.segmentation.masks import CATEGORIES, mask_picture
+from temu_vtoff.stages.batches import attempt, read_each, serve_each
+from temu_vtoff.stages.fitting_room import Pair, Person, TryOnResult, pairs_of
+from temu_vtoff.stages.garment import Product
+from temu_vtoff.stages.models import load_tryon_pipeline
+from temu_vtoff.stages.reading import Photo, as_list, photo_names
+from temu_vtoff.stages.toolkit import Toolkit, check_seeds
+from temu_vtoff.stages.tryoff import TryOff
+from temu_vtoff.stages.tryon_options import TryOnOptions
+from temu_vtoff.tryon.joints import Joints
+from temu_vtoff.tryon.pasting import paste_back
+from temu_vtoff.tryon.pipeline import TryOnPipeline
+from temu_vtoff.tryon.pose_picture import pose_picture
+from temu_vtoff.tryon.region import SHORT_SIDE, Offsets, region_to_repaint
+
+NO_JOINTS = (
+    "the model reads the person's pose, but there are no joints: the pose is left out, and arms and legs may change. "
+    "Give a file of joints: DressCode's keypoints/*_2.json, VITON-HD's openpose_json, or any JSON in OpenPose's form."
+)
+logger = logging.getLogger(__name__)
+
+
+class TryOn(Toolkit):
+    """Finds the region to repaint, and paints the garment there.
+
+    Args:
+        options: Models and how they run.
+        how: Arguments of `Toolkit`.
+    """
+
+    options: TryOnOptions
+
+    def __init__(self, options: TryOnOptions, **how: Any) -> None:
+        super().__init__(options, **how)
+        self._is_warned = False  # of missing joints
+
+    def prepare(
+        self,
+        photos: Photo | Sequence[Photo],
+        category: str = "upper_body",
+        *,
+        mask: Photo | None = None,
+        joints: Joints | None = None,
+        pose: Photo | None = None,
+    ) -> list[Person]:
+        """Finds what is repainted of each person.
+
+        Args:
+            photos: Paths or pictures, one or several.
+            category: One of `CATEGORIES`.
+            mask: With a single photo: white where it is repainted, instead of segmenting.
+            joints: With a single photo; see `temu_vtoff.tryon.joints.read_joints`.
+            pose: With a single photo: its pose picture, instead of one drawn from joints.
+
+        Returns:
+            Persons in the order of the photos, each with its region or with an error.
+
+        Raises:
+            ArgumentError: An unknown category, or a mask, joints or a pose for several photos.
+            CheckpointError: The segmenter can't be loaded.
+        """
+        photos = as_list(photos)
+        if category not in CATEGORIES:
+            raise ArgumentError(f"{{category}} is {category!r}; choose one of {', '.join(CATEGORIES)}.", "category")
+        given = {"mask": mask, "joints": joints, "pose": pose}
+        for name in [name for name, value in given.items() if value is not None and len(photos) > 1]:
+            raise ArgumentError(f"{{{name}}} is for a single photo of a person.", name)
+        named = zip(photos, photo_names(photos), strict=True)
+        persons = [Person(photo, category, name, joints=joints) for photo, name in named]
+        with self._stage("segment", persons) as batches:
+            for batch in batches:
+                read = read_each(batch, lambda person: _read(person, pose))
+                if mask is None:
+                    self._find_regions(read)
+                    continue
+                for person, photo in read:
+                    person.region = attempt(person, lambda _, photo=photo: open_mask(mask, photo))
+        return persons
+
+    def take_off(self, photos: Photo | Sequence[Photo], category: str = "upper_body", seed: int = 0) -> list[Product]:
+        """Product pictures of what other persons wear, by all of `TryOff`: what `generate` takes as garments.
+
+        Raises:
+            CheckpointError: A model can't be loaded.
+        """
+        toolkit = TryOff(self.options.of_tryoff(), progress=self.progress)
+        products = list(toolkit(photos, category, seed=seed))
+        for stage, seconds in toolkit.seconds.items():
+            self.seconds[stage] = round(self.seconds.get(stage, 0) + seconds, 2)
+        return products
+
+    def generate(
+        self,
+        persons: Sequence[Person],
+        garments: Photo | Sequence[Photo | Product],
+        *,
+        seed: int = 0,
+        num_images: int = 1,
+        paste: bool = True,
+        callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
+        **changes: Any,
+    ) -> Iterator[TryOnResult]:
+        """Puts every garment on every person.
+
+        Args:
+            persons: Results of `prepare`.
+            garments: Product pictures: paths, pictures, or products of `take_off`.
+            seed: Random seed of each pair's first picture; the others take the seeds that follow.
+            num_images: Pictures of each pair.
+            paste: Put the region back into the photo, at the photo's size; outside of it every pixel stays.
+            callback_on_step_end: Argument of `TryOnPipeline.__call__`.
+            changes: Sampling fields of the options for this call: `preset`, `num_inference_steps`, `guidance_scale`,
+                `width`, `height`, `batch_size`.
+
+        Yields:
+            A result for each pair, garment by garment for each person; without images where it failed.
+
+        Raises:
+            ArgumentError: A value out of range.
+            CheckpointError: The try-on model can't be loaded.
+        """
+        check_seeds(seed, num_images)
+        options = replace(self.options, **changes)
+        width, height = options.size()
+        pairs = pairs_of(persons, as_list(garments))
+        pictures = num_images * sum(pair.error is None for pair in pairs)
+        sampling = {
+            "width": width,
+            "height": height,
+            "num_inference_steps": options.num_inference_steps,
+            "guidance_scale": options.guidance_scale,
+            "preset": options.preset,
+            "callback_on_step_end": callback_on_step_end,
+        }
+        with self._stage("try on", pairs, options.batch_size) as batches:
+            for batch in batches:
+                results: dict[Pair, TryOnResult] = {}
+
+                def make(read: list[tuple[Pair, Any]], results: dict[Pair, TryOnResult] = results) -> None:
+                    pipe = self.pipeline(pictures)
+                    for some, poses in self._by_pose(pipe, read):
+                        made = self._generate(pipe, some, range(seed, seed + num_images), sampling | poses, paste)
+                        results.update((result.pair, result) for result in made)
+
+                serve_each(read_each(batch, _read_pair), make)
+                yield from (results.get(pair, TryOnResult(pair)) for pair in batch)
+
+    def pipeline(self, pictures: int = 1) -> TryOnPipeline:
+        """The try-on pipeline, loaded on first use.
+
+        Args:
+            pictures: Number of pictures to make; decides whether compiling pays.
+        """
+        return self._pipeline(lambda: load_tryon_pipeline(self.options, pictures))
+
+    def _find_regions(self, read: list[tuple[Person, Image.Image]]) -> None:
+        if not read:
+            return
+        reduced = [_reduced(photo) for _, photo in read]
+        with self._lock:
+            label_maps = self.segmenter().label_maps(reduced)
+        options = self.options
+        offsets = Offsets(options.offset_top, options.offset_bottom, options.offset_left, options.offset_right)
+        for (person, _), photo, label_map in zip(read, reduced, label_maps, strict=True):
+
+            def find(one: Person, size: tuple[int, int] = photo.size, labels: Any = label_map) -> Image.Image:
+                joints = None if one.joints is None else one.joints.at(*size)
+                tight = options.region == "tight"
+                return mask_picture(region_to_repaint(labels, one.category, joints, offsets, tight))
+
+            person.region = attempt(person, find)
+
+    def _by_pose(
+        self, pipe: TryOnPipeline, read: list[tuple[Pair, tuple[Image.Image, Image.Image]]]
+    ) -> Iterator[tuple[list[tuple[Pair, Any]], dict[str, Any]]]:
+        """The pairs with a pose and those without, because the pipeline takes poses for all of a batch or for none."""
+        poses = {pair: _pose(pair.person, photo, pipe) for pair, (photo, _) in read}
+        without = [one for one in read if poses[one[0]] is None]
+        if without and pipe.pose_guider is not None and not self._is_warned:
+            logger.warning(NO_JOINTS)
+            self._is_warned = True
+        posed = [one for one in read if poses[one[0]] is not None]
+        if posed:
+            yield posed, {"pose": [poses[pair] for pair, _ in posed]}
+        if without:
+            yield without, {}
+
+    def _generate(
+        self,
+        pipe: TryOnPipeline,
+        read: list[tuple[Pair, tuple[Image.Image, Image.Image]]],
+        seeds: range,
+        sampling: dict[str, Any],
+        paste: bool,
+    ) -> Iterator[TryOnResult]:
+        """The results of a batch that could be read, with one picture of each pair for each seed."""
+        regions = [pair.person.region.resize(photo.size, Image.Resampling.NEAREST) for pair, (photo, _) in read]
+        started = time.perf_counter()
+        with self._lock:
+            images = pipe(
+                [garment for _, (_, garment) in read],
+                [photo for _, (photo, _) in read],
+                regions,
+                num_images_per_prompt=len(seeds),
+                generator=[torch.Generator().manual_seed(seed) for _ in read for seed in seeds],
+                **sampling,
+            ).images
+        seconds = round((time.perf_counter() - started) / len(read), 3)
+        for number, ((pair, (photo, garment)), region) in enumerate(zip(read, regions, strict=True)):
+            own = images[number * len(seeds) : (number + 1) * len(seeds)]
+            own = [paste_back(image, photo, region) for image in own] if paste else own
+            yield TryOnResult(pair, own, photo, garment, region, seconds)
+
+
+def _read(person: Person, pose: Photo | None) -> Image.Image:
+    """The person's photo; its joints and its pose picture are checked against it.
+
+    Raises:
+        ValueError: Joints or pose picture of a photo of another shape.
+    """
+    photo = open_picture(person.photo)
+    if person.joints is not None:
+        person.joints = person.joints.at(*photo.size)
+    if pose is not None:
+        person.pose = open_picture(pose)
+        size = person.pose.size
+        if abs(size[0] * photo.height / (size[1] * photo.width) - 1) > 0.02:
+            raise ValueError(
+                f"the pose picture is {size[0]}x{size[1]}, not of the shape of the photo, {photo.width}x{photo.height}."
+            )
+    return photo
+
+
+def _read_pair(pair: Pair) -> tuple[Image.Image, Image.Image]:
+    """Photo and garment."""
+    garment = pair.garment.images[0] if isinstance(pair.garment, Product) else open_picture(pair.garment)
+    return open_picture(pair.person.photo), garment
+
+
+def _pose(person: Person, photo: Image.Image, pipe: TryOnPipeline) -> Image.Image | None:
+    """The pose picture; None where the model reads none, or nothing is known."""
+    if person.pose is not None or person.joints is None or pipe.pose_guider is None:
+        return person.pose
+    scale = SHORT_SIDE / min(photo.size)
+    size = (round(photo.width * scale), round(photo.height * scale))
+    return pose_picture(person.joints.at(*size), *size)
+
+
+def _reduced(photo: Image.Image) -> Image.Image:
+    """The photo with at most `SHORT_SIDE` pixels on its short side: labels of more are only slower."""
+    scale = min(1.0, SHORT_SIDE / min(photo.size))
+    return photo if scale == 1 else photo.resize((round(photo.width * scale), round(photo.height * scale)))

@@ -1,0 +1,76 @@
+"""The options of try-on, with their defaults; light, because `--help` reads them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.hub.sources import PUBLISHED_TRYOFF, PUBLISHED_TRYON, WorkingSize, read_tryon_size
+from temu_vtoff.stages.options import Options, Sources
+
+REGIONS = ("rectangle", "tight")
+_OF_TRYON = ("width", "height", "num_inference_steps", "image_encoder_large", "image_encoder_bigG")
+OFFSETS = ("offset_top", "offset_bottom", "offset_left", "offset_right")
+
+
+@dataclass(frozen=True)
+class TryOnOptions(Options):
+    """Models of try-on and how they run. Left open, the sources of `Options` are the published ones.
+
+    Attributes:
+        tryon: Hub id or folder of a model in FitDiT's layout; there is no built-in one.
+        region: What is repainted: the "rectangle" around garment and limbs, or "tight", closely around both.
+        offset_top, offset_bottom, offset_left, offset_right: How far the rectangle's sides are moved outwards, in
+            pixels of a photo whose short side has 768; negative numbers move them inwards.
+
+    Raises:
+        ArgumentError: No `tryon`, a value that is none of the choices or out of range, or offsets of a tight region.
+    """
+
+    tryon: str | None = None
+    region: str = "rectangle"
+    offset_top: float = 0
+    offset_bottom: float = 0
+    offset_left: float = 0
+    offset_right: float = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tryon is None:
+            raise ArgumentError(
+                f"{{tryon}} is missing, and there is no built-in try-on model: give {PUBLISHED_TRYON} (accept its "
+                "licence on its page first) or a folder in its layout.",
+                "tryon",
+            )
+        if self.region not in REGIONS:
+            raise ArgumentError(f"{{region}} is {self.region!r}; choose one of {', '.join(REGIONS)}.", "region")
+        for name in OFFSETS:
+            if not math.isfinite(getattr(self, name)):
+                raise ArgumentError(f"{{{name}}} is {getattr(self, name)}; give a finite number.", name)
+        moved = [name for name in OFFSETS if getattr(self, name) != 0]
+        if self.region == "tight" and moved:
+            raise ArgumentError(
+                f"{{{moved[0]}}} moves a side of the rectangle: give {{region}} rectangle.", moved[0], "region"
+            )
+
+    @property
+    def sources(self) -> Sources:
+        """The sources of try-off and segmenter, with what was left open filled in by the published ones."""
+        if self.base is None and self.tryoff is None:
+            return replace(self, tryoff=PUBLISHED_TRYOFF).sources
+        return super().sources
+
+    def working_size(self) -> WorkingSize:
+        """The size that the try-on model was made for, from its configurations alone.
+
+        Raises:
+            CheckpointError: A source can't be loaded, or is no try-on model.
+        """
+        return read_tryon_size(self.tryon)
+
+    def of_tryoff(self) -> Options:
+        """The options that take a garment off a person first. Size, steps and image encoders are the model's own."""
+        shared = {field.name: getattr(self, field.name) for field in fields(Options) if field.name not in _OF_TRYON}
+        sources = self.sources
+        return Options(**shared | {"base": sources.base, "tryoff": sources.tryoff, "segmenter": sources.segmenter})
