@@ -133,7 +133,7 @@ def measure(settings: BenchmarkSettings, presets: list[str]) -> None:
         "fp8": settings.fp8,
     }
     for preset in presets:
-        row = row_of(pipe, settings, preset, calls[preset], times) | conditions
+        row = row_of(pipe, settings, preset=preset, call=calls[preset], times=times) | conditions
         if plain is not None:
             row["max_difference"] = float((outputs[preset] - outputs["reference"]).abs().max())
         measuring.write_row("generation", row)
@@ -180,10 +180,17 @@ def whole_call(pipe: "TryOffPipeline", settings: BenchmarkSettings, preset: str)
 
     person = draw_person(SEED, CATEGORY)
     worn = mask_picture(np.isin(np.asarray(person.label_map), CATEGORY_LABELS[CATEGORY]))
-    photos = read_photos([person.photo] * settings.batch, [worn] * settings.batch, None, pipe.working_size, None, None)
+    photos = read_photos(
+        [person.photo] * settings.batch,
+        [worn] * settings.batch,
+        masked_image=None,
+        working_size=pipe.working_size,
+        width=None,
+        height=None,
+    )
     caption = person.garments[CATEGORY].caption
-    staged_call(pipe, settings, preset, photos, caption)
-    return staged_call(pipe, settings, preset, photos, caption)
+    staged_call(pipe, settings, preset=preset, photos=photos, caption=caption)
+    return staged_call(pipe, settings, preset=preset, photos=photos, caption=caption)
 
 
 def staged_call(pipe: "TryOffPipeline", settings: BenchmarkSettings, preset: str, photos: Any, caption: str) -> Call:
@@ -207,12 +214,13 @@ def staged_call(pipe: "TryOffPipeline", settings: BenchmarkSettings, preset: str
         conditions = Conditions(pooled, reference, GUIDANCE_SCALE, inputs={"encoder_hidden_states": prompt})
         noise = torch.randn(latents.shape, generator=rng).to(settings.device)
         scheduler, steps = PRESETS[preset].scheduler(pipe.scheduler), settings.steps_of(preset)
-        latents = clock("denoise", lambda: denoise(pipe.transformer, scheduler, noise, conditions, steps))
+        sampling = {"latents": noise, "conditions": conditions, "steps": steps}
+        latents = clock("denoise", lambda: denoise(pipe.transformer, scheduler, **sampling))
         images = clock("decode", lambda: pipe.image_processor.postprocess(pipe.decode_latents(latents)))
         pipe.maybe_free_model_hooks()
     with tempfile.TemporaryDirectory() as folder:
         clock("write", lambda: images[0].save(Path(folder) / "picture.png"))
-    return Call(clock.seconds, noise, conditions, person, embeds)
+    return Call(clock.seconds, noise, conditions=conditions, person=person, image_embeds=embeds)
 
 
 def denoising_loop(
@@ -222,7 +230,8 @@ def denoising_loop(
     from temu_vtoff.tryoff.denoising import denoise
 
     scheduler, steps = PRESETS[preset].scheduler(pipe.scheduler), settings.steps_of(preset)
-    return lambda: denoise(pipe.transformer, scheduler, call.noise, call.conditions, steps)
+    sampling = {"latents": call.noise, "conditions": call.conditions, "steps": steps}
+    return lambda: denoise(pipe.transformer, scheduler, **sampling)
 
 
 def reference_loop(pipe: "TryOffPipeline", plain: list[Any], call: Call, steps: int) -> "Callable[[], torch.Tensor]":
@@ -240,7 +249,16 @@ def reference_loop(pipe: "TryOffPipeline", plain: list[Any], call: Call, steps: 
 
     def loop() -> "torch.Tensor":
         with torch.no_grad():
-            return reference.denoise(generator, scheduler, call.noise, prompt, pooled, found, steps, GUIDANCE_SCALE)
+            return reference.denoise(
+                generator,
+                scheduler,
+                latents=call.noise,
+                prompt_embeds=prompt,
+                pooled=pooled,
+                reference=found,
+                steps=steps,
+                guidance_scale=GUIDANCE_SCALE,
+            )
 
     return loop
 

@@ -47,4 +47,4 @@ def measure(
     photos = [draw_person(900 + i, CATEGORY).photo for i in range(max(args.batch_size))]
     works = {size: lambda size=size: serve(photos[:size]) for size in args.batch_size}
     for size, times in measuring.in_turn(works, device, args.repeats).items():
-        measuring.write_rate(kind, args.model, device, size, times)
+        measuring.write_rate(kind, args.model, device=device, batch=size, times=times)

@@ -64,7 +64,7 @@ class Programs:
         with errors_in_one_sentence():
             steps = self.studio.models.steps if steps is None else steps
             size = self.studio.models.own_size_name if size is None else size
-            settings = self.studio.settings(seed, steps, guidance, size, count, fit)
+            settings = self.studio.settings(seed, steps, guidance=guidance, size=size, count=count, fit=fit)
             garment = self._garment(photo, mask, category, caption)
             run = self.studio.visits.start(visitor.session_hash)
             for _ in self.studio.follow(run, garment, settings):

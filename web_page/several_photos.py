@@ -92,7 +92,11 @@ class SeveralPhotos:
             made: list[Result] = []
             notes: list[str] = []
             shown = 0
-            with closing(run.follow(lambda: self._try_off_all(run, paths, category, settings, made, notes))) as steps:
+            with closing(
+                run.follow(
+                    lambda: self._try_off_all(run, paths, category=category, settings=settings, made=made, notes=notes)
+                )
+            ) as steps:
                 for step in steps:
                     new = {self.gallery: _gallery(made)} if len(made) > shown else {}
                     shown = len(made)
@@ -113,7 +117,9 @@ class SeveralPhotos:
         for number, (path, stem) in enumerate(zip(paths, stems, strict=True)):
             part = Part(f"photo {number + 1} of {len(paths)}: ", number, len(paths))
             try:
-                warning = self._try_off_one(run, path, stem, category, settings, part, made)
+                warning = self._try_off_one(
+                    run, path, stem=stem, category=category, settings=settings, part=part, made=made
+                )
             except Exception as error:
                 warning = explain(error)
                 if warning is None:

@@ -102,7 +102,7 @@ def check_model_files(
         if (folder / name).is_file():
             _check_start(folder / name, what)
     configurations = {name: read_json(folder / name, what) for name in _CONFIGURATIONS if (folder / name).is_file()}
-    held = _check_weights(folder, what, needs, variant, complete)
+    held = _check_weights(folder, what, needs=needs, variant=variant, complete=complete)
     for name, configuration in configurations.items():
         _check_values(configuration, folder / name, what, held)
     return held

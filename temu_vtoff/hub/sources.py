@@ -106,7 +106,7 @@ def read_working_size(base: str, tryoff: str, revision: str | None = None) -> Wo
     """
     base, tryoff = resolve(base, "tryoff"), resolve(tryoff, "tryoff")
     check_folders({"vae": (base, "vae")} | {name: (tryoff, name) for name in TRYOFF})
-    return _read_size(base, tryoff, TRYOFF, "the try-off model", revision)
+    return _read_size(base, tryoff, names=TRYOFF, what="the try-off model", revision=revision)
 
 
 def read_tryon_size(source: str) -> WorkingSize:

@@ -74,7 +74,7 @@ def match_dataset(items: Sequence[Item], pred_dir: str | Path) -> Matching:
         predictions |= _by_key(found, Path(pred_dir))
     truths = {item.key: item for item in items}
     pairs = [
-        PicturePair(key, item.category, predictions[key], item.garment, item.person)
+        PicturePair(key, item.category, prediction=predictions[key], truth=item.garment, photo=item.person)
         for key, item in truths.items()
         if key in predictions
     ]
@@ -96,7 +96,13 @@ def match_folders(pred_dir: str | Path, truth_dir: str | Path, photo_dir: str | 
     if not truths:
         raise ValueError(f"There are no pictures in {truth_dir}.")
     pairs = [
-        PicturePair(key, key.split("/")[0] if "/" in key else "all", predictions[key], truth, photos.get(key))
+        PicturePair(
+            key,
+            key.split("/")[0] if "/" in key else "all",
+            prediction=predictions[key],
+            truth=truth,
+            photo=photos.get(key),
+        )
         for key, truth in truths.items()
         if key in predictions
     ]

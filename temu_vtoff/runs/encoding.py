@@ -64,7 +64,7 @@ def encode_text_items(
     for encoder, samples in steps:
         for sample, encoded in each_result(partial(encode, encoder), samples, failures):
             for feature, row in encoded.items():
-                _save(row, store.path(feature, sample.item), dtype, sample.item, failures)
+                _save(row, store.path(feature, sample.item), dtype=dtype, item=sample.item, failures=failures)
     return failures
 
 
@@ -121,7 +121,7 @@ def encode_image_items(
 
     for encoder, samples in steps:
         for sample, row in each_result(partial(encode, encoder), samples, failures):
-            _save(row, store.path(sample.item), dtype, sample.item, failures)
+            _save(row, store.path(sample.item), dtype=dtype, item=sample.item, failures=failures)
     return failures
 
 

@@ -131,9 +131,9 @@ class DatasetTryOff:
         self.failures |= generate_items(
             dataset,
             batches,
-            lambda: self._load_pipeline([item for batch in batches for item in batch]),
-            self.output_dir,
-            self.journal,
+            load_pipeline=lambda: self._load_pipeline([item for batch in batches for item in batch]),
+            output_dir=self.output_dir,
+            journal=self.journal,
             precomputed=self.precomputed,
             seed=self.task.seed,
             **self._reading("try off"),

@@ -212,4 +212,4 @@ class TryOff(Toolkit):
         seconds = round((time.perf_counter() - started) / len(read), 3)
         for number, (garment, (photo, mask)) in enumerate(read):
             own = images[number * len(seeds) : (number + 1) * len(seeds)]
-            yield Product(garment, own, photo, mask, seconds)
+            yield Product(garment, own, photo=photo, mask=mask, seconds=seconds)

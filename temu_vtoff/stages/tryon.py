@@ -163,7 +163,9 @@ class TryOn(Toolkit):
                 def make(read: list[tuple[Pair, Any]], results: dict[Pair, TryOnResult] = results) -> None:
                     pipe = self.pipeline(pictures)
                     for some, poses in self._by_pose(pipe, read):
-                        made = self._generate(pipe, some, range(seed, seed + num_images), sampling | poses, paste)
+                        made = self._generate(
+                            pipe, some, seeds=range(seed, seed + num_images), sampling=sampling | poses, paste=paste
+                        )
                         results.update((result.pair, result) for result in made)
 
                 serve_each(read_each(batch, _read_pair), make)
@@ -190,7 +192,9 @@ class TryOn(Toolkit):
             def find(one: Person, size: tuple[int, int] = photo.size, labels: Any = label_map) -> Image.Image:
                 joints = None if one.joints is None else one.joints.at(*size)
                 tight = options.region == "tight"
-                return mask_picture(region_to_repaint(labels, one.category, joints, offsets, tight))
+                return mask_picture(
+                    region_to_repaint(labels, one.category, joints=joints, offsets=offsets, tight=tight)
+                )
 
             person.region = attempt(person, find)
 
@@ -233,7 +237,7 @@ class TryOn(Toolkit):
         for number, ((pair, (photo, garment)), region) in enumerate(zip(read, regions, strict=True)):
             own = images[number * len(seeds) : (number + 1) * len(seeds)]
             own = [paste_back(image, photo, region) for image in own] if paste else own
-            yield TryOnResult(pair, own, photo, garment, region, seconds)
+            yield TryOnResult(pair, own, photo=photo, garment=garment, region=region, seconds=seconds)
 
 
 def _read(person: Person, pose: Photo | None) -> Image.Image:

@@ -108,11 +108,15 @@ def denoise(
         if modulated is not conditions.pooled_embeds:  # at the start, and when a callback has replaced it
             modulated = conditions.pooled_embeds
             modulations = modulations_of_steps(transformer, scheduler.timesteps, modulated)
-        velocity = guided_velocity(transformer, latents, timestep, conditions, modulations[number])
+        velocity = guided_velocity(
+            transformer, latents, timestep=timestep, conditions=conditions, modulations=modulations[number]
+        )
         before, latents = latents, scheduler.step(velocity, timestep, latents, return_dict=False)[0]
         if on_step is not None:
             sigma = scheduler.sigmas[number].to(latents)
-            step = Step(number, timestep, latents, conditions, before, velocity, sigma)
+            step = Step(
+                number, timestep, latents=latents, conditions=conditions, before=before, velocity=velocity, sigma=sigma
+            )
             on_step(step)
             latents, conditions = step.latents, step.conditions
             if step.stop:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
-from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SchedulerMixin, StableDiffusion3Pipeline
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.pipelines.stable_diffusion_3.pipeline_output import StableDiffusion3PipelineOutput
 from transformers import (
@@ -34,7 +34,7 @@ from temu_vtoff.tryoff.callbacks import TENSORS, StepCallback, StepReporter, cho
 from temu_vtoff.tryoff.components import COMPONENTS, CONFIG
 from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, Generators
 from temu_vtoff.tryoff.denoising import Conditions, denoise
-from temu_vtoff.tryoff.inputs import Pictures
+from temu_vtoff.tryoff.inputs import Pictures, Prompt
 from temu_vtoff.tryoff.loading import FILES, HUB, Dtypes, LoadingOptions, load_components
 from temu_vtoff.tryoff.lora import (
     load_adapters,
@@ -242,20 +242,16 @@ class TryOffPipeline(AdaptedPipeline):
             ValueError: Sizes, ranges or numbers that don't fit, told in one sentence.
         """
         # 1. Numbers, photos, masks, masked images
-        self._require(*REQUIRED)
-        preset = choose_preset(preset)
-        scheduler = preset.scheduler(self.scheduler)
-        steps = preset.steps if num_inference_steps is None else num_inference_steps
+        scheduler, steps = self._begin(choose_preset(preset), num_inference_steps, guidance_scale)
         inputs.check_numbers(output_type, steps, num_images_per_prompt, guidance_scale)
-        photos = inputs.read_photos(image, mask, masked_image, self.working_size, width, height)
-        positive = inputs.Prompt("prompt", prompt, prompt_embeds, pooled_prompt_embeds)
-        negative = inputs.Prompt(
-            "negative_prompt", negative_prompt, negative_prompt_embeds, negative_pooled_prompt_embeds
+        photos = inputs.read_photos(
+            image, mask, masked_image=masked_image, working_size=self.working_size, width=width, height=height
         )
+        positive = Prompt("prompt", prompt, prompt_embeds, pooled_prompt_embeds)
+        negative = Prompt("negative_prompt", negative_prompt, negative_prompt_embeds, negative_pooled_prompt_embeds)
         inputs.check_batch(len(photos), image_embeds=image_embeds, **positive.given, **negative.given)
         generator = inputs.check_generators(generator, len(photos) * num_images_per_prompt)
         names = chosen_tensors(callback_on_step_end, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
-        self._guidance_scale, self._interrupt, self._num_timesteps = guidance_scale, False, steps
 
         with lora_scale(self, joint_attention_kwargs):
             # 2. Captions
@@ -271,7 +267,9 @@ class TryOffPipeline(AdaptedPipeline):
             conditions = Conditions(pooled, reference, guidance_scale, {"encoder_hidden_states": prompt_embeds})
             with self.progress_bar(total=steps) as progress:
                 on_step = StepReporter(self, progress, callback_on_step_end, names)
-                latents = denoise(self.transformer, scheduler, latents, conditions, steps, on_step)
+                latents = denoise(
+                    self.transformer, scheduler, latents=latents, conditions=conditions, steps=steps, on_step=on_step
+                )
 
         # 5. Decode
         images = finish(self, latents, output_type, self.transformer.dtype)
@@ -327,13 +325,22 @@ class TryOffPipeline(AdaptedPipeline):
         negative = self.do_classifier_free_guidance and self.config.negative_reference
         return conditioning.extract_reference(self.transformer_vton, person, image_embeds, negative)
 
+    def _begin(self, preset: Preset, steps: int | None, guidance_scale: float) -> tuple[SchedulerMixin, int]:
+        """The solver and its number of steps; what callbacks may ask the pipeline for is set.
+
+        Raises:
+            ValueError: A component is absent, or the scheduler doesn't fit a flow model.
+        """
+        self._require(*REQUIRED)
+        steps = preset.steps if steps is None else steps
+        self._guidance_scale, self._interrupt, self._num_timesteps = guidance_scale, False, steps
+        return preset.scheduler(self.scheduler), steps
+
     def _require(self, *names: str) -> None:
         if absent := [name for name in names if getattr(self, name) is None]:
             raise ValueError(f"This pipeline was loaded without {', '.join(absent)} and makes no pictures.")
 
-    def _encode_branches(
-        self, branches: list[inputs.Prompt], count: int, copies: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _encode_branches(self, branches: list[Prompt], count: int, copies: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings (2 B n, T, joint_attention_dim) and pooled ones (2 B n, P) of all branches, each row n times."""
         embeds, pooled = zip(*(self._encode_or_take(branch, count) for branch in branches), strict=True)
         device, dtype = self._execution_device, self.transformer.dtype
@@ -343,7 +350,7 @@ class TryOffPipeline(AdaptedPipeline):
         )
         return embeds, pooled
 
-    def _encode_or_take(self, prompt: inputs.Prompt, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _encode_or_take(self, prompt: Prompt, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings and pooled ones of one branch: as given, or encoded, an empty caption once for all photos."""
         if prompt.embeds is not None:
             return prompt.embeds, prompt.pooled

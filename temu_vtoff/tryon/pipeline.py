@@ -216,7 +216,7 @@ class TryOnPipeline(DiffusionPipeline):
         steps = EXACT_STEPS if preset == PRESETS["exact"] else preset.steps
         steps = steps if num_inference_steps is None else num_inference_steps
         inputs.check_numbers(output_type, steps, num_images_per_prompt, guidance_scale)
-        pairs = self._read(garment, person, mask, pose, width, height)
+        pairs = self._read(garment, person, mask=mask, pose=pose, width=width, height=height)
         inputs.check_batch(len(pairs), garment_embeds=garment_embeds)
         generator = inputs.check_generators(generator, len(pairs) * num_images_per_prompt)
         names = chosen_tensors(callback_on_step_end, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
@@ -226,7 +226,7 @@ class TryOnPipeline(DiffusionPipeline):
         embeds = self.encode_image(pairs.garment) if garment_embeds is None else garment_embeds
         embeds = self._branches(embeds, num_images_per_prompt, negative_is_zero=True)  # (2 B n, P)
         garments = conditioning.encode_latents(
-            self.vae, pairs.garment, num_images_per_prompt, generator, self._execution_device
+            self.vae, pairs.garment, copies=num_images_per_prompt, generator=generator, device=self._execution_device
         )
         reference = self._read_garment(self._branches(garments, negative_is_zero=True), embeds)
 
@@ -241,7 +241,9 @@ class TryOnPipeline(DiffusionPipeline):
         with self.progress_bar(total=steps) as progress:
             report = StepReporter(self, progress, callback_on_step_end, names)
             conditions = Conditions(embeds, reference, guidance_scale, inputs=guides, channels=channels)
-            latents = denoise(self.transformer_vton, scheduler, latents, conditions, steps, report)
+            latents = denoise(
+                self.transformer_vton, scheduler, latents=latents, conditions=conditions, steps=steps, on_step=report
+            )
 
         # 5. Decode
         images = finish(self, latents, output_type, self.transformer_vton.dtype)
@@ -296,7 +298,7 @@ class TryOnPipeline(DiffusionPipeline):
     def _person_channels(self, pairs: Pairs, copies: int, generator: Generators | None) -> torch.Tensor:
         """What the denoiser reads behind the noisy latents: the masked person's and the mask, (B n, 17, h, w)."""
         device = self._execution_device
-        person = conditioning.encode_latents(self.vae, pairs.person, copies, generator, device)
+        person = conditioning.encode_latents(self.vae, pairs.person, copies=copies, generator=generator, device=device)
         mask = conditioning.latent_mask(pairs.mask.to(device), person.shape[-2:]).repeat_interleave(copies, dim=0)
         return torch.cat([person, mask], dim=1)
 

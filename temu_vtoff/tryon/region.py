@@ -63,15 +63,36 @@ class _Rule:
 
 
 _RULES: Mapping[str, _Rule] = {
-    "upper_body": _Rule((4, _DRESS), _ARMS, (), (_RIGHT_ARM, _LEFT_ARM), _HEAD, 20, 10, 25, hands=True),
-    "lower_body": _Rule((_SKIRT, _PANTS, _BELT), _LEGS, (), (_RIGHT_LEG, _LEFT_LEG), (*_HEAD, *_BAG), 5, 10, 30),
+    "upper_body": _Rule(
+        (4, _DRESS),
+        _ARMS,
+        counted=(),
+        joints=(_RIGHT_ARM, _LEFT_ARM),
+        spared=_HEAD,
+        above=20,
+        below=10,
+        aside=25,
+        hands=True,
+    ),
+    "lower_body": _Rule(
+        (_SKIRT, _PANTS, _BELT),
+        _LEGS,
+        counted=(),
+        joints=(_RIGHT_LEG, _LEFT_LEG),
+        spared=(*_HEAD, *_BAG),
+        above=5,
+        below=10,
+        aside=30,
+    ),
     "dresses": _Rule(
         (4, _SKIRT, _PANTS, _DRESS),
         (*_ARMS, *_LEGS),
-        _ARMS,
-        (_RIGHT_ARM, _LEFT_ARM, _RIGHT_LEG, _LEFT_LEG),
-        (*_HEAD, *_BAG, *_SHOES),
-        *(20, 10, 50),
+        counted=_ARMS,
+        joints=(_RIGHT_ARM, _LEFT_ARM, _RIGHT_LEG, _LEFT_LEG),
+        spared=(*_HEAD, *_BAG, *_SHOES),
+        above=20,
+        below=10,
+        aside=50,
     ),
 }
 
@@ -110,7 +131,9 @@ def region_to_repaint(
             raise ValueError("offsets move the sides of the rectangle; a tight region has none.")
         region = _grown(garment, label_map, rule, joints)
     else:
-        region = _rectangle(garment, label_map, rule, joints, Offsets() if offsets is None else offsets)
+        region = _rectangle(
+            garment, label_map, rule=rule, joints=joints, offsets=Offsets() if offsets is None else offsets
+        )
     region &= ~np.isin(label_map, rule.spared)
     if not region.any():
         raise ValueError("the offsets leave nothing of the region to repaint.")
