@@ -10,12 +10,11 @@ import torch
 from diffusers.models.attention import JointTransformerBlock
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
-from diffusers.utils.accelerate_utils import apply_forward_hook
 
 from temu_vtoff.hub.strict import StrictLoadingMixin
 from temu_vtoff.models.attention import HybridAttnProcessor
 from temu_vtoff.models.feature_extractor import ReferenceFeatures
-from temu_vtoff.models.modulations import BeforehandMixin, Modulations, modulate, modulation, unpatchify
+from temu_vtoff.models.modulations import BeforehandMixin, Modulations, modulate, modulation
 
 
 class HybridBlock(JointTransformerBlock):
@@ -85,21 +84,6 @@ class TryOffTransformer(BeforehandMixin, StrictLoadingMixin, SD3Transformer2DMod
             block.__class__ = HybridBlock  # the same weights, another forward
         self.set_attn_processor(HybridAttnProcessor())
 
-    @apply_forward_hook  # with CPU offloading the weights may be elsewhere
-    def modulations(self, timestep: torch.Tensor, pooled_projections: torch.Tensor) -> Modulations:
-        """AdaLN of all blocks: for the S steps of a sampling at once, its weights, a third of all, are read once.
-
-        Args:
-            timestep: (S,) or (B,), in [0, 1000].
-            pooled_projections: (B, P). With S timesteps for B items, give both S B times.
-        """
-        embedded = self.embed(timestep, pooled_projections)
-        return Modulations(
-            [modulation(block.norm1, embedded) for block in self.transformer_blocks],
-            [modulation(block.norm1_context, embedded) for block in self.transformer_blocks],
-            modulation(self.norm_out, embedded),
-        )
-
     def forward(
         self,
         hidden_states: torch.Tensor,
@@ -145,9 +129,7 @@ class TryOffTransformer(BeforehandMixin, StrictLoadingMixin, SD3Transformer2DMod
             else:
                 text, image = block(*arguments)
 
-        scale, shift = modulation(self.norm_out, modulations.out)[:, :, None].unbind(1)
-        patches = self.proj_out(modulate(self.norm_out.norm(image), shift, scale))  # (B, N, p p C)
-        sample = unpatchify(patches, height, width, self.config.patch_size)  # (B, C, h, w)
+        sample = self.read_out(image, modulations.out, height, width)  # (B, C, h, w)
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
 
     def fuse_qkv_projections(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from diffusers.hooks.group_offloading import _is_group_offload_enabled
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 from torch.nn import functional as F
 
@@ -37,7 +38,7 @@ class Modulations:
 
 
 class BeforehandMixin:
-    """For transformers with a `time_text_embed`: their modulations can be computed before the forward pass."""
+    """For SD3's transformers: modulations that can be computed before the forward pass, and the way out."""
 
     @property
     def computes_beforehand(self) -> bool:
@@ -47,6 +48,31 @@ class BeforehandMixin:
     def embed(self, timestep: torch.Tensor, pooled_projections: torch.Tensor) -> torch.Tensor:
         """The input of AdaLN's linear layers, (B, D)."""
         return F.silu(self.time_text_embed(timestep, pooled_projections))
+
+    @apply_forward_hook  # with CPU offloading the weights may be elsewhere
+    def modulations(self, timestep: torch.Tensor, pooled_projections: torch.Tensor) -> Modulations:
+        """AdaLN of all blocks: for the S steps of a sampling at once, its weights, a third of all, are read once.
+
+        Args:
+            timestep: (S,) or (B,), in [0, 1000].
+            pooled_projections: (B, P). With S timesteps for B items, give both S B times.
+        """
+        embedded, blocks = self.embed(timestep, pooled_projections), self.transformer_blocks
+        return Modulations(
+            [modulation(block.norm1, embedded) for block in blocks],
+            [modulation(block.norm1_context, embedded) for block in blocks if hasattr(block, "norm1_context")],
+            modulation(self.norm_out, embedded),
+        )
+
+    def read_out(self, image: torch.Tensor, out: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        """The last norm and layer: tokens (B, N, D) -> latents (B, C, height, width).
+
+        Args:
+            out: `Modulations.out`.
+        """
+        scale, shift = modulation(self.norm_out, out)[:, :, None].unbind(1)
+        patches = self.proj_out(modulate(self.norm_out.norm(image), shift, scale))  # (B, N, p p C)
+        return unpatchify(patches, height, width, self.config.patch_size)
 
 
 def modulation(norm: nn.Module, given: torch.Tensor) -> torch.Tensor:

@@ -15,14 +15,13 @@ from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.normalization import AdaLayerNormContinuous
 from diffusers.models.transformers.transformer_sd3 import SD3SingleTransformerBlock
-from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
 from temu_vtoff.hub.strict import StrictLoadingMixin
 from temu_vtoff.models.attention import HybridAttnProcessor
 from temu_vtoff.models.feature_extractor import ReferenceFeatures
 from temu_vtoff.models.image_stream import CONTEXT_WEIGHTS, ImageStreamMixin
-from temu_vtoff.models.modulations import BeforehandMixin, Modulations, modulate, modulation, unpatchify
+from temu_vtoff.models.modulations import BeforehandMixin, Modulations, modulate, modulation
 
 
 class TryOnBlock(SD3SingleTransformerBlock):
@@ -110,21 +109,6 @@ class TryOnTransformer(
         self.set_attn_processor(HybridAttnProcessor())
         self.gradient_checkpointing = False
 
-    @apply_forward_hook  # with CPU offloading the weights may be elsewhere
-    def modulations(self, timestep: torch.Tensor, pooled_projections: torch.Tensor) -> Modulations:
-        """AdaLN of all blocks: for the S steps of a sampling at once, its weights are read once.
-
-        Args:
-            timestep: (S,) or (B,), in [0, 1000].
-            pooled_projections: (B, P). With S timesteps for B items, give both S B times.
-        """
-        embedded = self.embed(timestep, pooled_projections)
-        return Modulations(
-            [modulation(block.norm1, embedded) for block in self.transformer_blocks],
-            [],
-            modulation(self.norm_out, embedded),
-        )
-
     def forward(
         self,
         hidden_states: torch.Tensor,
@@ -173,7 +157,5 @@ class TryOnTransformer(
             else:
                 image = block(*arguments)
 
-        scale, shift = modulation(self.norm_out, modulations.out)[:, :, None].unbind(1)
-        patches = self.proj_out(modulate(self.norm_out.norm(image), shift, scale))  # (B, N, p p C)
-        sample = unpatchify(patches, height, width, self.config.patch_size)  # (B, C, h, w)
+        sample = self.read_out(image, modulations.out, height, width)  # (B, C, h, w)
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
