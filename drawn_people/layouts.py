@@ -1,8 +1,9 @@
 """Writes drawn people as the DressCode and VITON-HD folders, so that every dataset script runs on them unchanged.
 
 `<root>/truth/` has the ground truth that those layouts lack: a caption file `<phase>.json` per phase,
-`{item id: [caption]}`; `<phase>_<category>.jsonl` with attributes, pattern and colour of each item; and, with
-`correspondences`, `correspondences/<category>/<item id>.npy` with the array of `draw_correspondence`.
+`{item id: [caption]}`; `<phase>_<category>.jsonl` with attributes, pattern and colour of each item; the persons of the
+unpaired list in their new garments, `try_on/<category>/<person id>_<garment id>.png`; and, with `correspondences`,
+`correspondences/<category>/<item id>.npy` with the array of `draw_correspondence`.
 """
 
 import json
@@ -11,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -19,6 +21,7 @@ from drawn_people.attributes import CATEGORIES
 from drawn_people.correspondence import draw_correspondence
 from drawn_people.patterns import PLAIN_SHARE
 from drawn_people.person import DrawnPerson, draw_person, label_map_to_lip
+from drawn_people.swap import draw_try_on
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import write_text
 from temu_vtoff.pictures import save_picture
@@ -29,6 +32,7 @@ NUMBERS_PER_CATEGORY = 300_000  # of the six digits that name an item
 PHASES = ("train", "test")
 KEYPOINT_SIZE = (384, 512)  # that DressCode gives keypoints for, whatever the photo's
 Progress = Callable[[Iterable], Iterable]
+Work, Made = TypeVar("Work"), TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,7 @@ def write_dresscode(root: str | Path, people: People, workers: int = 1, progress
         write_text(root / category / "train_pairs.txt", _lines(names["train"]))
         write_text(root / category / "test_pairs_paired.txt", _lines(names["test"]))
         write_text(root / category / "test_pairs_unpaired.txt", _lines(_deranged(names["test"], people.seed)))
+    _write_try_on(root, items, people, workers)
 
 
 def write_vitonhd(root: str | Path, people: People, workers: int = 1, progress: Progress | None = None) -> None:
@@ -140,6 +145,7 @@ def write_vitonhd(root: str | Path, people: People, workers: int = 1, progress: 
     names = {phase: [(f"{i.id}_00.jpg", f"{i.id}_00.jpg") for i in items if i.phase == phase] for phase in PHASES}
     write_text(root / "train_pairs.txt", _lines(names["train"]))
     write_text(root / "test_pairs.txt", _lines(_deranged(names["test"], people.seed)))
+    _write_try_on(root, items, people, workers)
 
 
 def _write(
@@ -159,7 +165,35 @@ def _write(
         write_text(folder / f"{phase}.json", json.dumps(of_phase, indent=1) + "\n")
 
 
-def _map(write_item: Callable[[Item], dict], items: list[Item], workers: int) -> Iterator[dict]:
+def _write_try_on(root: Path, items: list[Item], people: People, workers: int) -> None:
+    """Draws the test persons in the garments that the unpaired list gives them."""
+    pairs = []
+    for category in CATEGORIES:
+        of_test = [item for item in items if (item.phase, item.category) == ("test", category)]
+        pairs += zip(of_test, _others(of_test, people.seed), strict=True)
+    written = {file for files in _map(partial(_write_try_on_pair, root, people), pairs, workers) for file in files}
+    for folder in (root / "truth" / "try_on", root / "truth" / "items" / "try_on"):
+        for file in folder.glob("*/*"):
+            if file not in written:  # of pairs that a smaller or larger set had
+                file.unlink()
+
+
+def _write_try_on_pair(root: Path, people: People, pair: tuple[Item, Item]) -> tuple[Path, Path]:
+    person, garment = pair
+    name = f"{person.category}/{person.id}_{garment.id}"
+    file, record = root / "truth" / "try_on" / f"{name}.png", root / "truth" / "items" / "try_on" / f"{name}.json"
+    facts = {"person": person.seed, "garment": garment.seed, "size": list(people.size)}
+    if _read_record(record) == facts and file.exists():
+        return file, record
+    file.parent.mkdir(parents=True, exist_ok=True)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.unlink(missing_ok=True)
+    _save(draw_try_on(person.seed, garment.seed, person.category, *people.size, person.plain).photo, file)
+    write_text(record, json.dumps(facts))
+    return file, record
+
+
+def _map(write_item: Callable[[Work], Made], items: list[Work], workers: int) -> Iterator[Made]:
     if workers <= 1:
         yield from map(write_item, items)
         return
@@ -269,8 +303,14 @@ def _lines(pairs: list[tuple[str, str]]) -> str:
 
 def _deranged(pairs: list[tuple[str, str]], seed: int) -> list[tuple[str, str]]:
     """The pairs with the garments permuted so that nobody keeps theirs; a single pair stays as it is."""
-    order = np.random.default_rng([seed, len(pairs)]).permutation(len(pairs))
-    garments: list[str] = [""] * len(pairs)
-    for place, following in zip(order, np.roll(order, -1), strict=True):  # one cycle through all
-        garments[place] = pairs[following][1]
+    garments = _others([garment for _, garment in pairs], seed)
     return [(person, garment) for (person, _), garment in zip(pairs, garments, strict=True)]
+
+
+def _others(items: list[Work], seed: int) -> list[Work]:
+    """Another item for each, every one once: one cycle through all."""
+    order = np.random.default_rng([seed, len(items)]).permutation(len(items))
+    others = list(items)
+    for place, following in zip(order, np.roll(order, -1), strict=True):
+        others[place] = items[following]
+    return others

@@ -10,6 +10,7 @@ from drawn_people.backgrounds import paint_background
 from drawn_people.body import Body, draw_body_parameters
 from drawn_people.bottoms import Bottom
 from drawn_people.canvas import Canvas
+from drawn_people.cuts import TopCut
 from drawn_people.extras import Extras, draw_extras
 from drawn_people.garments import Design, DrawnGarment, draw_design, draw_product
 from drawn_people.hair import paint_hair_behind, paint_locks
@@ -78,21 +79,14 @@ def draw_person(
         ValueError: Negative seed, unknown category, a size that is not 3:4 or too small, or an impossible chance.
     """
     staged = stage_person(seed, category, width, height, plain)
-    canvas = Canvas(width, height)
-    canvas.place(height / 256, (0.0, 0.0))
-    paint_background(canvas, staged.scene, 187 * staged.zoom + staged.offset[1])
-    staged.paint(canvas)
-
+    canvas = staged.photograph(width, height)
     garments = {}
     for name, design in staged.designs.items():
         product, silhouette = draw_product(design, staged.body, width, height)
         color = tuple(round(float(c)) for c in design.texture.colors[0])
         cut, pattern = design.cut, design.texture.pattern
         garments[name] = DrawnGarment(product, silhouette, cut.attributes(), cut.measures(), pattern, color)
-    keypoints = (staged.body.keypoints() * staged.zoom + staged.offset) * (height / 256)
-    outside = (keypoints < 0).any(1) | (keypoints >= (width, height)).any(1)
-    keypoints[outside] = np.nan
-    return DrawnPerson(canvas.image(), canvas.label_image(), keypoints.astype(np.float32), garments)
+    return DrawnPerson(canvas.image(), canvas.label_image(), staged.keypoints(width, height), garments)
 
 
 @dataclass
@@ -119,6 +113,38 @@ class StagedPerson:
         scale = canvas.height / 256
         canvas.place(scale * self.zoom, tuple(scale * self.offset))
         _paint(canvas, self.body, self.head, self.extras, self.worn)
+
+    def photograph(self, width: int, height: int) -> Canvas:
+        """Paints background and person. Call it once: a second background would differ."""
+        canvas = Canvas(width, height)
+        canvas.place(height / 256, (0.0, 0.0))
+        paint_background(canvas, self.scene, 187 * self.zoom + self.offset[1])
+        self.paint(canvas)
+        return canvas
+
+    def keypoints(self, width: int, height: int) -> np.ndarray:
+        """As in `DrawnPerson`."""
+        keypoints = (self.body.keypoints() * self.zoom + self.offset) * (height / 256)
+        outside = (keypoints < 0).any(1) | (keypoints >= (width, height)).any(1)
+        keypoints[outside] = np.nan
+        return keypoints.astype(np.float32)
+
+    def dressed_in(self, design: Design, height: int) -> "StagedPerson":
+        """The same person in another garment of the category that it was asked for; the body is shared with `self`.
+
+        Args:
+            design: Replaces the garment of its category. What is worn with it stays, but a bottom rises to a short top;
+                a new bottom sits where the old one sat.
+            height: Of the photo, in pixels.
+        """
+        designs = self.designs | {design.category: design}
+        if design.category != "dresses":
+            rise = self.designs["lower_body"].cut.rise
+            rise = min(rise, _highest_rise(design.cut)) if design.category == "upper_body" else rise
+            bottom = designs["lower_body"]
+            designs["lower_body"] = replace(bottom, cut=replace(bottom.cut, rise=rise))
+        worn = _dress(self.body, designs, 1 / (height / 256 * self.zoom), design.category, Cloth)
+        return replace(self, designs=designs, worn=worn)
 
 
 def stage_person(
@@ -185,8 +211,13 @@ def _draw_clothes(rng: np.random.Generator, category: str, unit: float, plain: f
     designs = {category: asked, other: draw_design(rng, other, unit, asked.texture.colors[0], others_plain)}
     top, bottom = designs["upper_body"], designs["lower_body"]
     if category == "upper_body":  # its hem must show, and no bare skin under it
-        bottom.cut.rise = min(bottom.cut.rise, top.cut.length - top.cut.hem_curve - 3.0)
+        bottom.cut.rise = min(bottom.cut.rise, _highest_rise(top.cut))
     return {"upper_body": top, "lower_body": bottom}
+
+
+def _highest_rise(top: TopCut) -> float:
+    """Where trousers must begin so that no skin shows below a top."""
+    return top.length - top.hem_curve - 3.0
 
 
 def _dress(

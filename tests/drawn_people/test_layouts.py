@@ -31,6 +31,8 @@ def test_dresscode_layout_is_complete_and_reproducible(tmp_path: Path) -> None:
         train, paired = pairs(folder / "train_pairs.txt"), pairs(folder / "test_pairs_paired.txt")
         unpaired = pairs(folder / "test_pairs_unpaired.txt")
         assert (len(train), len(paired), len(unpaired)) == (3, 4, 4)
+        truth = {path.name for path in (tmp_path / "a" / "truth" / "try_on" / category).iterdir()}
+        assert truth == {f"{person[:6]}_{garment[:6]}.png" for person, garment in unpaired}
         assert all(person[:6] == garment[:6] for person, garment in train + paired)
         assert all(person[:6] != garment[:6] for person, garment in unpaired)
         assert sorted(garment for _, garment in unpaired) == sorted(garment for _, garment in paired)
