@@ -49,6 +49,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         side = name.removeprefix("offset_")
         add(f"--{name}", type=float, default=0, help=f"pixels by which the {side} side moves outwards, at 768 across")
     add("--keypoints", type=Path, help="joints: JSON of DressCode, VITON-HD or OpenPose; for one person")
+    add(
+        "--pose_model",
+        default=TryOnOptions.pose_model,
+        metavar="FOLDER",
+        help="two ONNX files by which rtmlib estimates joints without --keypoints; auto: downloads them; none: no pose",
+    )
     add("--pose_image", type=Path, help="pose picture instead of one drawn from --keypoints; for one person")
     command_line.add_sampling_flags(parser, tryon=True)
     command_line.add_model_flags(parser, tryon=True)

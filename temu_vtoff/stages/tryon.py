@@ -30,16 +30,18 @@ from temu_vtoff.stages.models import load_tryon_pipeline
 from temu_vtoff.stages.reading import Photo, as_list, photo_names
 from temu_vtoff.stages.toolkit import Toolkit, check_seeds
 from temu_vtoff.stages.tryoff import TryOff
-from temu_vtoff.stages.tryon_options import TryOnOptions
+from temu_vtoff.stages.tryon_options import NO_POSE_MODEL, TryOnOptions
 from temu_vtoff.tryon.joints import Joints
+from temu_vtoff.tryon.loading import has_pose_guider
 from temu_vtoff.tryon.pasting import paste_back
 from temu_vtoff.tryon.pipeline import TryOnPipeline
+from temu_vtoff.tryon.pose_estimation import AUTO, PoseEstimator
 from temu_vtoff.tryon.pose_picture import pose_picture
 from temu_vtoff.tryon.region import SHORT_SIDE, Offsets, region_to_repaint
 
 NO_JOINTS = (
     "the model reads the person's pose, but there are no joints: the pose is left out, and arms and legs may change. "
-    "Give a file of joints: DressCode's keypoints/*_2.json, VITON-HD's openpose_json, or any JSON in OpenPose's form."
+    "{}Give a file of joints: DressCode's keypoints/*_2.json, VITON-HD's openpose_json, or any JSON in OpenPose's form."
 )
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ class TryOn(Toolkit):
     def __init__(self, options: TryOnOptions, **how: Any) -> None:
         super().__init__(options, **how)
         self._is_warned = False  # of missing joints
+        self._no_estimate = ""  # why joints can't be estimated
 
     def prepare(
         self,
@@ -73,7 +76,8 @@ class TryOn(Toolkit):
             photos: Paths or pictures, one or several.
             category: One of `CATEGORIES`.
             mask: With a single photo: white where it is repainted, instead of segmenting.
-            joints: With a single photo; see `temu_vtoff.tryon.joints.read_joints`.
+            joints: With a single photo; see `temu_vtoff.tryon.joints.read_joints`. Left out, they are estimated where
+                the try-on model reads a pose and `TryOnOptions.pose_model` allows.
             pose: With a single photo: its pose picture, instead of one drawn from joints.
 
         Returns:
@@ -81,7 +85,7 @@ class TryOn(Toolkit):
 
         Raises:
             ArgumentError: An unknown category, or a mask, joints or a pose for several photos.
-            CheckpointError: The segmenter can't be loaded.
+            CheckpointError: The segmenter or the pose model can't be loaded.
         """
         photos = as_list(photos)
         if category not in CATEGORIES:
@@ -94,6 +98,7 @@ class TryOn(Toolkit):
         with self._stage("segment", persons) as batches:
             for batch in batches:
                 read = read_each(batch, lambda person: _read(person, pose))
+                self._estimate_joints(read)
                 if mask is None:
                     self._find_regions(read)
                     continue
@@ -179,6 +184,31 @@ class TryOn(Toolkit):
         """
         return self._pipeline(lambda: load_tryon_pipeline(self.options, pictures))
 
+    def pose_estimator(self) -> PoseEstimator | None:
+        """Estimates joints, loaded on first use; None where the options don't want it, or "auto" can't be had.
+
+        Raises:
+            ArgumentError: rtmlib is needed for the folder that was given, and not installed.
+            CheckpointError: The folder doesn't hold the two models.
+        """
+        source = self.options.pose_model
+        if source == NO_POSE_MODEL or self._no_estimate or not has_pose_guider(self.options.tryon):
+            return None
+        try:
+            return self._model("pose", lambda: PoseEstimator.from_pretrained(source))
+        except ArgumentError as error:
+            if source != AUTO:
+                raise
+            self._no_estimate = f"{error} "
+            return None
+
+    def _estimate_joints(self, read: list[tuple[Person, Image.Image]]) -> None:
+        """Fills in the joints of those persons that come without."""
+        for person, photo in read:
+            if person.joints is None and person.pose is None and (estimator := self.pose_estimator()) is not None:
+                with self._lock:
+                    person.joints = attempt(person, lambda _, photo=photo: estimator.estimate_joints(photo))
+
     def _find_regions(self, read: list[tuple[Person, Image.Image]]) -> None:
         if not read:
             return
@@ -205,7 +235,7 @@ class TryOn(Toolkit):
         poses = {pair: _pose(pair.person, photo, pipe) for pair, (photo, _) in read}
         without = [one for one in read if poses[one[0]] is None]
         if without and pipe.pose_guider is not None and not self._is_warned:
-            logger.warning(NO_JOINTS)
+            logger.warning(NO_JOINTS.format(self._no_estimate))
             self._is_warned = True
         posed = [one for one in read if poses[one[0]] is not None]
         if posed:

@@ -10,6 +10,7 @@ from temu_vtoff.hub.sources import PUBLISHED_TRYOFF, PUBLISHED_TRYON, WorkingSiz
 from temu_vtoff.stages.options import Options, Sources
 
 REGIONS = ("rectangle", "tight")
+NO_POSE_MODEL = "none"
 _OF_TRYON = ("width", "height", "num_inference_steps", "image_encoder_large", "image_encoder_bigG")
 OFFSETS = ("offset_top", "offset_bottom", "offset_left", "offset_right")
 
@@ -23,6 +24,8 @@ class TryOnOptions(Options):
         region: What is repainted: the "rectangle" around garment and limbs, or "tight", closely around both.
         offset_top, offset_bottom, offset_left, offset_right: How far the rectangle's sides are moved outwards, in
             pixels of a photo whose short side has 768; negative numbers move them inwards.
+        pose_model: Estimates joints where none are given and the model reads a pose: a folder with two ONNX files for
+            rtmlib, "auto" for rtmlib's own where it is installed, or "none".
 
     Raises:
         ArgumentError: No `tryon`, a value that is none of the choices or out of range, or offsets of a tight region.
@@ -34,6 +37,7 @@ class TryOnOptions(Options):
     offset_bottom: float = 0
     offset_left: float = 0
     offset_right: float = 0
+    pose_model: str = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -61,6 +61,16 @@ def load_components(
     return parts
 
 
+def has_pose_guider(source: str | Path) -> bool:
+    """Whether the model reads a pose.
+
+    Raises:
+        CheckpointError: The folder's index of components is damaged.
+    """
+    source = str(source)
+    return "pose_guider" in _own_parts(source, read_index(source, None) if Path(source).is_dir() else {})
+
+
 def _own_parts(source: str, index: Mapping[str, Any]) -> list[str]:
     """The optional components that a source holds. The published one has a pose guider and no image encoders."""
     if not Path(source).is_dir():
