@@ -34,6 +34,10 @@ class ArgumentError(ValueError):
         return self.phrase()
 
 
+class CommonCauseError(ArgumentError):
+    """Not one item's mistake: every other item of the run would meet it too, so that the run ends."""
+
+
 class ResultWarning(UserWarning):
     """A result is not quite what was asked for: another label, another model. For calls that return plain pictures."""
 
@@ -44,6 +48,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
     )
+
+
+def is_out_of_gpu_memory(error: BaseException) -> bool:
+    """Whether the memory of a GPU ran out."""
+    return isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+
+
+def is_of_killed_reader(error: BaseException) -> bool:
+    """Whether torch says, at any moment in the main process, that a process that reads for it was killed."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")
 
 
 def first_few(names: Sequence[object], count: int = 3) -> str:

@@ -17,14 +17,14 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from PIL import Image
 
 from temu_vtoff.captioning.prompt import Source, caption_prompt, check_sampling, clean_caption
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, CommonCauseError
 
 KEY_VARIABLE = "OPENAI_API_KEY"  # environment variable; its key is sent to the server
 LONGEST_PAUSE = 60.0  # seconds between two tries
 LARGEST_ANSWER = 2**20  # bytes
 
 
-class ServerUnreachableError(ArgumentError):
+class ServerUnreachableError(CommonCauseError):
     """The server can't be reached or refuses access, so that no picture can be captioned."""
 
 

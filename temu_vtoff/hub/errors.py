@@ -15,10 +15,10 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from temu_vtoff.errors import ArgumentError, is_out_of_memory
+from temu_vtoff.errors import ArgumentError, CommonCauseError, is_out_of_memory
 
 
-class CheckpointError(ArgumentError):
+class CheckpointError(CommonCauseError):
     """A model could not be loaded; the message names the model, the cause and the remedy."""
 
 

@@ -17,6 +17,7 @@ from temu_vtoff.runs.reading import naming_killed_readers
 from temu_vtoff.runs.settings import keep_settings
 from temu_vtoff.runs.sharing import item_seed
 from temu_vtoff.runs.stage import Progress, each_batch, each_result
+from temu_vtoff.serving import ErrorRow
 
 if TYPE_CHECKING:
     from temu_vtoff.captioning import CaptionMaker
@@ -52,6 +53,7 @@ def caption_items(
         The errors of the items that got no caption.
     """
     failures: dict[Item, str] = {}
+    errors = ErrorRow()
     done = {*known, *read_journal(journal)}
     steps = each_batch(
         dataset,
@@ -74,7 +76,7 @@ def caption_items(
         )
 
     for captioner, samples in steps:
-        for sample, caption in each_result(partial(ask, captioner), samples, failures):
+        for sample, caption in each_result(partial(ask, captioner), samples, failures, errors):
             item = sample.item
             if not caption:
                 failures[item] = f"{getattr(item, source)}: the captioner answered nothing"

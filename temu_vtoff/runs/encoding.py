@@ -14,6 +14,7 @@ from temu_vtoff.datasets.features import EMPTY_PROMPT, ImageFeatures, TextFeatur
 from temu_vtoff.hardware.devices import choose_device, choose_dtype
 from temu_vtoff.runs.reading import naming_killed_readers, one_sentence
 from temu_vtoff.runs.stage import Progress, each_batch, each_result
+from temu_vtoff.serving import ErrorRow
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, Sample, TryOffDataset
@@ -48,6 +49,7 @@ def encode_text_items(
     batches = [list(batch) for batch in batches]
     without = [item for batch in batches for item in batch if item.id not in captions]
     failures = {item: f"{item.garment.name}: no caption" for item in without}
+    errors = ErrorRow()
     steps = each_batch(
         dataset,
         [[item for item in batch if item not in failures] for batch in batches],
@@ -62,7 +64,7 @@ def encode_text_items(
         return [{name: rows[number] for name, rows in encoded.items()} for number in range(len(samples))]
 
     for encoder, samples in steps:
-        for sample, encoded in each_result(partial(encode, encoder), samples, failures):
+        for sample, encoded in each_result(partial(encode, encoder), samples, failures, errors):
             for feature, row in encoded.items():
                 _save(row, store.path(feature, sample.item), dtype=dtype, item=sample.item, failures=failures)
     return failures
@@ -105,6 +107,7 @@ def encode_image_items(
         The errors of the items that got no features.
     """
     failures: dict[Item, str] = {}
+    errors = ErrorRow()
     steps = each_batch(
         dataset,
         batches,
@@ -120,7 +123,7 @@ def encode_image_items(
         return encoder(torch.stack([to_tensor(sample.person) for sample in samples]))
 
     for encoder, samples in steps:
-        for sample, row in each_result(partial(encode, encoder), samples, failures):
+        for sample, row in each_result(partial(encode, encoder), samples, failures, errors):
             _save(row, store.path(sample.item), dtype=dtype, item=sample.item, failures=failures)
     return failures
 

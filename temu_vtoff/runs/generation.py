@@ -20,6 +20,7 @@ from temu_vtoff.runs.reading import naming_killed_readers
 from temu_vtoff.runs.sharing import item_seed
 from temu_vtoff.runs.stage import Progress, each_batch, each_result
 from temu_vtoff.runs.writing import PictureWriter
+from temu_vtoff.serving import ErrorRow
 from temu_vtoff.tryoff.outputs import NotFiniteError
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def generate_items(
     """
     precomputed = Precomputed() if precomputed is None else precomputed
     failures: dict[Item, str] = {}
+    errors = ErrorRow()
     steps = each_batch(
         dataset,
         batches,
@@ -137,7 +139,7 @@ def generate_items(
     with PictureWriter() as writer:
         for pipe, samples in steps:
             started = time.perf_counter()
-            pictures = list(each_result(partial(make, pipe), samples, failures))
+            pictures = list(each_result(partial(make, pipe), samples, failures, errors))
             seconds = round((time.perf_counter() - started) / len(samples), 3)
             for sample, picture in pictures:
                 item = sample.item

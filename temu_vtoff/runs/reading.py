@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from torch.utils.data import DataLoader, Dataset
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, CommonCauseError, is_of_killed_reader
+from temu_vtoff.serving import describe
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, Sample, TryOffDataset
 
 
-class ReaderKilledError(ArgumentError):
+class ReaderKilledError(CommonCauseError):
     """A process that reads pictures was killed, or crashed in a decoder."""
 
 
@@ -53,7 +54,7 @@ def naming_killed_readers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
+        if not is_of_killed_reader(error):
             raise
         raise ReaderKilledError(
             "A process that reads pictures was killed, which systems do when memory runs out. Start again with fewer "
@@ -64,9 +65,7 @@ def naming_killed_readers() -> Iterator[None]:
 
 def one_sentence(error: Exception, item: Item) -> str:
     """The error of an item on one line, with the name of one of its files."""
-    text = " ".join(str(error).split())
-    if not isinstance(error, (ValueError, OSError)):  # a library's error, whose text alone is terse
-        text = f"{type(error).__name__}: {text}"
+    text = describe(error)
     names = (item.person.stem, item.garment.stem, item.label_map.stem)
     return text if any(name in text for name in names) else f"{item.person}: {text}"
 

@@ -15,6 +15,7 @@ from temu_vtoff.runs.reading import naming_killed_readers
 from temu_vtoff.runs.stage import Progress, each_batch, each_result
 from temu_vtoff.runs.writing import PictureWriter
 from temu_vtoff.segmentation.masks import GarmentNotFoundError, garment_mask, mask_picture
+from temu_vtoff.serving import ErrorRow
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, Sample, TryOffDataset
@@ -44,6 +45,7 @@ def segment_items(
         The errors of the items that got no mask.
     """
     failures: dict[Item, str] = {}
+    errors = ErrorRow()
 
     def is_done(item: Item) -> bool:
         return is_whole_picture(generated_mask_path(mask_dir, item))
@@ -59,7 +61,7 @@ def segment_items(
     )
     with PictureWriter() as writer:
         for segmenter, samples in steps:
-            for sample, label_map in each_result(partial(_label_maps, segmenter), samples, failures):
+            for sample, label_map in each_result(partial(_label_maps, segmenter), samples, failures, errors):
                 if is_done(sample.item):
                     continue
                 try:

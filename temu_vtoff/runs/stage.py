@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from temu_vtoff.captioning.server import ServerUnreachableError
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.runs.reading import one_sentence, read_batches
+from temu_vtoff.serving import ErrorRow, results_of
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, Sample, TryOffDataset
@@ -52,7 +51,10 @@ def each_batch(
 
 
 def each_result(
-    make: Callable[[list[Sample]], Sequence[Result | Exception]], samples: list[Sample], failures: dict[Item, str]
+    make: Callable[[Sequence[Sample]], Sequence[Result | Exception]],
+    samples: Sequence[Sample],
+    failures: dict[Item, str],
+    row: ErrorRow,
 ) -> Iterator[tuple[Sample, Result]]:
     """Yields the samples with their results. If a batch fails, each of its samples is tried alone.
 
@@ -60,25 +62,16 @@ def each_result(
         make: Computes the results of several samples; an exception among its results fails that sample.
         samples: Samples of a batch.
         failures: Gets one sentence on each sample that fails alone.
+        row: Shared by the batches of a stage.
 
     Raises:
-        ArgumentError: Raised by `make`; like the next two, it would be raised for every sample.
-        CheckpointError: Raised by `make`.
-        ServerUnreachableError: Raised by `make`.
+        ArgumentError: Raised by `make`; all samples share the arguments.
+        CommonCauseError: See `results_of`.
     """
-    try:
-        results = make(samples)
-    except (ArgumentError, CheckpointError, ServerUnreachableError):
-        raise
-    except ValueError as error:
-        if len(samples) == 1:
-            failures[samples[0].item] = one_sentence(error, samples[0].item)
-            return
-        for sample in samples:
-            yield from each_result(make, [sample], failures)
-    else:
-        for sample, result in zip(samples, results, strict=True):
-            if isinstance(result, Exception):
-                failures[sample.item] = one_sentence(result, sample.item)
-            else:
-                yield sample, result
+    for sample, result in results_of(make, samples, row):
+        if isinstance(result, ArgumentError):
+            raise result
+        if isinstance(result, Exception):
+            failures[sample.item] = one_sentence(result, sample.item)
+        else:
+            yield sample, result

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from temu_vtoff.hub.errors import CheckpointError
+from temu_vtoff.serving import ErrorRow, results_of
 
 
 class CanFail(Protocol):
@@ -34,21 +34,22 @@ def read_each(batch: list[Garment], read: Callable[[Garment], Item]) -> list[tup
     return [(garment, result) for garment, result in results if result is not None]
 
 
-def serve_each(read: list[tuple[Garment, Item]], serve: Callable[[list[tuple[Garment, Item]]], None]) -> None:
+def serve_each(
+    read: list[tuple[Garment, Item]], serve: Callable[[Sequence[tuple[Garment, Item]]], None], row: ErrorRow
+) -> None:
     """Serves a batch; if it fails because of a garment, serves each garment alone.
 
+    Args:
+        row: Shared by the batches of a stage.
+
     Raises:
-        CheckpointError: The stage's model can't be loaded, so that no garment can be served.
+        CommonCauseError: No garment can be served; see `results_of`.
     """
-    if not read:
-        return
-    try:
-        serve(read)
-    except CheckpointError:
-        raise
-    except ValueError as error:
-        if len(read) == 1:
-            read[0][0].error = error
-            return
-        for pair in read:
-            serve_each([pair], serve)
+
+    def make(some: Sequence[tuple[Garment, Item]]) -> list[None]:
+        serve(some)
+        return [None] * len(some)
+
+    for (garment, _), result in results_of(make, read, row):
+        if result is not None:
+            garment.error = result

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ from PIL import Image
 from temu_vtoff.captioning.qwen import Captioner
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.segmentation.masks import CATEGORIES, masked_image
+from temu_vtoff.segmentation.segmenter import ClothSegmenter
+from temu_vtoff.serving import ErrorRow
 from temu_vtoff.stages.batches import attempt, read_each, serve_each
 from temu_vtoff.stages.garment import ALL, Garment, Product, garments_of
 from temu_vtoff.stages.models import load_captioner, load_pipeline
@@ -84,9 +87,10 @@ class TryOff(Toolkit):
         named = [Garment(photo, category, name=name) for photo, name in zip(photos, photo_names(photos), strict=True)]
         garments: list[Garment] = []
         with self._stage("segment", named) as batches:
+            errors = ErrorRow()
             for batch in batches:
                 if mask is None:
-                    garments += self._segment(batch, frame)
+                    garments += self._segment(batch, frame, errors)
                     continue
                 for garment in batch:
                     garment.mask = attempt(garment, lambda g: frame.mask(mask, g.photo))
@@ -102,8 +106,10 @@ class TryOff(Toolkit):
         frame = Frame.of(self.options)
         missing = [garment for garment in garments if garment.error is None and garment.caption is None]
         with self._stage("caption", missing) as batches:
+            errors = ErrorRow()
             for batch in batches:
-                serve_each(read_each(batch, lambda garment: frame.photo(garment.photo)), self._caption)
+                if read := read_each(batch, lambda garment: frame.photo(garment.photo)):
+                    serve_each(read, partial(self._caption, self.captioner()), errors)
 
     def generate(
         self,
@@ -144,15 +150,18 @@ class TryOff(Toolkit):
             "callback_on_step_end": callback_on_step_end,
         }
         with self._stage("try off", garments, options.batch_size) as batches:
+            errors = ErrorRow()
             for batch in batches:
                 products: dict[Garment, Product] = {}
 
-                def make(read: list[tuple[Garment, Any]], products: dict[Garment, Product] = products) -> None:
-                    pipe = self.pipeline(pictures)
+                def make(
+                    pipe: TryOffPipeline, read: list[tuple[Garment, Any]], products: dict[Garment, Product] = products
+                ) -> None:
                     for product in self._generate(pipe, read, range(seed, seed + num_images), sampling):
                         products[product.garment] = product
 
-                serve_each(read_each(batch, frame.pair), make)
+                if read := read_each(batch, frame.pair):
+                    serve_each(read, partial(make, self.pipeline(pictures)), errors)
                 yield from (products.get(garment, Product(garment)) for garment in batch)
 
     # --- the models ---------------------------------------------------------------------------------------------
@@ -172,20 +181,23 @@ class TryOff(Toolkit):
 
     # --- one batch ----------------------------------------------------------------------------------------------
 
-    def _segment(self, batch: list[Garment], frame: Frame) -> list[Garment]:
+    def _segment(self, batch: list[Garment], frame: Frame, errors: ErrorRow) -> list[Garment]:
         """The garments of each photo, or the photo's single garment with an error."""
-        read = read_each(batch, lambda garment: frame.photo(garment.photo))
         found = {garment: [garment] for garment in batch}
-        if read:
+
+        def find(segmenter: ClothSegmenter, read: list[tuple[Garment, Image.Image]]) -> None:
             with self._lock:
-                label_maps = self.segmenter().label_maps([photo for _, photo in read])
+                label_maps = segmenter.label_maps([photo for _, photo in read])
             for (garment, _), label_map in zip(read, label_maps, strict=True):
                 found[garment] = attempt(garment, lambda g, labels=label_map: garments_of(g, labels)) or [garment]
+
+        if read := read_each(batch, lambda garment: frame.photo(garment.photo)):
+            serve_each(read, partial(find, self.segmenter()), errors)
         return [garment for garments in found.values() for garment in garments]
 
-    def _caption(self, read: list[tuple[Garment, Image.Image]]) -> None:
+    def _caption(self, captioner: Captioner, read: list[tuple[Garment, Image.Image]]) -> None:
         with self._lock:
-            captions = self.captioner()([photo for _, photo in read], [garment.category for garment, _ in read])
+            captions = captioner([photo for _, photo in read], [garment.category for garment, _ in read])
         for (garment, _), caption in zip(read, captions, strict=True):
             garment.caption = caption
 

@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ from PIL import Image
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures import open_mask, open_picture
 from temu_vtoff.segmentation.masks import CATEGORIES, mask_picture
+from temu_vtoff.segmentation.segmenter import ClothSegmenter
+from temu_vtoff.serving import ErrorRow
 from temu_vtoff.stages.batches import attempt, read_each, serve_each
 from temu_vtoff.stages.fitting_room import Pair, Person, TryOnResult, pairs_of
 from temu_vtoff.stages.garment import Product
@@ -96,11 +99,13 @@ class TryOn(Toolkit):
         named = zip(photos, photo_names(photos), strict=True)
         persons = [Person(photo, category, name, joints=joints) for photo, name in named]
         with self._stage("segment", persons) as batches:
+            errors = ErrorRow()
             for batch in batches:
                 read = read_each(batch, lambda person: _read(person, pose))
                 self._estimate_joints(read)
                 if mask is None:
-                    self._find_regions(read)
+                    if read:
+                        serve_each(read, partial(self._find_regions, self.segmenter()), errors)
                     continue
                 for person, photo in read:
                     person.region = attempt(person, lambda _, photo=photo: open_mask(mask, photo))
@@ -162,18 +167,21 @@ class TryOn(Toolkit):
             "callback_on_step_end": callback_on_step_end,
         }
         with self._stage("try on", pairs, options.batch_size) as batches:
+            errors = ErrorRow()
             for batch in batches:
                 results: dict[Pair, TryOnResult] = {}
 
-                def make(read: list[tuple[Pair, Any]], results: dict[Pair, TryOnResult] = results) -> None:
-                    pipe = self.pipeline(pictures)
+                def make(
+                    pipe: TryOnPipeline, read: list[tuple[Pair, Any]], results: dict[Pair, TryOnResult] = results
+                ) -> None:
                     for some, poses in self._by_pose(pipe, read):
                         made = self._generate(
                             pipe, some, seeds=range(seed, seed + num_images), sampling=sampling | poses, paste=paste
                         )
                         results.update((result.pair, result) for result in made)
 
-                serve_each(read_each(batch, _read_pair), make)
+                if read := read_each(batch, _read_pair):
+                    serve_each(read, partial(make, self.pipeline(pictures)), errors)
                 yield from (results.get(pair, TryOnResult(pair)) for pair in batch)
 
     def pipeline(self, pictures: int = 1) -> TryOnPipeline:
@@ -209,12 +217,10 @@ class TryOn(Toolkit):
                 with self._lock:
                     person.joints = attempt(person, lambda _, photo=photo: estimator.estimate_joints(photo))
 
-    def _find_regions(self, read: list[tuple[Person, Image.Image]]) -> None:
-        if not read:
-            return
+    def _find_regions(self, segmenter: ClothSegmenter, read: list[tuple[Person, Image.Image]]) -> None:
         reduced = [_reduced(photo) for _, photo in read]
         with self._lock:
-            label_maps = self.segmenter().label_maps(reduced)
+            label_maps = segmenter.label_maps(reduced)
         options = self.options
         offsets = Offsets(options.offset_top, options.offset_bottom, options.offset_left, options.offset_right)
         for (person, _), photo, label_map in zip(read, reduced, label_maps, strict=True):

@@ -11,6 +11,7 @@ from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.runs.sharing import cut_batches
 from temu_vtoff.runs.stage import each_batch, each_result
+from temu_vtoff.serving import MOST_IN_A_ROW, ErrorRow, RepeatedFailureError
 from tests.tiny_datasets import write_dresscode
 
 
@@ -70,26 +71,35 @@ def test_whatever_goes_wrong_in_reading_fails_that_item_alone(tmp_path: Path, nu
     assert "unpack requires 4 bytes" in failures[dataset.items[0]]
 
 
-def test_one_that_spoils_its_batch_fails_alone(dataset: DressCodeDataset) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("too elongated"), "too elongated"),
+        (RuntimeError("shapes\ndiffer"), "RuntimeError: shapes differ"),
+        (KeyError("hem"), "KeyError: 'hem'"),
+        (MemoryError(), "the memory did not suffice"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+def test_one_that_spoils_its_batch_fails_alone(dataset: DressCodeDataset, error: Exception, reason: str) -> None:
     samples = [dataset[i] for i in range(4)]
 
     def make(some: list[Sample]) -> list[str]:
         if any(sample.item.id == "000002" for sample in some):
-            raise ValueError("too elongated")
+            raise error
         return [f"{len(some)} {sample.item.id}" for sample in some]
 
     failures = {}
-    made = [result for _, result in each_result(make, samples, failures)]
+    made = [result for _, result in each_result(make, samples, failures, ErrorRow())]
     assert made == ["1 000000", "1 000001", "1 000003"]
-    assert [(item.id, reason) for item, reason in failures.items()] == [
-        ("000002", f"{samples[2].item.person}: too elongated")
-    ]
-    assert [result for _, result in each_result(make, samples[:2], failures)] == ["2 000000", "2 000001"]
+    assert [(item.id, told) for item, told in failures.items()] == [("000002", f"{samples[2].item.person}: {reason}")]
+    made = [result for _, result in each_result(make, samples[:2], failures, ErrorRow())]
+    assert made == ["2 000000", "2 000001"]
 
 
 def test_an_error_among_the_results_fails_its_item(dataset: DressCodeDataset) -> None:
     failures = {}
-    made = each_result(lambda some: ["sound", ValueError("not finite")], [dataset[0], dataset[1]], failures)
+    made = each_result(lambda some: ["sound", ValueError("not finite")], [dataset[0], dataset[1]], failures, ErrorRow())
     assert [(sample.item.id, result) for sample, result in made] == [("000000", "sound")]
     assert {item.id for item in failures} == {"000001"} and "not finite" in failures[dataset.items[1]]
 
@@ -100,4 +110,42 @@ def test_what_is_wrong_for_all_ends_the_run(dataset: DressCodeDataset, error: Va
         raise error
 
     with pytest.raises(type(error)):
-        list(each_result(make, [dataset[0], dataset[1]], {}))
+        list(each_result(make, [dataset[0], dataset[1]], {}, ErrorRow()))
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA out of memory"), RuntimeError("DataLoader worker (pid 7) is killed")]
+)
+def test_what_the_next_item_would_meet_too_is_raised_as_it_is(dataset: DressCodeDataset, error: RuntimeError) -> None:
+    def make(some: list[Sample]) -> list[str]:
+        raise error
+
+    with pytest.raises(RuntimeError) as raised:
+        list(each_result(make, [dataset[0], dataset[1]], {}, ErrorRow()))
+    assert raised.value is error
+
+
+def test_the_same_error_again_and_again_ends_the_run(dataset: DressCodeDataset) -> None:
+    calls, failures, row = [], {}, ErrorRow()
+
+    def make(some: list[Sample]) -> list[str]:
+        calls.append([sample.item.id for sample in some])
+        if len(calls) == 4:
+            return ["sound"]
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    samples = [dataset[0], dataset[1]]
+    assert list(each_result(make, samples[:1], failures, row)) == []
+    list(each_result(make, samples, failures, row))  # the second of them succeeds, and the row begins again
+    with pytest.raises(RepeatedFailureError, match="last 10 items failed in the same way"):
+        for _ in range(100):
+            list(each_result(make, samples, failures, row))
+    assert MOST_IN_A_ROW <= len(calls) - 4 <= 2 * MOST_IN_A_ROW
+    different = iter(range(100))
+
+    def make_each_differently(some: list[Sample]) -> list[str]:
+        raise RuntimeError(f"size {next(different)}")
+
+    row = ErrorRow()
+    for _ in range(20):
+        assert list(each_result(make_each_differently, samples[:1], failures, row)) == []

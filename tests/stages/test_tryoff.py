@@ -132,6 +132,25 @@ def test_one_garment_at_fault_in_a_batch_fails_alone(options, photos):
     assert bad.images == [] and "the mask is 7x3" in str(bad.error)
 
 
+def test_an_error_that_no_model_should_raise_fails_its_garment_alone(options, photos, monkeypatch):
+    toolkit = TryOff(options, keep_loaded=True)
+    for load, name in (("segmenter", "label_maps"), ("captioner", "__call__"), ("pipeline", "__call__")):
+        kind = type(getattr(toolkit, load)())
+        sound = getattr(kind, name)
+        odd = fit_picture(Image.open(photos[1]), *SIZE, toolkit.options.resize_mode).tobytes()
+
+        def fail(self, pictures, *more, sound=sound, odd=odd, **how):
+            if any(picture.tobytes() == odd for picture in pictures):
+                raise RuntimeError("shapes differ")
+            return sound(self, pictures, *more, **how)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(kind, name, fail)
+            good, bad, also_good = toolkit(photos[:3], batch_size=3)
+        assert len(good.images) == len(also_good.images) == 1, load
+        assert bad.images == [] and "shapes differ" in str(bad.error), load
+
+
 def test_all_takes_every_garment_found(options, photos):
     garments = TryOff(options).segment(photos[0], category="all")
     assert [(garment.name, garment.category) for garment in garments] == [
