@@ -21,7 +21,7 @@ from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.pictures import find_pictures, open_picture, save_picture
 from temu_vtoff.runs.record import write_run_record
-from temu_vtoff.segmentation.masks import CATEGORIES, GarmentNotFoundError, masked_image
+from temu_vtoff.segmentation.masks import CATEGORIES, masked_image
 from temu_vtoff.stages.garment import Garment, Product
 from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.reading import Frame
@@ -116,11 +116,9 @@ def write_product(folder: Path, product: Product) -> list[Path]:
 def report(photos: list[Path], garments: list[Garment]) -> dict[str, str]:
     """The errors by photo, which are also printed. The error of a single photo ends the run."""
     failed = [garment for garment in garments if garment.error is not None]
-    failures = {str(garment.photo): command_line.explain(garment.error) or repr(garment.error) for garment in failed}
+    failures = {str(garment.photo): command_line.reason(garment.error) for garment in failed}
     if failed and len(photos) == 1:
-        if isinstance(failed[0].error, GarmentNotFoundError):  # it does not know the photo's name
-            raise ValueError(f"{photos[0]}: {failed[0].error}")
-        raise failed[0].error
+        raise command_line.naming(photos[0], failed[0].error)
     for photo, reason in failures.items():
         command_line.say(f"skipped {photo}: {reason}")
     return failures

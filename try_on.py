@@ -124,8 +124,8 @@ def write_result(folder: Path, result: "TryOnResult") -> list[Path]:
 def report(failed: dict[str, Exception], pairs: int) -> dict[str, str]:
     """What went wrong, by pair. The only pair's error ends the run."""
     if failed and pairs == 1:
-        raise next(iter(failed.values()))
-    failures = {name: command_line.explain(error) or repr(error) for name, error in failed.items()}
+        raise command_line.naming(*failed.popitem())
+    failures = {name: command_line.reason(error) for name, error in failed.items()}
     for name, reason in failures.items():
         command_line.say(f"skipped {name}: {reason}")
     return failures

@@ -1,6 +1,17 @@
 """Shared parts of the scripts: flags by subject, help, errors as one sentence, progress."""
 
-from command_line.common import explain, flag, parser, positive, progress, quiet_libraries, run, say
+from command_line.common import (
+    explain,
+    flag,
+    naming,
+    parser,
+    positive,
+    progress,
+    quiet_libraries,
+    reason,
+    run,
+    say,
+)
 from command_line.flags import (
     add_device_flags,
     add_model_flags,
@@ -16,11 +27,13 @@ __all__ = [
     "add_speed_flags",
     "explain",
     "flag",
+    "naming",
     "options",
     "parser",
     "positive",
     "progress",
     "quiet_libraries",
+    "reason",
     "run",
     "say",
 ]

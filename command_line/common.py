@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from temu_vtoff.errors import ArgumentError, ResultWarning, is_out_of_memory
+from temu_vtoff.serving import describe
 
 # Library argument -> flag, where the names differ.
 FLAGS = {
@@ -112,6 +113,21 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError)):
         return " ".join(str(error).split())
     return None
+
+
+def reason(error: Exception) -> str:
+    """Why an item failed, on one line, whatever the error."""
+    return explain(error) or describe(error)
+
+
+def naming(item: object, error: Exception) -> Exception:
+    """The error of a run's only item, as an error that names the item and ends the run with one sentence."""
+    if isinstance(error, ArgumentError):
+        return error
+    sentence = reason(error)
+    named = ValueError(sentence if str(item) in sentence else f"{item}: {sentence}")
+    named.__cause__ = error  # for --debug
+    return named
 
 
 def flag(argument: str) -> str:

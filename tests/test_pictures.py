@@ -392,4 +392,6 @@ def test_a_file_that_is_empty_or_cut_is_not_whole(tmp_path, suffix):
     path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))  # the length is right, the end zero
     if suffix in (".png", ".jpg"):
         assert not is_whole_picture(path)
+    path.write_bytes(data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :])
+    assert is_whole_picture(path) == (suffix != ".png")  # one bit is wrong, and only PNG has checksums
     assert not is_whole_picture(tmp_path / "gone.png") and not is_whole_picture(tmp_path)

@@ -199,6 +199,24 @@ def test_absent_garments_and_substitutes_are_reported(dress_model, folder, tmp_p
     assert report.substituted == dict.fromkeys(report.written, "Dress")
 
 
+def test_whatever_goes_wrong_with_one_photo_fails_it_alone(model, folder, clothes, tmp_path, monkeypatch):
+    sound = ClothSegmenter.label_maps
+
+    def fail_on_a_pair(self, images):
+        if len(images) > 1 or images[0].size == odd:
+            raise RuntimeError("shapes differ")
+        return sound(self, images)
+
+    photos = sorted(folder.rglob("*.png"))
+    photos[0].write_bytes(b"")
+    odd = (50, 70)
+    Image.new("RGB", odd).save(folder / "odd.png")
+    monkeypatch.setattr(ClothSegmenter, "label_maps", fail_on_a_pair)
+    report = batch_segment_clothing(folder, tmp_path / "out", clothes=clothes, model=model, progress=False)
+    assert set(report.failed) >= {photos[0], folder / "odd.png"} and report.written
+    assert report.failed[folder / "odd.png"] == "RuntimeError: shapes differ"
+
+
 def test_finished_files_are_skipped_and_missing_ones_made_alike(model, folder, clothes, tmp_path):
     def run():
         return batch_segment_clothing(

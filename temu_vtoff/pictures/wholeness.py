@@ -1,4 +1,4 @@
-"""Whether a picture file was written to its end, without decoding it."""
+"""Whether a picture file is whole, without decoding it."""
 
 import struct
 import zlib
@@ -7,14 +7,15 @@ from typing import BinaryIO
 
 from PIL import Image
 
+_PIECE = 2**20  # bytes read at once
 _PNG, _JPEG_START, _JPEG_END = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\xff\xd9"
 
 
 def is_whole_picture(path: str | Path) -> bool:
-    """Whether the file exists, is a picture and ends where it should: False for an empty or truncated file.
+    """Whether the file exists, is a picture and is undamaged: False for an empty, truncated or altered file.
 
-    Reads the header and the end of JPEG and WebP files and the chunk headers of PNG files (1 ms); other formats are
-    decoded.
+    Of PNG files all checksums are compared (1 ms for 1 MB); of JPEG and WebP files, which have none, only the header
+    and the end are read. Other formats are decoded.
     """
     try:
         with Path(path).open("rb") as file:
@@ -35,14 +36,16 @@ def is_whole_picture(path: str | Path) -> bool:
 
 
 def _is_whole_png(file: BinaryIO, head: bytes) -> bool:
-    """Follows the chunks from the header (the first 33 bytes) to the end mark."""
+    """Follows the chunks and their checksums from the header (the first 33 bytes) to the end mark."""
     if head[12:16] != b"IHDR" or zlib.crc32(head[12:29]) != int.from_bytes(head[29:33], "big"):
         return False
     while len(chunk := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", chunk)
-        if kind == b"IEND":
-            return len(file.read(4)) == 4
-        if not kind.isalpha():
+        checksum = zlib.crc32(kind)
+        while length > 0 and (data := file.read(min(length, _PIECE))):
+            checksum, length = zlib.crc32(data, checksum), length - len(data)
+        if length > 0 or file.read(4) != checksum.to_bytes(4, "big"):
             return False
-        file.seek(length + 4, 1)  # the data and their checksum
+        if kind == b"IEND":
+            return True
     return False

@@ -31,6 +31,7 @@ from temu_vtoff.segmentation.masks import (
     masked_image,
 )
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
+from temu_vtoff.serving import ErrorRow, describe, results_of
 
 Item = TypeVar("Item")
 
@@ -151,8 +152,10 @@ def batch_segment_clothing(
             bar.update()
             try:
                 garment = outcome.result()
-            except (ValueError, FileNotFoundError) as error:
-                report.failed[job.photo] = str(error)
+            except Exception as error:
+                if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                    raise  # nothing can be written
+                report.failed[job.photo] = describe(error)
                 continue
             report.written.append(job.photo)
             if garment.note is not None:
@@ -180,8 +183,9 @@ def _label_maps(
 ) -> Iterator[tuple[_Job, Future[Image.Image], np.ndarray | None]]:
     """Opens the photos in the pool, `ahead` of the model, and yields each job with its photo and label map.
 
-    The label map is None for a photo that can't be read.
+    The label map is None for a photo that can't be read or segmented; the future then raises the error.
     """
+    row = ErrorRow()
     opened = _delayed((pool.submit(open_picture, job.photo) for job in chain(*batches)), ahead)
     for batch in batches:
         photos = {}
@@ -190,9 +194,17 @@ def _label_maps(
                 photos[job] = opening
             else:
                 yield job, opening, None
-        label_maps = segmenter.label_maps([opening.result() for opening in photos.values()])
-        for (job, opening), label_map in zip(photos.items(), label_maps, strict=True):
-            yield job, opening, label_map
+
+        def segment(jobs: Sequence[_Job], photos: dict[_Job, Future[Image.Image]] = photos) -> list[np.ndarray]:
+            return segmenter.label_maps([photos[job].result() for job in jobs])
+
+        for job, label_map in results_of(segment, list(photos), row):
+            if isinstance(label_map, Exception):
+                failed: Future[Image.Image] = Future()
+                failed.set_exception(label_map)
+                yield job, failed, None
+            else:
+                yield job, photos[job], label_map
 
 
 def _delayed(items: Iterable[Item], by: int) -> Iterator[Item]:
