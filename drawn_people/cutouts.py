@@ -1,4 +1,4 @@
-"""Product pictures on any background with their alpha known: pale on white, black on black, lace, straps, cut by the frame.
+"""Product pictures on any background with their alpha known: pale on white, lace, straps, cut by the frame.
 
 The garment is painted over black and over white; where the two differ, the background shows through.
 """
