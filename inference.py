@@ -17,6 +17,7 @@ from pathlib import Path
 import command_line
 import temu_vtoff
 from temu_vtoff.builtin import NOTICE
+from temu_vtoff.captioning.attributes import write_attributes
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.pictures import find_pictures, open_picture, save_picture
@@ -37,6 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--category", default="upper_body", choices=(*CATEGORIES, "all"), help="garment; all: every garment found")
     add("--mask", type=Path, help="mask of the garment, white on it, instead of segmenting; for one photo and category")
     add("--caption", help="caption of the garment, instead of the captioner's; for one category")
+    add("--attributes", action="store_true", help="also write <stem>_attributes.json, read from the caption")
     add("--num_images", type=command_line.positive, default=1, help="images per garment, seeds SEED, SEED + 1, …")
     add("--seed", type=int, default=0, help="random seed")
     command_line.add_sampling_flags(parser)
@@ -65,6 +67,8 @@ def main(args: argparse.Namespace) -> int:
     outputs = []
     for product in toolkit.generate(garments, seed=args.seed, num_images=args.num_images):
         outputs += write_product(folder, product)
+        if args.attributes and product.error is None:
+            write_attributes(folder / f"{product.garment.name}_attributes.json", product.garment.caption)
 
     failures = report(photos, garments)
     facts = {"models": asdict(options.sources), "taken": toolkit.taken, "outputs": outputs}

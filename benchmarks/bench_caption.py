@@ -17,7 +17,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     command_line.quiet_libraries()
-    from temu_vtoff.captioning.qwen import Captioner
+    from temu_vtoff.captioning.captioner import Captioner
 
     def load(model, device):
         captioner = Captioner.from_pretrained(model, device=device)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from builtin_training import loop
     from builtin_training.captioner import SupervisedCaptioner
     from builtin_training.data import Item
-    from temu_vtoff.captioning.qwen import Captioner
+    from temu_vtoff.captioning.captioner import Captioner
 
 PHOTO_SHARE = 0.7  # share of photos among the pictures; the others are product pictures
 MAX_CUT = 10  # pixels that may be cut off at each border
@@ -46,8 +46,8 @@ def main(args: argparse.Namespace) -> None:
     from builtin_training import data, loop
     from builtin_training.captioner import SupervisedCaptioner, build_captioner, build_processor, dialogues
     from builtin_training.tokenizers_from_text import qwen_tokenizer
+    from temu_vtoff.captioning.captioner import Captioner
     from temu_vtoff.captioning.prompt import SOURCES, caption_prompt
-    from temu_vtoff.captioning.qwen import Captioner
 
     if not 0 <= args.looking_only <= 1:
         raise ArgumentError(

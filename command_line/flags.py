@@ -68,7 +68,7 @@ def add_model_flags(
     if stages:
         beside = "default: builtin beside the built-in try-off model, else"
         add("--segmentation_model", help=f"SegFormer; {beside} {PUBLISHED_SEGMENTER}")
-        add("--caption_model", help=f"Qwen2.5-VL; {beside} {PUBLISHED_CAPTIONER}")
+        add("--caption_model", help=f"image-text-to-text model; {beside} {PUBLISHED_CAPTIONER}")
     if image_encoders:
         for name, where in IMAGE_ENCODERS.items():
             add(f"--{name}", help=f"vision encoder; default: the pipeline's own, else {where}")

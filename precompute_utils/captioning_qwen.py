@@ -1,4 +1,6 @@
-"""Captions of garments' shapes by Qwen2.5-VL, one line each: of a picture, or of a whole dataset.
+"""Captions of garments' shapes, one line each: of a picture, or of a whole dataset.
+
+The captioner is Qwen2.5-VL, or any other image-text-to-text model of transformers (--caption_model).
 
     python precompute_utils/captioning_qwen.py --image_path photo.jpg --category upper_body \\
         --output_path outputs/photo_caption.txt
@@ -11,6 +13,8 @@
 
 For a dataset it writes OUTPUT_PATH_<source>_<temperature>.json, {item id: [caption]}, here
 captions/dresscode_person_0_2.json and captions/dresscode_person_1_0.json.
+With --attributes, the attributes that the captions name stand beside them: OUTPUT_PATH with the ending .json for a
+picture, captions/dresscode_person_0_2_attributes.json for a dataset.
 The release captions the in-shop picture, which is the target picture (--caption_source garment). A later call with the
 same flags captions only what is missing.
 """
@@ -24,6 +28,7 @@ from typing import TYPE_CHECKING
 import command_line
 import command_line.dataset
 from temu_vtoff.builtin import BUILTIN
+from temu_vtoff.captioning.attributes import write_attributes
 from temu_vtoff.captioning.prompt import ATTRIBUTES, MAX_PIXELS, SOURCES
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.hub.sources import PUBLISHED_CAPTIONER
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
     from temu_vtoff.captioning import CaptionMaker
     from temu_vtoff.runs.sharing import Share
 
-__getattr__, __dir__ = lazy_names("temu_vtoff", {"Captioner": "captioning.qwen"})  # imported on first use
+__getattr__, __dir__ = lazy_names("temu_vtoff", {"Captioner": "captioning.captioner"})  # imported on first use
 
 DRAWN_ONLY = f"The built-in captioner knows drawn people only; for photographs use {PUBLISHED_CAPTIONER}."
 
@@ -71,6 +76,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="0 takes the likeliest words; higher values vary more. A dataset gets a file for each",
     )
     group.add_argument("--max_new_tokens", type=command_line.positive, default=75, help="longer captions are cut")
+    group.add_argument(
+        "--attributes",
+        action="store_true",
+        help="also write each garment's attributes as JSON: type, fit, waist, hem, neckline, sleeve length, length; "
+        "null for what the caption leaves out",
+    )
     group.add_argument("--seed", type=int, default=0, help="random seed")
     command_line.dataset.add_reading_flags(group, "pictures", batch_size=8)
     add_model_flags(parser)
@@ -91,13 +102,13 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         *("--caption_model", "--model", "--pretrained_model_name_or_path"),
         metavar="MODEL",
         default=PUBLISHED_CAPTIONER,
-        help='hub id, folder or "builtin"',
+        help='image-text-to-text model: hub id, folder or "builtin"',
     )
     group.add_argument(
         "--max_pixels",
         type=command_line.positive,
-        help="larger pictures are reduced to this many pixels, 28x28 for a visual token; default: the model's own "
-        f"bound, but at most {MAX_PIXELS}",
+        help="larger pictures are reduced to this many pixels, 28x28 for a visual token of Qwen2.5-VL; default: the "
+        f"model's own bound, but at most {MAX_PIXELS}",
     )
     group.add_argument(
         "--api_base",
@@ -116,7 +127,7 @@ def load_captioner(args: argparse.Namespace, device: "torch.device") -> "Caption
         from temu_vtoff.captioning.server import ApiCaptioner
 
         return ApiCaptioner(args.api_base, args.caption_model, args.concurrency)
-    from temu_vtoff.captioning.qwen import Captioner
+    from temu_vtoff.captioning.captioner import Captioner
     from temu_vtoff.hardware.devices import choose_dtype
 
     dtype = choose_dtype(args.mixed_precision, device)
@@ -146,11 +157,14 @@ def caption_picture(args: argparse.Namespace) -> None:
     if not caption:
         raise ValueError(f"{args.caption_model} answered nothing to {args.image_path}; try --seed.")
     write_text(args.output_path, caption + "\n")
+    if args.attributes:
+        write_attributes(args.output_path.with_suffix(".json"), caption)
     print(f"{args.output_path}: {caption}")
 
 
 def caption_dataset(args: argparse.Namespace, share: "Share", started: float) -> bool:
     """Captions a dataset; returns whether every item has its captions."""
+    from temu_vtoff.datasets.captions import read_captions
     from temu_vtoff.runs.captioning import caption_file, caption_phases
     from temu_vtoff.runs.phases import Outcome, finish, open_phases, require_unique_ids
 
@@ -182,6 +196,8 @@ def caption_dataset(args: argparse.Namespace, share: "Share", started: float) ->
         if share.is_first:
             command_line.dataset.report(outcome)
             print(f"{path}: {outcome.done} of {outcome.total} captions")
+            if args.attributes:
+                write_attributes(path.with_name(f"{path.stem}_attributes.json"), read_captions(path))
         total, failures = total + outcome.total, [*failures, *outcome.failures]
     finish(share, folder, Outcome(total, failures), arguments=vars(args), started=started)
     return not failures

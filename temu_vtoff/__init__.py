@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from temu_vtoff.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from temu_vtoff.captioning.qwen import Captioner
+    from temu_vtoff.captioning.captioner import Captioner
     from temu_vtoff.errors import ArgumentError
     from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
     from temu_vtoff.models.generator import TryOffTransformer
@@ -30,7 +30,7 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "ArgumentError": "errors",
-    "Captioner": "captioning.qwen",
+    "Captioner": "captioning.captioner",
     "ClothSegmenter": "segmentation.segmenter",
     "FeatureExtractor": "models.feature_extractor",
     "Garment": "stages.garment",

@@ -1,15 +1,18 @@
 """The captioner: its prompts, its batches, its sampling and its clean lines."""
 
+import shutil
+
 import numpy as np
 import pytest
 import skimage.data
 import torch
 from PIL import Image
 from qwen_vl_utils import process_vision_info
-from tiny_models import save_tiny_qwen, save_tiny_segformer
+from tiny_models import save_tiny_llava, save_tiny_qwen, save_tiny_qwen3, save_tiny_segformer
+from transformers import BertConfig, BertModel
 
+from temu_vtoff.captioning.captioner import Captioner, _GumbelNoise
 from temu_vtoff.captioning.prompt import ATTRIBUTES, MAX_PIXELS, SOURCES, caption_prompt, clean_caption
-from temu_vtoff.captioning.qwen import Captioner, _GumbelNoise
 from temu_vtoff.hub.errors import CheckpointError, HubUnreachableError
 
 CATEGORIES = ["dresses", "upper_body", "lower_body", "dresses"]
@@ -85,6 +88,19 @@ def test_what_a_picture_gets_does_not_depend_on_its_batch(captioner, photos, tem
     reversed_ = captioner(photos[::-1], CATEGORIES[::-1], seed=[6, 5, 4, 3], **options)[::-1]
     assert together == alone == reversed_
     assert len(set(together)) == 4
+
+
+@pytest.mark.parametrize(("save", "token_side"), [(save_tiny_qwen3, 32), (save_tiny_llava, 1)])
+def test_other_image_text_to_text_models_caption_too(save, token_side, photos, tmp_path):
+    other = Captioner.from_pretrained(save(tmp_path), max_pixels=40_000)
+    assert other._token_side == token_side
+    options = {"temperature": 1.0, "max_new_tokens": 8}
+    together = other(photos, CATEGORIES, seed=[3, 4, 5, 6], **options)
+    alone = [other(p, c, seed=s, **options)[0] for p, c, s in zip(photos, CATEGORIES, [3, 4, 5, 6], strict=True)]
+    assert together == alone and len(set(together)) == 4
+    chats = [other._chat(picture, "a shirt") for picture in (photos[0], Image.new("RGB", photos[0].size))]
+    seen, black = other.model(**other._inputs(chats)).logits[:, -1]
+    assert not torch.allclose(seen, black, rtol=1e-3)
 
 
 def test_nor_under_the_checkpoints_repetition_penalty(captioner, photos, monkeypatch):
@@ -192,6 +208,17 @@ def test_other_checkpoints_are_refused(tmp_path):
         Captioner.from_pretrained("nobody/nothing")
     with pytest.raises(CheckpointError, match="the captioner can't be loaded"):
         Captioner.from_pretrained(save_tiny_segformer(tmp_path))
+
+
+def test_a_model_without_pictures_or_without_a_chat_is_refused(folder, tmp_path):
+    shape = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 1, "intermediate_size": 8}
+    BertModel(BertConfig(vocab_size=50, **shape)).save_pretrained(tmp_path / "bert")
+    with pytest.raises(CheckpointError, match=r"bert is a bert, not an image-text-to-text model.*Qwen3-VL\.$"):
+        Captioner.from_pretrained(tmp_path / "bert")
+    shutil.copytree(folder, tmp_path / "base")
+    (tmp_path / "base" / "chat_template.jinja").unlink()
+    with pytest.raises(CheckpointError, match="it has no chat template"):
+        Captioner.from_pretrained(tmp_path / "base")
 
 
 def test_missing_weights_are_refused(folder, captioner, tmp_path):

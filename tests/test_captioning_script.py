@@ -1,5 +1,6 @@
 """precompute_utils/captioning_qwen.py on single pictures, imported, called and run."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from precompute_utils import captioning_qwen
 from precompute_utils.captioning_qwen import Captioner
 from temu_vtoff import builtin
+from temu_vtoff.captioning.attributes import attributes_from_answer
 from tests import script_calls
 from tests.script_calls import ROOT, heavy_imports
 from tests.script_processes import run_python
@@ -43,6 +45,14 @@ def test_as_a_subprocess(model, photo, tmp_path, how):
     (expected,) = Captioner.from_pretrained(model)(Image.open(photo), "dresses", max_new_tokens=8)
     assert (tmp_path / "outputs/new/caption.txt").read_text("utf-8") == expected + "\n"
     assert printed.startswith(f"{tmp_path / 'outputs/new/caption.txt'}: ")
+
+
+def test_attributes_stand_beside_the_caption(photo, tmp_path, call):
+    output = tmp_path / "caption.txt"
+    flags = ("--caption_model", "builtin", "--image_path", photo, "--output_path", output, "--attributes")
+    assert call(*flags)[0] == 0
+    found = json.loads(output.with_suffix(".json").read_text("utf-8"))
+    assert found == attributes_from_answer(output.read_text("utf-8")) and found["type"] is not None
 
 
 def test_importing_is_light():

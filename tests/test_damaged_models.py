@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import CLIPTextModelWithProjection
 
 from temu_vtoff.builtin import FOLDER
-from temu_vtoff.captioning.qwen import Captioner
+from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.hub.errors import CheckpointError, explain_loading
 from temu_vtoff.hub.model_files import check_model_files
 from temu_vtoff.segmentation.segmenter import ClothSegmenter

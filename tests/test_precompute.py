@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 import inference_dataset
 from precompute_utils import captioning_qwen, precompute_image_features, precompute_text_features
 from temu_vtoff import TryOffPipeline
+from temu_vtoff.captioning.attributes import attributes_from_answer
 from temu_vtoff.captioning.prompt import caption_prompt
 from temu_vtoff.datasets import DressCodeDataset
 from temu_vtoff.datasets.features import CLIP, POOLED, T5, ImageFeatures, TextFeatures
@@ -268,8 +269,10 @@ def test_captions_of_both_sources_and_temperatures(flags, made: dict[str, Path],
     assert sorted(greedy) == sorted(json.loads((data / "captions.json").read_text()))
     assert all(isinstance(line, str) and line for [line] in greedy.values()) and greedy != warm
     argv = [*flags[CAPTION], "--caption_source", "garment", "--temperature", 0, "--phase", "test", "--batch_size", 7]
-    assert call(captioning_qwen, *argv, *into(CAPTION, tmp_path)) == 0
+    assert call(captioning_qwen, *argv, "--attributes", *into(CAPTION, tmp_path)) == 0
     of_garments = json.loads((tmp_path / "tiny_garment_0_0.json").read_text())
+    attributes = json.loads((tmp_path / "tiny_garment_0_0_attributes.json").read_text())
+    assert attributes == {key: attributes_from_answer(line) for key, [line] in of_garments.items()}
     assert len(of_garments) == 15 and of_garments != {key: greedy[key] for key in of_garments}
 
 

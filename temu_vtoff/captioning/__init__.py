@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class CaptionMaker(Protocol):
-    """Interface of `qwen.Captioner` and `server.ApiCaptioner`: a caption or an error for each picture."""
+    """Interface of `captioner.Captioner` and `server.ApiCaptioner`: a caption or an error for each picture."""
 
     def __call__(
         self,

@@ -53,7 +53,7 @@ _OPENER = build_opener(_NoRedirects)
 
 @dataclass(frozen=True)
 class ApiCaptioner:
-    """Captions from a server; called like `captioning.qwen.Captioner`.
+    """Captions from a server; called like `captioning.captioner.Captioner`.
 
     Attributes:
         api_base: The address up to the version: http://localhost:8000/v1.
@@ -93,7 +93,7 @@ class ApiCaptioner:
         max_new_tokens: int = 75,
         seed: Sequence[int] | None = None,
     ) -> list[str | Exception]:
-        """One line for each picture, or its error. The arguments are those of `captioning.qwen.Captioner`.
+        """One line for each picture, or its error. The arguments are those of `captioning.captioner.Captioner`.
 
         Raises:
             ServerUnreachableError: No connection, or no access, after all tries.

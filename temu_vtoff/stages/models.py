@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from temu_vtoff.captioning.qwen import Captioner
+from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.hardware.acceleration import choose_attention_backend, is_compiling_worth_it, speed_up
 from temu_vtoff.hardware.devices import choose_device, choose_dtype, place
 from temu_vtoff.hub.sources import TRYOFF, TRYON, read_width

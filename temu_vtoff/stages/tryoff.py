@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from temu_vtoff.captioning.qwen import Captioner
+from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.segmentation.masks import CATEGORIES, masked_image
 from temu_vtoff.segmentation.segmenter import ClothSegmenter

@@ -22,8 +22,8 @@ from builtin_training.heads import MeasureHeads
 from builtin_training.tokenizers_from_text import qwen_tokenizer
 from builtin_training.train_captioner import open_pictures
 from builtin_training.train_encoders import shortened
+from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.captioning.prompt import caption_prompt
-from temu_vtoff.captioning.qwen import Captioner
 
 
 def test_a_new_vae_passes_the_signal_on() -> None:

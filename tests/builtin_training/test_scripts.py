@@ -16,7 +16,7 @@ from builtin_training import (
     train_segmenter,
     train_vae,
 )
-from temu_vtoff.captioning.qwen import Captioner
+from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
 ROOT = Path(__file__).parents[2]

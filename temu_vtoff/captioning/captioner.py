@@ -1,6 +1,7 @@
-"""Captions of a garment's shape by Qwen2.5-VL: "a <cloth type> with <attributes>", never colours or patterns.
+"""Captions of a garment's shape by any image-text-to-text model of transformers: Qwen2.5-VL, Qwen3-VL and others.
 
-Colours, patterns and materials come from the pixels; the caption describes what the pixels leave open.
+A caption is "a <cloth type> with <attributes>". Colours, patterns and materials come from the pixels; the caption
+describes what the pixels leave open.
 """
 
 from collections.abc import Sequence
@@ -10,31 +11,40 @@ from typing import Any
 import torch
 from PIL import Image
 from qwen_vl_utils import process_vision_info
-from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoProcessor,
+    PreTrainedConfig,
+    PreTrainedModel,
+    ProcessorMixin,
+)
 
+from temu_vtoff import builtin
 from temu_vtoff.captioning.prompt import MAX_PIXELS, Source, caption_prompt, check_sampling, clean_caption
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.hub.loading import load_processor, load_transformers_model, try_tokenizer
+from temu_vtoff.hub.errors import CheckpointError, explain_loading
+from temu_vtoff.hub.loading import check_component, load_processor, load_transformers_model, try_tokenizer
 from temu_vtoff.hub.sources import PUBLISHED_CAPTIONER
 
 _LONGEST_RATIO = 200  # of a picture's sides; the limit of qwen-vl-utils
 
 
 class Captioner:
-    """A Qwen2.5-VL, loaded once and used for any number of pictures."""
+    """An image-text-to-text model, loaded once and used for any number of pictures."""
 
     def __init__(
         self,
-        model: Qwen2_5_VLForConditionalGeneration,
-        processor: Qwen2_5_VLProcessor,
+        model: PreTrainedModel,
+        processor: ProcessorMixin,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
     ):
         self.model = model.eval()
         self.processor = processor
-        size = processor.image_processor.size
-        self.max_pixels = min(size["longest_edge"], MAX_PIXELS) if max_pixels is None else max_pixels
-        self.min_pixels = min(size["shortest_edge"], self.max_pixels) if min_pixels is None else min_pixels
+        smallest, largest = self._own_bounds()
+        self.max_pixels = min(largest, MAX_PIXELS) if max_pixels is None else max_pixels
+        self.min_pixels = min(smallest, self.max_pixels) if min_pixels is None else min_pixels
         least = max(self.min_pixels, self._token_side**2)
         if self.max_pixels < least:
             raise ArgumentError(
@@ -60,17 +70,17 @@ class Captioner:
             device: Device of the model; by default the CPU.
             dtype: Precision; by default bfloat16 on a CUDA device and float32 elsewhere.
             min_pixels: Smaller pictures are enlarged to this many pixels; by default the checkpoint's bound.
-            max_pixels: Larger pictures are reduced to this many pixels, 28x28 for a visual token; by default the
-                checkpoint's bound, but at most `MAX_PIXELS`.
+            max_pixels: Larger pictures are reduced to this many pixels, in Qwen2.5-VL 28x28 for a visual token; by
+                default the checkpoint's bound, but at most `MAX_PIXELS`.
 
         Raises:
             HubUnreachableError: The model is not on this machine and the hub does not answer.
-            CheckpointError: It can't be loaded.
+            CheckpointError: It can't be loaded, or is no image-text-to-text model with a chat template.
             ArgumentError: `max_pixels` is below `min_pixels`, or not enough for one visual token.
         """
         what = "the captioner"
         model = load_transformers_model(  # before the processor, because its errors name the cause
-            Qwen2_5_VLForConditionalGeneration,
+            _find_class(name_or_path, what),
             name_or_path,
             what,
             part="captioner",
@@ -129,15 +139,15 @@ class Captioner:
     def _inputs(self, chats: list[list[dict[str, Any]]]) -> Any:
         """The model's inputs: pictures resized to the bounds, and prompts, padded on the left."""
         # qwen-vl-utils assumes that 2x2 patches make a visual token.
-        pictures, _ = process_vision_info(chats, image_patch_size=self._token_side // 2)
+        pictures, _ = process_vision_info(chats, image_patch_size=self._token_side / 2)
         return self.processor(
             text=self.processor.apply_chat_template(chats, tokenize=False, add_generation_prompt=True),
-            images=pictures,
-            do_resize=False,
+            images=[[picture] for picture in pictures],
             padding=True,
             padding_side="left",
             return_tensors="pt",
-        ).to(self.model.device)
+            **({"do_resize": False} if self._takes_any_size else {}),
+        ).to(self.model.device, self.model.dtype)
 
     def _generate(self, inputs: Any, temperature: float, max_new_tokens: int, seeds: list[int]) -> torch.Tensor:
         """The tokens of the answers, (B, T)."""
@@ -172,23 +182,70 @@ class Captioner:
         return [{"role": "user", "content": [picture, {"type": "text", "text": prompt}]}]
 
     @property
+    def _takes_any_size(self) -> bool:
+        """Whether the model sees pictures in their own shape, as Qwen's do; others resize them to a shape of theirs."""
+        of_pictures = self.processor.image_processor
+        sides = dict(of_pictures.size or {})
+        return None not in (
+            getattr(of_pictures, "patch_size", None),
+            getattr(of_pictures, "merge_size", None),
+            sides.get("shortest_edge"),
+            sides.get("longest_edge"),
+        )
+
+    @property
     def _token_side(self) -> int:
-        """Side of the square of pixels that makes one visual token."""
-        return self.processor.image_processor.patch_size * self.processor.image_processor.merge_size
+        """Side of the square of pixels that makes one visual token; 1 where the model resizes pictures itself."""
+        of_pictures = self.processor.image_processor
+        return of_pictures.patch_size * of_pictures.merge_size if self._takes_any_size else 1
+
+    def _own_bounds(self) -> tuple[int, int]:
+        """The fewest and the most pixels of a picture, by the checkpoint."""
+        size = self.processor.image_processor.size
+        return (size["shortest_edge"], size["longest_edge"]) if self._takes_any_size else (1, MAX_PIXELS)
 
 
-def _try_processor(processor: Qwen2_5_VLProcessor) -> str | None:
+def _find_class(name_or_path: str | Path, what: str) -> type[PreTrainedModel]:
+    """The class of an image-text-to-text model, by its configuration.
+
+    Raises:
+        CheckpointError: It can't be read, or belongs to another kind of model.
+    """
+    where = str(builtin.resolve(name_or_path, "captioner"))
+    with explain_loading(name_or_path, what):
+        check_component(where, what, needs=("config.json",))
+        kind = PreTrainedConfig.get_config_dict(where)[0].get("model_type")
+    config = CONFIG_MAPPING[kind] if isinstance(kind, str) and kind in CONFIG_MAPPING else None
+    if config not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        raise CheckpointError(
+            f"{what} can't be loaded: the model in {name_or_path} is a {kind}, not an image-text-to-text model of "
+            "transformers, such as Qwen2.5-VL or Qwen3-VL."
+        )
+    found = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[config]
+    return found[0] if isinstance(found, tuple) else found
+
+
+def _try_processor(processor: ProcessorMixin) -> str | None:
     """A trial for `load_processor`: prepares a question about a picture, as the captioner does."""
-    tokenizer = processor.tokenizer
+    tokenizer = getattr(processor, "tokenizer", None)
+    if tokenizer is None or getattr(processor, "image_processor", None) is None:
+        return "it prepares no pictures: its processor's configuration is missing"
     if tokenizer.pad_token_id is None or tokenizer.eos_token_id is None:
         return "its tokenizer has no padding token or no end-of-text token: tokenizer_config.json is incomplete"
+    if processor.chat_template is None:
+        return "it has no chat template, so that nothing can be asked; choose a model tuned for instructions"
     question = "a shirt"
-    chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
-    text = processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-    if processor.image_token not in text or question not in text:
+
+    def prompt(first: dict[str, str]) -> str:
+        chat = [{"role": "user", "content": [first, {"type": "text", "text": question}]}]
+        return processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+
+    text = prompt({"type": "image"})
+    if question not in text or text == prompt({"type": "text", "text": ""}):
         return "its chat template leaves out the picture or the question"
-    inputs = processor(text=[text], images=[Image.new("RGB", (56, 56))], return_tensors="pt")
-    if not (inputs["input_ids"] == processor.image_token_id).any():
+    inputs = processor(text=[text], images=[[Image.new("RGB", (56, 56))]], return_tensors="pt")
+    token = getattr(processor, "image_token_id", None)
+    if token is not None and not (inputs["input_ids"] == token).any():
         return f"its tokenizer does not know {processor.image_token}"
     return try_tokenizer(tokenizer)
 
