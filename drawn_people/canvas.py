@@ -70,6 +70,23 @@ class Canvas:
         if label is not None:
             labels[alpha >= 0.5] = label
 
+    def copy(self) -> "Canvas":
+        """An independent canvas with the same content and placement."""
+        other = Canvas(self.width, self.height)
+        other.rgb, other.labels = self.rgb.copy(), self.labels.copy()
+        other.place(self.scale, tuple(self.offset))
+        return other
+
+    def paint_from(self, other: "Canvas", shape: Shape, label: int) -> None:
+        """Takes over what another canvas of this size shows inside a shape, and labels it."""
+        covered = self._coverage(shape, 0.0)
+        if covered is None:
+            return
+        rows, columns, alpha = covered
+        target = self.rgb[rows, columns]
+        target += alpha[..., None] * (other.rgb[rows, columns] - target)
+        self.labels[rows, columns][alpha >= 0.5] = label
+
     def image(self) -> Image.Image:
         return Image.fromarray(np.clip(self.rgb + 0.5, 0, 255).astype(np.uint8))
 

@@ -25,7 +25,12 @@ class _Chart(Cloth):
 
 
 def draw_correspondence(
-    seed: int, category: str, width: int = 192, height: int = 256, plain: float = PLAIN_SHARE
+    seed: int,
+    category: str,
+    width: int = 192,
+    height: int = 256,
+    plain: float = PLAIN_SHARE,
+    layers: bool = False,
 ) -> np.ndarray:
     """Where the photo shows the middle of each cell of CELL x CELL pixels of the product picture.
 
@@ -39,7 +44,7 @@ def draw_correspondence(
     Raises:
         ValueError: As for `draw_person`.
     """
-    person = stage_person(seed, category, width, height, plain, _Chart)
+    person = stage_person(seed, category, width, height, plain, _Chart, layers)
     photo, product = Canvas(width, height), Canvas(width, height)
     person.paint(photo)
     design = person.designs[category]

@@ -54,7 +54,10 @@ class TopCut:
         return self.taper >= EDGES["taper"][-1]
 
     def attributes(self) -> dict[str, str]:
-        if self.dress:
+        if self.kind == "coat":
+            waist = bin_word("taper", self.taper, ("straight", "natural", "fitted"))
+            length = bin_word("leg length", self.length, ("thigh", "knee", "calf", "ankle"))
+        elif self.dress:
             waist = "straight" if self.taper < EDGES["taper"][0] else _waist_place(self.waist_at)
             length = bin_word("leg length", self.length, ("thigh", "knee", "calf", "ankle"))
         else:

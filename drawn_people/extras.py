@@ -12,7 +12,7 @@ from drawn_people.panels import Tube
 
 BELT_LABEL, BAG_LABEL, SCARF_LABEL = 8, 16, 17
 _SHOES = ("sneaker", "flat", "loafer", "boot")
-_CLOTHES = [4, 5, 6, 7]
+_CLOTHES = [4, 5, 6, 7, 18]
 
 
 @dataclass

@@ -16,7 +16,8 @@ from drawn_people.patterns import PLAIN_SHARE, Texture, draw_texture
 from drawn_people.tops import Top
 from drawn_people.trimmings import paint_front
 
-UPPER_LABEL, SKIRT_LABEL, PANTS_LABEL, DRESS_LABEL = 4, 5, 6, 7
+UPPER_LABEL, SKIRT_LABEL, PANTS_LABEL, DRESS_LABEL, OUTER_LABEL = 4, 5, 6, 7, 18
+OUTER = "outer"  # beside the categories: what is worn open over a top or a dress
 MARGIN = 0.06  # of the product picture's sides, left white
 
 
@@ -58,7 +59,7 @@ class Design:
     def label(self) -> int:
         if self.category == "lower_body":
             return SKIRT_LABEL if self.cut.skirt else PANTS_LABEL
-        return UPPER_LABEL if self.category == "upper_body" else DRESS_LABEL
+        return {"upper_body": UPPER_LABEL, "dresses": DRESS_LABEL, OUTER: OUTER_LABEL}[self.category]
 
     def on(self, body: Body, pixel: float, material: type[Cloth] = Cloth) -> Top | Bottom:
         """The garment on a body; `pixel` is the size of an output pixel in figure units."""
@@ -70,16 +71,24 @@ class Design:
 
 
 def draw_design(
-    rng: np.random.Generator, category: str, unit: float, avoid: np.ndarray | None = None, plain: float = PLAIN_SHARE
+    rng: np.random.Generator,
+    category: str,
+    unit: float,
+    avoid: np.ndarray | None = None,
+    plain: float = PLAIN_SHARE,
+    cut: TopCut | None = None,
 ) -> Design:
     """A random garment.
 
     Args:
+        category: One of CATEGORIES; with a cut also OUTER.
         unit: One pixel of the 192x256 photo in figure units.
         avoid: Colour of the other garment, which this one's should differ from.
         plain: Share of plain cloth.
+        cut: Its measures; None draws them.
     """
-    cut = {"upper_body": draw_top, "lower_body": draw_bottom, "dresses": draw_dress}[category](rng)
+    if cut is None:
+        cut = {"upper_body": draw_top, "lower_body": draw_bottom, "dresses": draw_dress}[category](rng)
     color = pick(rng, CLOTH)
     if rng.random() < {"jeans": 0.8, "shorts": 0.4}.get(cut.kind, 0.0):
         color = pick(rng, DENIM)

@@ -4,12 +4,14 @@
 `{item id: [caption]}`; `<phase>_<category>.jsonl` with attributes, pattern and colour of each item; the persons of the
 unpaired list in their new garments, `try_on/<category>/<person id>_<garment id>.png`; and, with `correspondences`,
 `correspondences/<category>/<item id>.npy` with the array of `draw_correspondence`.
+Of people with an open jacket, both layouts' label maps hold both garments as ATR and LIP know them;
+`layers/<category>/` has `<item id>.png`, the label map with id 18 for the jacket, and `<item id>.jpg`, the jacket's
+product picture.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -19,94 +21,17 @@ from PIL import Image
 
 from drawn_people.attributes import CATEGORIES
 from drawn_people.correspondence import draw_correspondence
+from drawn_people.garments import OUTER, OUTER_LABEL, UPPER_LABEL, DrawnGarment
 from drawn_people.patterns import PLAIN_SHARE
+from drawn_people.people import PHASES, Item, People
 from drawn_people.person import DrawnPerson, draw_person, label_map_to_lip
 from drawn_people.swap import draw_try_on
-from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import write_text
 from temu_vtoff.pictures import save_picture
 
-# Seeds of people: a data set's seed owns a range of 2^20, and test people lie beyond every training person.
-SEEDS_PER_SET, LARGEST_SEED, TEST_SEEDS = 1 << 20, (1 << 29) - 1, 1 << 62
-NUMBERS_PER_CATEGORY = 300_000  # of the six digits that name an item
-PHASES = ("train", "test")
 KEYPOINT_SIZE = (384, 512)  # that DressCode gives keypoints for, whatever the photo's
 Progress = Callable[[Iterable], Iterable]
 Work, Made = TypeVar("Work"), TypeVar("Made")
-
-
-@dataclass(frozen=True)
-class Item:
-    """One person to be written: `number` shows in the file names, `seed` and `plain` draw it."""
-
-    phase: str
-    category: str
-    number: int
-    seed: int
-    plain: float
-
-    @property
-    def id(self) -> str:
-        return f"{self.number:06d}"
-
-
-@dataclass(frozen=True)
-class People:
-    """Whom to draw.
-
-    Attributes:
-        train: Training people per category.
-        test: Test people per category; never the training people.
-        seed: The same seed gives the same bytes.
-        width: Width of the pictures, in pixels.
-        height: Height of the pictures, in pixels.
-        plain: Share of plain garments among the training people; test people always have the default share.
-        correspondences: Whether to write correspondences, which draws every person twice.
-
-    Raises:
-        ArgumentError: Impossible counts or seed.
-    """
-
-    train: int
-    test: int
-    seed: int = 0
-    width: int = 192
-    height: int = 256
-    plain: float = PLAIN_SHARE
-    correspondences: bool = False
-
-    def __post_init__(self) -> None:
-        if self.train < 0 or self.test < 0 or self.train + self.test == 0:
-            raise ArgumentError(
-                f"{{train}} is {self.train} and {{test}} is {self.test}; give at least one person in all.",
-                "train",
-                "test",
-            )
-        if self.train + self.test > NUMBERS_PER_CATEGORY:
-            raise ArgumentError(
-                f"{{train}} and {{test}} are {self.train + self.test} together; give at most {NUMBERS_PER_CATEGORY}.",
-                "train",
-                "test",
-            )
-        if not 0 <= self.seed <= LARGEST_SEED:
-            raise ArgumentError(f"{{seed}} is {self.seed}; give 0 to {LARGEST_SEED}.", "seed")
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height."""
-        return self.width, self.height
-
-    def items(self, categories: Iterable[str]) -> list[Item]:
-        """Everybody, category after category."""
-        first, items = self.seed * SEEDS_PER_SET, []
-        for index, category in enumerate(categories):
-            # A number is an item's own through phases and categories: caption files name items by it alone. The seeds
-            # of training and test people never meet, whatever the counts.
-            number = index * NUMBERS_PER_CATEGORY
-            items += [Item("train", category, number + n, first + n, self.plain) for n in range(self.train)]
-            number += self.train
-            items += [Item("test", category, number + n, TEST_SEEDS + first + n, PLAIN_SHARE) for n in range(self.test)]
-        return items
 
 
 def write_dresscode(root: str | Path, people: People, workers: int = 1, progress: Progress | None = None) -> None:
@@ -183,12 +108,23 @@ def _write_try_on_pair(root: Path, people: People, pair: tuple[Item, Item]) -> t
     name = f"{person.category}/{person.id}_{garment.id}"
     file, record = root / "truth" / "try_on" / f"{name}.png", root / "truth" / "items" / "try_on" / f"{name}.json"
     facts = {"person": person.seed, "garment": garment.seed, "size": list(people.size)}
+    if person.layers or garment.layers:
+        facts["layers"] = [person.layers, garment.layers]
     if _read_record(record) == facts and file.exists():
         return file, record
     file.parent.mkdir(parents=True, exist_ok=True)
     record.parent.mkdir(parents=True, exist_ok=True)
     record.unlink(missing_ok=True)
-    _save(draw_try_on(person.seed, garment.seed, person.category, *people.size, person.plain).photo, file)
+    worn = draw_try_on(
+        person.seed,
+        garment.seed,
+        person.category,
+        *people.size,
+        person.plain,
+        layers=person.layers,
+        garment_layers=garment.layers,
+    )
+    _save(worn.photo, file)
     write_text(record, json.dumps(facts))
     return file, record
 
@@ -217,7 +153,7 @@ def _write_dresscode_item(root: Path, people: People, item: Item) -> dict:
     def write(person: DrawnPerson) -> None:
         _save(person.photo, files["photo"])
         _save(person.garments[item.category].product, files["product"])
-        _save(person.label_map, files["labels"])
+        _save(_without_layers(person.label_map), files["labels"])
         pixels = person.keypoints * (np.array(KEYPOINT_SIZE) / person.photo.size)
         points = [
             [-1.0, -1.0, 0.0, -1] if np.isnan(x) else [round(float(x), 2), round(float(y), 2), 1.0, number]
@@ -254,33 +190,46 @@ def _once(root: Path, item: Item, people: People, files: list[Path], write: Call
     """
     record = root / "truth" / "items" / f"{item.category}_{item.id}.json"
     coords = root / "truth" / "correspondences" / item.category / f"{item.id}.npy"
-    files = [*files, coords] if people.correspondences else files
+    layers = [root / "truth" / "layers" / item.category / f"{item.id}.{ending}" for ending in ("png", "jpg")]
+    files = [*files, *([coords] if people.correspondences else []), *(layers if item.layers else [])]
     facts = _read_record(record)
     if facts and all(file.exists() for file in files):
-        drawn = facts["seed"], facts["size"], facts.get("plain", PLAIN_SHARE)
-        if drawn == (item.seed, list(people.size), item.plain):
+        drawn = facts["seed"], facts["size"], facts.get("plain", PLAIN_SHARE), OUTER in facts
+        if drawn == (item.seed, list(people.size), item.plain, item.layers):
             return facts
-    person = draw_person(item.seed, item.category, *people.size, item.plain)
+    person = draw_person(item.seed, item.category, *people.size, item.plain, item.layers)
     garment = person.garments[item.category]
-    facts = {
-        "id": item.id,
-        "seed": item.seed,
-        "size": list(people.size),
-        "plain": item.plain,
+    facts = {"id": item.id, "seed": item.seed, "size": list(people.size), "plain": item.plain, **_facts(garment)}
+    if item.layers:
+        facts[OUTER] = _facts(person.garments[OUTER])
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.unlink(missing_ok=True)
+    write(person)
+    if item.layers:
+        layers[0].parent.mkdir(parents=True, exist_ok=True)
+        _save(person.label_map, layers[0])
+        _save(person.garments[OUTER].product, layers[1])
+    if people.correspondences:
+        coords.parent.mkdir(parents=True, exist_ok=True)
+        array = draw_correspondence(item.seed, item.category, *people.size, item.plain, item.layers)
+        np.save(coords, array.astype(np.float16))
+    write_text(record, json.dumps(facts))
+    return facts
+
+
+def _facts(garment: DrawnGarment) -> dict:
+    return {
         "caption": garment.caption,
         "attributes": garment.attributes,
         "measures": {name: round(value, 4) for name, value in garment.measures.items()},
         "pattern": garment.pattern,
         "color": list(garment.color),
     }
-    record.parent.mkdir(parents=True, exist_ok=True)
-    record.unlink(missing_ok=True)
-    write(person)
-    if people.correspondences:
-        coords.parent.mkdir(parents=True, exist_ok=True)
-        np.save(coords, draw_correspondence(item.seed, item.category, *people.size, item.plain).astype(np.float16))
-    write_text(record, json.dumps(facts))
-    return facts
+
+
+def _without_layers(label_map: Image.Image) -> Image.Image:
+    """ATR's ids alone: an open jacket belongs to the upper clothes."""
+    return label_map.point([UPPER_LABEL if i == OUTER_LABEL else i for i in range(256)])
 
 
 def _read_record(path: Path) -> dict | None:

@@ -32,6 +32,8 @@ def draw_try_on(
     height: int = 256,
     plain: float = PLAIN_SHARE,
     garment_plain: float | None = None,
+    layers: bool = False,
+    garment_layers: bool = False,
 ) -> DrawnTryOn:
     """Draws the person of one seed in the garment that the person of another seed wears.
 
@@ -46,12 +48,15 @@ def draw_try_on(
         height: In pixels.
         plain: Chance in [0, 1] that was given when the person was drawn.
         garment_plain: That of the other person; None: the same.
+        layers: Whether the person was drawn with an open jacket, which then stays.
+        garment_layers: The same for the other person, whose jacket stays behind.
 
     Raises:
         ValueError: As for `draw_person`.
     """
-    design = stage_person(garment, category, width, height, plain if garment_plain is None else garment_plain)
-    staged = stage_person(person, category, width, height, plain)
+    garment_plain = plain if garment_plain is None else garment_plain
+    design = stage_person(garment, category, width, height, garment_plain, layers=garment_layers)
+    staged = stage_person(person, category, width, height, plain, layers=layers)
     staged = staged.dressed_in(design.designs[category], height)
     canvas = staged.photograph(width, height)
     return DrawnTryOn(canvas.image(), canvas.label_image(), staged.keypoints(width, height))

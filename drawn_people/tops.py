@@ -209,7 +209,7 @@ class Top:
                 [moved(p, -0.8 * np.sign(self.body.light), 1.2) for p in shape],
                 (30, 24, 40),
                 opacity=0.2,
-                only=[self.label, 5, 6, 7],
+                only=[self.label, 4, 5, 6, 7],
                 blur=1.6,
             )
         canvas.paint(shape, sleeve.paint(self.cloth), self.label)
@@ -217,7 +217,7 @@ class Top:
             self.line(canvas, self._armhole(side), 0.32, 0.8)
         ribbed = cut.hem == "ribbed" and cut.sleeve > 0.6
         band = 4.5 if ribbed else 2.0
-        if cut.kind in ("shirt", "shirt dress", "jacket", "blouse") and cut.sleeve > 0.58:
+        if cut.kind in ("shirt", "shirt dress", "jacket", "coat", "blouse") and cut.sleeve > 0.58:
             band = 5.0
         end = limb.cut(max(limb.length - band, 0), limb.length)
         if ribbed or self.cut.kind == "shirt":

@@ -145,7 +145,7 @@ def _paint_closure(canvas: Canvas, garment: Top) -> None:
     for x in (-2.0, 2.0):
         garment.line(canvas, tube.turned(moved(middle, x, 0)), 0.28, 0.9)
     color = (232, 228, 220) if lightness(garment.cloth.texture.colors[0]) < 120 else (92, 76, 66)
-    gap = 8.5 if cut.kind != "jacket" else 12.0
+    gap = 12.0 if cut.kind in ("jacket", "coat") else 8.5
     for height in np.arange(start + 3.5, bottom - 3, gap):
         x, y = tube.turned(np.array([[0.0, height]]))[0]
         canvas.paint([ellipse(x, y + 0.3, 1.15, 1.15, steps=12)], (20, 18, 22), opacity=0.35)
