@@ -24,7 +24,7 @@ Kind = Literal["photo", "masked", "product"]
 
 @dataclass(frozen=True)
 class Item:
-    """One person wearing one garment of interest."""
+    """One person wearing one garment of interest; `layers` is the label map that tells an open jacket apart."""
 
     category: str
     photo: Path
@@ -34,6 +34,7 @@ class Item:
     attributes: dict[str, str]
     measures: dict[str, float]
     pattern: str
+    layers: Path | None = None
 
     def open_photo(self) -> Image.Image:
         """The person."""
@@ -43,9 +44,9 @@ class Item:
         """The garment's product picture."""
         return open_picture(self.product)
 
-    def read_labels(self) -> np.ndarray:
-        """(H, W) uint8 ids of the photo's label map."""
-        with Image.open(self.label_map) as image:
+    def read_labels(self, layers: bool = False) -> np.ndarray:
+        """(H, W) uint8 ids of the photo's label map; with `layers`, an open jacket has an id of its own."""
+        with Image.open(self.layers if layers and self.layers else self.label_map) as image:
             return np.asarray(image)
 
 
@@ -87,6 +88,7 @@ def read_items(root: Path, split: str, count: int | None = None) -> list[Item]:
                     attributes=facts["attributes"],
                     measures=facts["measures"],
                     pattern=facts["pattern"],
+                    layers=root / "truth" / "layers" / category / f"{name}.png" if "outer" in facts else None,
                 )
             )
     return items
@@ -108,9 +110,9 @@ def read_pictures(items: Sequence[Item], kind: Kind) -> torch.Tensor:
     return pictures
 
 
-def read_label_maps(items: Sequence[Item]) -> torch.Tensor:
-    """(B, H, W) uint8 ids of `temu_vtoff.segmentation.masks.LABELS`."""
-    return torch.from_numpy(np.stack([item.read_labels() for item in items]))
+def read_label_maps(items: Sequence[Item], layers: bool = False) -> torch.Tensor:
+    """(B, H, W) uint8 ids of `temu_vtoff.segmentation.masks.LABELS`; `layers` as for `Item.read_labels`."""
+    return torch.from_numpy(np.stack([item.read_labels(layers) for item in items]))
 
 
 def garment_masks(labels: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:

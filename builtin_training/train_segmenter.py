@@ -1,11 +1,15 @@
-"""Trains the built-in segmenter: stock SegFormer, small, with the labels of the clothes model.
+"""Trains the built-in segmenter: stock SegFormer, small, with the labels of the clothes model and one for open jackets.
 
-python -m builtin_training.train_segmenter --dataset_root runs/drawn --output_dir runs/segmenter
+    python -m drawn_people --train 1500 --test 34 --layers 0.5 --seed 43 --output runs/layered
+    python -m builtin_training.train_segmenter --dataset_root runs/layered --output_dir runs/segmenter
+
+With --start it begins with a trained segmenter, whose labels come first in its own.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import command_line
@@ -23,12 +27,14 @@ SCALES = (0.7, 1.25)  # of the picture's content
 MAX_SHIFT = 0.12  # of the picture's size
 BRIGHTNESS = (0.75, 1.25)
 EMPTY_SHARE = 0.06  # share of pictures without a person; half of these are one plain colour
+OUTER_NAME = "Outer-clothes"  # the label after the clothes model's: worn open over another garment
 LEFT_AND_RIGHT = ((9, 10), (12, 13), (14, 15))  # labels that a flip exchanges: shoes, legs, arms
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     part_flags.add_arguments(parser, steps=5000, batch_size=12, learning_rate=2e-3, ema_decay=0.99)
+    parser.add_argument("--start", type=Path, help="folder of a segmenter to begin with; default: from scratch")
     return parse_with_config(parser, argv)
 
 
@@ -43,10 +49,13 @@ def main(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     processor = build_processor()
     segmenter = build_segmenter()
+    if args.start is not None:
+        start_from(segmenter, args.start)
 
     def loss(segmenter: SegformerForSemanticSegmentation, step: loop.Step) -> dict[str, torch.Tensor]:
         items = [train_items[i] for i in step.items]
-        pictures, labels = augment(data.read_pictures(items, "photo") / 255, data.read_label_maps(items), step.rng)
+        labels = data.read_label_maps(items, layers=True)
+        pictures, labels = augment(data.read_pictures(items, "photo") / 255, labels, step.rng)
         empty_some(pictures, labels, step.rng)
         logits = segmenter(normalize(pictures, processor).to(segmenter.device)).logits.float()
         logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear")  # (B, labels, H, W)
@@ -74,6 +83,7 @@ def build_segmenter() -> SegformerForSemanticSegmentation:
     from builtin_training.loop import initialize
     from temu_vtoff.segmentation.masks import LABELS
 
+    labels = (*LABELS, OUTER_NAME)
     config = SegformerConfig(
         hidden_sizes=[24, 48, 96, 128],
         depths=[2, 2, 2, 2],
@@ -81,12 +91,27 @@ def build_segmenter() -> SegformerForSemanticSegmentation:
         decoder_hidden_size=96,
         classifier_dropout_prob=0.0,
         drop_path_rate=0.0,
-        id2label=dict(enumerate(LABELS)),
-        label2id={name: number for number, name in enumerate(LABELS)},
+        id2label=dict(enumerate(labels)),
+        label2id={name: number for number, name in enumerate(labels)},
     )
     segmenter = SegformerForSemanticSegmentation(config)
     initialize(segmenter)
     return segmenter
+
+
+def start_from(segmenter: SegformerForSemanticSegmentation, folder: Path) -> None:
+    """Gives a segmenter the weights of a trained one; a label that is new begins as upper clothes."""
+    import torch
+    from transformers import SegformerForSemanticSegmentation
+
+    from drawn_people.garments import UPPER_LABEL
+
+    trained = SegformerForSemanticSegmentation.from_pretrained(folder, dtype=torch.float32).state_dict()
+    for name, own in segmenter.state_dict().items():
+        missing = len(own) - len(trained[name]) if own.ndim else 0
+        if missing:  # the classifier's weight and bias
+            trained[name] = torch.cat([trained[name], *[trained[name][UPPER_LABEL][None]] * missing])
+    segmenter.load_state_dict(trained)
 
 
 def normalize(pictures: torch.Tensor, processor: SegformerImageProcessor) -> torch.Tensor:
@@ -161,25 +186,37 @@ def empty_some(pictures: torch.Tensor, labels: torch.Tensor, generator: torch.Ge
 def garment_iou(
     segmenter: SegformerForSemanticSegmentation, processor: SegformerImageProcessor, items: list
 ) -> dict[str, float]:
-    """Intersection over union of the garment's mask: means over the items of each category, and over categories."""
-    import torch
+    """Intersection over union of the garment's mask: means over the items of each category, and over categories.
+
+    Of people with an open jacket, the jacket counts as `outer` and the category's garment as `<category>_layered`; the
+    mean over categories leaves both out.
+    """
     from torch.nn import functional as F
 
     from builtin_training import data
+    from drawn_people.garments import OUTER_LABEL
 
     by_category: dict[str, list[float]] = {}
     for start in range(0, len(items), 32):
         batch = items[start : start + 32]
         pixels = processor([item.open_photo() for item in batch], return_tensors="pt").pixel_values
-        truth = data.read_label_maps(batch)
+        truth = data.read_label_maps(batch, layers=True)
         logits = F.interpolate(segmenter(pixels.to(segmenter.device)).logits, truth.shape[-2:], mode="bilinear")
-        found = data.garment_masks(logits.argmax(dim=1).cpu(), batch)
-        wanted = data.garment_masks(truth, batch)
-        ious = (found & wanted).sum(dim=(1, 2)) / (found | wanted).sum(dim=(1, 2)).clamp(min=1)
-        for item, iou in zip(batch, ious, strict=True):
-            by_category.setdefault(item.category, []).append(iou.item())
+        labels = logits.argmax(dim=1).cpu()
+        ious = overlaps(data.garment_masks(labels, batch), data.garment_masks(truth, batch))
+        outer = overlaps(labels == OUTER_LABEL, truth == OUTER_LABEL)
+        for i, item in enumerate(batch):
+            by_category.setdefault(item.category + ("_layered" if item.layers else ""), []).append(ious[i].item())
+            if item.layers:
+                by_category.setdefault("outer", []).append(outer[i].item())
     means = {f"iou_{name}": sum(values) / len(values) for name, values in by_category.items()}
-    return means | {"iou": torch.tensor(list(means.values())).mean().item()}
+    single = [means[f"iou_{name}"] for name in data.CATEGORIES if f"iou_{name}" in means]
+    return means | ({"iou": sum(single) / len(single)} if single else {})
+
+
+def overlaps(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """(B,) intersections over unions of masks (B, H, W); two empty masks have 0."""
+    return (found & wanted).sum(dim=(1, 2)) / (found | wanted).sum(dim=(1, 2)).clamp(min=1)
 
 
 if __name__ == "__main__":
