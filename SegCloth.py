@@ -2,14 +2,16 @@
 
     python SegCloth.py --image_path photo.jpg --category upper_body --output_dir outputs
     python SegCloth.py --img_dir photos --category dresses --output_dir masks
+    python SegCloth.py --img_dir DATA/test/image --label_maps vitonhd --output_dir DATA/test/image-parse-v3
     accelerate launch --num_processes 8 SegCloth.py --dataset_name vitonhd --dataset_root DATA --output_dir masks
 
     from SegCloth import segment_clothing
     binary_mask, fine_mask = segment_clothing("photo.jpg", category="upper_body")
 
 Writes <stem>_binary_mask.png, white on the garment, and <stem>_fine_mask.png, the photo with the garment greyed out,
-both at the size of the upright photo. The masks of a folder keep its subfolders; a stopped run resumes. For a dataset,
-it writes only binary masks, to be used with inference_dataset.py --mask_dir.
+both at the size of the upright photo; with --label_maps, one label map under the name that the dataset has for it. The
+files of a folder keep its subfolders; a stopped run resumes. For a dataset, it writes only binary masks, to be used
+with inference_dataset.py --mask_dir.
 """
 
 import argparse
@@ -30,7 +32,9 @@ from temu_vtoff.lazy import lazy_names
 from temu_vtoff.pictures import save_picture
 from temu_vtoff.runs.record import write_run_record
 from temu_vtoff.runs.settings import keep_settings
-from temu_vtoff.segmentation.masks import CATEGORIES, MASK_ENDINGS
+from temu_vtoff.segmentation.categories import CATEGORIES, DATASET_CATEGORIES
+from temu_vtoff.segmentation.layouts import LAYOUTS
+from temu_vtoff.segmentation.masks import MASK_ENDINGS
 
 if TYPE_CHECKING:
     from temu_vtoff.runs.sharing import Share
@@ -59,7 +63,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--phase", default="all", choices=(*PHASES, "all"), help="split of the dataset")
     add = parser.add_argument_group("masks").add_argument
     add("--category", choices=(*CATEGORIES, "all"), help="garment (default: upper_body; for a dataset all)")
-    add("--clothes", nargs="+", metavar="LABEL", help="labels that make up the garment, instead of the category's")
+    add("--clothes", nargs="+", metavar="LABEL", help="the model's labels that make up the garment, not the category's")
+    command_line.add_person_flag(add)
+    add("--label_maps", choices=LAYOUTS, help="write label maps in the ids of a dataset instead of masks")
     add("--output_dir", "--out_dir", dest="out_dir", type=Path, default=Path("outputs"), help="folder of the masks")
     add("--overwrite", action="store_true", help="for a folder: make finished masks again")
     add = parser.add_argument_group("how").add_argument
@@ -85,8 +91,18 @@ def main(args: argparse.Namespace) -> int:
             "A dataset needs {dataset_root}, and takes no {clothes} and no {overwrite}.",
             *("dataset_root", "clothes", "overwrite"),
         )
-    if args.dataset_name is None and args.category == "all":
+    if args.dataset_name is not None:
+        for name in [name for name in ("person", "label_maps") if getattr(args, name) is not None]:
+            raise ArgumentError(f"{{{name}}} is for {{image_path}} and {{img_dir}}.", name, "image_path", "img_dir")
+        if args.category not in (None, "all", *DATASET_CATEGORIES):
+            offered = ", ".join(DATASET_CATEGORIES)
+            raise ArgumentError(f"{{category}} is {args.category!r}; the datasets have {offered}.", "category")
+    elif args.category == "all":
         raise ArgumentError("{category} all is for datasets: name the garment.", "category")
+    if args.label_maps is not None and (args.category is not None or args.clothes):
+        raise ArgumentError(
+            "{label_maps} writes all labels: leave out {category} and {clothes}.", "label_maps", "category", "clothes"
+        )
     out_dir = writable_folder(args.out_dir)
     if args.model == BUILTIN:
         command_line.say(DRAWN_ONLY)
@@ -97,16 +113,24 @@ def main(args: argparse.Namespace) -> int:
             return 0 if segment_dataset(args, share, started) else 1
 
     category = "upper_body" if args.category is None else args.category
-    what = {"category": category, "clothes": args.clothes, "model": args.model, "device": args.device}
+    model = {"model": args.model, "device": args.device, "person": args.person}
+    if args.image_path is not None and args.label_maps is not None:
+        label_map = temu_vtoff.dataset_label_map(args.image_path, args.label_maps, **model)
+        print(save_picture(label_map, out_dir / LAYOUTS[args.label_maps].name(args.image_path.stem)))
+        return 0
+    what = {"category": category, "clothes": args.clothes, **model}
     if args.image_path is not None:
         for picture, ending in zip(temu_vtoff.segment_clothing(args.image_path, **what), MASK_ENDINGS, strict=True):
             print(save_picture(picture, out_dir / f"{args.image_path.stem}{ending}"))
         return 0
 
     how = {"batch_size": args.batch_size, "num_workers": args.num_workers, "overwrite": args.overwrite}
+    how["label_maps"] = args.label_maps
     report = temu_vtoff.batch_segment_clothing(args.img_dir, out_dir, **what, **how)
     for photo, labels in report.substituted.items():
         command_line.say(f"{photo}: the garment is absent, {labels} taken instead")
+    for photo, note in report.crowds.items():
+        command_line.say(f"{photo}: {note}")
     for photo, reason in report.failed.items():
         command_line.say(f"{photo}: {reason.removeprefix(f'{photo} ')}")
     print(f"{out_dir}: {len(report.written)} made, {len(report.skipped)} made earlier, {len(report.failed)} failed")

@@ -20,7 +20,7 @@ from temu_vtoff.files import writable_folder
 from temu_vtoff.metrics import CLIP_MODEL, DEFAULT_METRICS, DINO_MODEL, METRICS, SET_METRICS, default_metrics
 from temu_vtoff.pictures import RESIZE_MODES, open_picture
 from temu_vtoff.runs.record import write_run_record
-from temu_vtoff.segmentation.masks import CATEGORIES
+from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 
 if TYPE_CHECKING:
     from temu_vtoff.metrics.matching import Matching
@@ -35,7 +35,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--dataset_root", type=Path, help="folder of the dataset")
     add("--phase", default="test", choices=PHASES, help="split of the dataset")
     add("--order", default="paired", choices=ORDERS, help="list of pairs that was generated")
-    add("--category", default="all", choices=(*CATEGORIES, "all"), help="category to compare")
+    add("--category", default="all", choices=(*DATASET_CATEGORIES, "all"), help="category to compare")
     add("--truth_dir", type=Path, help="folder of true pictures, instead of a dataset")
     add("--photo_dir", type=Path, help="folder of photos to show in the report, with --truth_dir")
     add("--allow_missing", action="store_true", help="leave out pictures without a partner instead of stopping")

@@ -22,7 +22,8 @@ from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.pictures import find_pictures, open_picture, save_picture
 from temu_vtoff.runs.record import write_run_record
-from temu_vtoff.segmentation.masks import CATEGORIES, masked_image
+from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
+from temu_vtoff.segmentation.masks import masked_image
 from temu_vtoff.stages.garment import Garment, Product
 from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.reading import Frame
@@ -35,7 +36,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument_group("what").add_argument
     add("--example_image", nargs="+", type=Path, default=[EXAMPLE], help="photos, or folders of them")
     add("--output_dir", default="outputs", help="folder of the results")
-    add("--category", default="upper_body", choices=(*CATEGORIES, "all"), help="garment; all: every garment found")
+    add(
+        "--category",
+        default="upper_body",
+        choices=(*TRYOFF_CATEGORIES, "all"),
+        help="garment; all: every garment found",
+    )
+    command_line.add_person_flag(add)
     add("--mask", type=Path, help="mask of the garment, white on it, instead of segmenting; for one photo and category")
     add("--caption", help="caption of the garment, instead of the captioner's; for one category")
     add("--attributes", action="store_true", help="also write <stem>_attributes.json, read from the caption")

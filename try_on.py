@@ -19,7 +19,7 @@ from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import writable_folder
 from temu_vtoff.pictures import find_pictures, open_picture, save_picture
 from temu_vtoff.runs.record import write_run_record
-from temu_vtoff.segmentation.masks import CATEGORIES
+from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 from temu_vtoff.stages.tryon_options import OFFSETS, REGIONS, TryOnOptions
 from temu_vtoff.tryon.joints import read_joints
 
@@ -38,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--garment_from", nargs="+", type=Path, help="photos of persons whose garment is taken off first"
     )
     add("--output_dir", default="outputs", help="folder of the results")
-    add("--category", default="upper_body", choices=CATEGORIES, help="garment category")
+    add("--category", default="upper_body", choices=DATASET_CATEGORIES, help="garment category")
     add("--num_images", type=command_line.positive, default=1, help="images per pair, seeds SEED, SEED + 1, …")
     add("--seed", type=int, default=0, help="random seed")
     add("--no_paste", action="store_true", help="write the generated pictures instead of pasting them into the photos")

@@ -175,11 +175,12 @@ def whole_call(pipe: "TryOffPipeline", settings: BenchmarkSettings, preset: str)
     """A warm call on a drawn person."""
     import numpy as np
 
-    from temu_vtoff.segmentation.masks import CATEGORY_LABELS, mask_picture
+    from temu_vtoff.segmentation.labels import ATR
+    from temu_vtoff.segmentation.masks import mask_picture
     from temu_vtoff.tryoff.inputs import read_photos
 
     person = draw_person(SEED, CATEGORY)
-    worn = mask_picture(np.isin(np.asarray(person.label_map), CATEGORY_LABELS[CATEGORY]))
+    worn = mask_picture(np.isin(np.asarray(person.label_map), ATR.of_category(CATEGORY)))
     photos = read_photos(
         [person.photo] * settings.batch,
         [worn] * settings.batch,

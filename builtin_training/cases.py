@@ -10,7 +10,8 @@ from PIL import Image
 
 from drawn_people import CATEGORIES, draw_person
 from drawn_people.attributes import attributes_right
-from temu_vtoff.segmentation.masks import CATEGORY_LABELS, GarmentNotFoundError, mask_picture
+from temu_vtoff.segmentation.labels import ATR
+from temu_vtoff.segmentation.masks import GarmentNotFoundError, mask_picture
 from temu_vtoff.stages.options import Options
 from temu_vtoff.tryoff.presets import Preset
 
@@ -64,7 +65,7 @@ def draw_cases(count: int) -> list[Case]:
         for category in CATEGORIES:
             person = draw_person(HELD_OUT_SEEDS + number, category)
             garment = person.garments[category]
-            worn = mask_picture(np.isin(np.asarray(person.label_map), CATEGORY_LABELS[category]))
+            worn = mask_picture(np.isin(np.asarray(person.label_map), ATR.of_category(category)))
             truth = (garment.product, garment.silhouette, garment.caption, garment.attributes, garment.pattern)
             cases.append(Case(category, person.photo, worn, *truth))
     return cases

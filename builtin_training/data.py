@@ -16,9 +16,10 @@ import torch
 from PIL import Image
 
 from temu_vtoff.pictures import open_picture
-from temu_vtoff.segmentation.masks import CATEGORY_LABELS, GREY
+from temu_vtoff.segmentation.categories import DATASET_CATEGORIES as CATEGORIES
+from temu_vtoff.segmentation.labels import ATR
+from temu_vtoff.segmentation.masks import GREY
 
-CATEGORIES = tuple(CATEGORY_LABELS)
 Kind = Literal["photo", "masked", "product"]
 
 
@@ -111,11 +112,11 @@ def read_pictures(items: Sequence[Item], kind: Kind) -> torch.Tensor:
 
 
 def read_label_maps(items: Sequence[Item], layers: bool = False) -> torch.Tensor:
-    """(B, H, W) uint8 ids of `temu_vtoff.segmentation.masks.LABELS`; `layers` as for `Item.read_labels`."""
+    """(B, H, W) uint8 ids of `temu_vtoff.segmentation.labels.ATR`; `layers` as for `Item.read_labels`."""
     return torch.from_numpy(np.stack([item.read_labels(layers) for item in items]))
 
 
 def garment_masks(labels: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
     """(B, H, W) bool: where a label map (B, H, W) has the item's garment."""
-    wanted = [torch.tensor(CATEGORY_LABELS[item.category], device=labels.device) for item in items]
+    wanted = [torch.tensor(ATR.of_category(item.category), device=labels.device) for item in items]
     return torch.stack([torch.isin(one, ids.to(one.dtype)) for one, ids in zip(labels, wanted, strict=True)])

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from builtin_training.data import Item
 from drawn_people.attributes import VOCABULARY
-from temu_vtoff.segmentation.masks import LABELS
+from temu_vtoff.segmentation.labels import ATR
 
 
 class AttributeHeads(nn.Module):
@@ -95,7 +95,7 @@ class LabelHead(nn.Module):
     def __init__(self, width: int, grid: tuple[int, int], cells: int = 4) -> None:
         super().__init__()
         self.grid, self.cells = grid, cells
-        self.classify = nn.Linear(width, cells * cells * len(LABELS))
+        self.classify = nn.Linear(width, cells * cells * len(ATR))
 
     def loss(self, patches: torch.Tensor, label_maps: torch.Tensor) -> torch.Tensor:
         """Mean cross entropy, for patches (B, N, D), row by row, and label maps (B, H, W) uint8."""
@@ -103,5 +103,5 @@ class LabelHead(nn.Module):
         points = (rows * cells, columns * cells)
         truth = F.interpolate(label_maps[:, None].float(), points, mode="nearest-exact")  # (B, 1, rows c, columns c)
         truth = truth.view(-1, rows, cells, columns, cells).transpose(2, 3).flatten().long()  # (B N c c,)
-        logits = self.classify(patches).view(-1, len(LABELS)).float()  # (B N c c, labels)
+        logits = self.classify(patches).view(-1, len(ATR)).float()  # (B N c c, labels)
         return F.cross_entropy(logits, truth.to(logits.device))

@@ -136,10 +136,10 @@ def product_labels(product: Image.Image, category: str) -> np.ndarray:
     from torchvision.transforms.functional import to_tensor
 
     from temu_vtoff.metrics.silhouette import silhouettes
-    from temu_vtoff.segmentation.masks import CATEGORY_LABELS
+    from temu_vtoff.segmentation.labels import ATR
 
     garment = silhouettes(to_tensor(product)[None])[0].numpy()
-    return garment.astype(np.uint8) * np.uint8(CATEGORY_LABELS[category][0])
+    return garment.astype(np.uint8) * np.uint8(ATR.of_category(category)[0])
 
 
 def attributes_seen(

@@ -81,9 +81,9 @@ def build_segmenter() -> SegformerForSemanticSegmentation:
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
     from builtin_training.loop import initialize
-    from temu_vtoff.segmentation.masks import LABELS
+    from temu_vtoff.segmentation.labels import ATR
 
-    labels = (*LABELS, OUTER_NAME)
+    labels = (*ATR.names, OUTER_NAME)
     config = SegformerConfig(
         hidden_sizes=[24, 48, 96, 128],
         depths=[2, 2, 2, 2],

@@ -15,6 +15,7 @@ from command_line.common import (
 from command_line.flags import (
     add_device_flags,
     add_model_flags,
+    add_person_flag,
     add_sampling_flags,
     add_speed_flags,
     options,
@@ -23,6 +24,7 @@ from command_line.flags import (
 __all__ = [
     "add_device_flags",
     "add_model_flags",
+    "add_person_flag",
     "add_sampling_flags",
     "add_speed_flags",
     "explain",

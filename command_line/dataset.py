@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import command_line
 from temu_vtoff.datasets import DATASETS, FEATURE_DTYPES, PHASES
-from temu_vtoff.segmentation.masks import CATEGORIES
+from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 
 if TYPE_CHECKING:
     from temu_vtoff.runs.phases import Outcome
@@ -38,7 +38,7 @@ def add_dataset_flags(
     add("--dataset_root", required=required, type=Path, help="folder of the dataset; nothing is written there")
     add("--phase", default=phase, choices=(*PHASES, "all") if every_phase else PHASES, help="split of the dataset")
     if category:
-        add("--category", default="all", choices=(*CATEGORIES, "all"), help="garment category")
+        add("--category", default="all", choices=(*DATASET_CATEGORIES, "all"), help="garment category")
     return group
 
 

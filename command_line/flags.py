@@ -1,6 +1,7 @@
 """Flags that several scripts share, by subject; the defaults are those of `temu_vtoff.stages.Options`."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import fields
 
 from command_line.common import FLAGS, positive
@@ -40,6 +41,11 @@ def add_sampling_flags(parser: argparse.ArgumentParser, tryon: bool = False) -> 
         )
     add("--guidance_scale", type=float, default=Options.guidance_scale, help="1 or less turns guidance off")
     add("--num_inference_steps", type=positive, help=f"default: the preset's own, {steps} for exact")
+
+
+def add_person_flag(add: Callable[..., argparse.Action]) -> None:
+    """Adds the flag that chooses among several people, to the group whose `add_argument` is given."""
+    add("--person", type=positive, metavar="N", help="whose garment, from left to right; default: the largest person's")
 
 
 def add_model_flags(

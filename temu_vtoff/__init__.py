@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from temu_vtoff.models.generator import TryOffTransformer
     from temu_vtoff.models.pose_guider import PoseGuider
     from temu_vtoff.models.tryon_transformer import TryOnTransformer
-    from temu_vtoff.segmentation.clothing import segment_clothing
+    from temu_vtoff.segmentation.clothing import dataset_label_map, segment_clothing
     from temu_vtoff.segmentation.folders import batch_segment_clothing
     from temu_vtoff.segmentation.segmenter import ClothSegmenter
     from temu_vtoff.stages.garment import Garment, Product
@@ -47,6 +47,7 @@ _HOMES = {
     "TryOnPipeline": "tryon.pipeline",
     "TryOnTransformer": "models.tryon_transformer",
     "batch_segment_clothing": "segmentation.folders",
+    "dataset_label_map": "segmentation.clothing",
     "segment_clothing": "segmentation.clothing",
 }
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "TryOnPipeline",
     "TryOnTransformer",
     "batch_segment_clothing",
+    "dataset_label_map",
     "segment_clothing",
 ]
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from temu_vtoff.segmentation.labels import ATR
 from temu_vtoff.segmentation.masks import (
-    CATEGORIES,
-    CATEGORY_LABELS,
     GREY,
-    LABELS,
     GarmentNotFoundError,
     choose_labels,
     clean_mask,
@@ -19,7 +17,7 @@ from temu_vtoff.segmentation.masks import (
 )
 
 HAIR, TOP, SKIRT, PANTS, DRESS, FACE = (
-    LABELS.index(n) for n in ("Hair", "Upper-clothes", "Skirt", "Pants", "Dress", "Face")
+    ATR.names.index(n) for n in ("Hair", "Upper-clothes", "Skirt", "Pants", "Dress", "Face")
 )
 
 
@@ -41,7 +39,7 @@ def test_every_category_has_its_labels():
     assert np.array_equal(garment_mask(label_map, "lower_body").mask, label_map == PANTS)
     dress = person(dress=WHOLE)
     assert np.array_equal(garment_mask(dress, "dresses").mask, dress == DRESS)
-    assert len(LABELS) == 18 and tuple(CATEGORY_LABELS) == CATEGORIES
+    assert len(ATR) == 18
 
 
 def test_a_skirt_is_a_lower_body_garment():
@@ -60,7 +58,7 @@ def test_a_skirt_is_a_lower_body_garment():
 def test_the_neighbour_of_an_absent_garment_serves_and_the_mask_says_so(category, label_map, labels):
     garment = garment_mask(label_map, category)
     assert np.array_equal(garment.mask, np.isin(label_map, labels))
-    assert garment.labels == tuple(LABELS[i] for i in labels)
+    assert garment.labels == ATR.name_all(labels)
     assert f"serves as the {category} garment" in garment.note
     assert choose_labels(label_map, category) == labels
 
@@ -101,7 +99,7 @@ def test_clothes_override_the_category():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("hat",), "choose one of upper_body, lower_body, dresses"),
+        (("hats",), "choose one of upper_body, lower_body, dresses, outer, inner, shoes, bag, hat, scarf, belt"),
         (("dresses", ["Dres"]), "no labels Dres; the labels are Hat, "),
         (("dresses", []), "give a list of label names"),
         (("dresses", "Dress"), "give a list of label names"),

@@ -14,7 +14,8 @@ from benchmarks import reference
 from drawn_people import draw_person
 from temu_vtoff import TryOffPipeline
 from temu_vtoff.hardware.acceleration import speed_up
-from temu_vtoff.segmentation.masks import CATEGORY_LABELS, mask_picture
+from temu_vtoff.segmentation.labels import ATR
+from temu_vtoff.segmentation.masks import mask_picture
 from temu_vtoff.tryoff.presets import PRESETS, SOLVERS, Preset, choose_preset
 
 # Mean absolute difference from the plain computation's picture, in [0, 1].
@@ -37,7 +38,7 @@ def products(pipe: TryOffPipeline, *numbers: int, **options) -> torch.Tensor:
     for seed, category in (PEOPLE[number] for number in numbers):
         person = draw_person(seed, category)
         photos.append(person.photo)
-        masks.append(mask_picture(np.isin(np.asarray(person.label_map), CATEGORY_LABELS[category])))
+        masks.append(mask_picture(np.isin(np.asarray(person.label_map), ATR.of_category(category))))
         captions.append(person.garments[category].caption)
     generator = [torch.Generator().manual_seed(number) for number in numbers]
     return pipe(photos, masks, prompt=captions, generator=generator, output_type="pt", **options).images

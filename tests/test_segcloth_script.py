@@ -16,7 +16,7 @@ from SegCloth import GarmentNotFoundError, batch_segment_clothing, segment_cloth
 from temu_vtoff import builtin
 from temu_vtoff.hub.errors import CheckpointError, HubUnreachableError
 from temu_vtoff.segmentation import clothing
-from temu_vtoff.segmentation.masks import LABELS
+from temu_vtoff.segmentation.labels import ATR
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from tests import script_calls
 from tests.script_calls import ROOT, heavy_imports
@@ -38,8 +38,8 @@ def photo() -> Image.Image:
 def shares(model, photo) -> dict[str, float]:
     """The share of the photo that the random model gives each label but the background, the largest first."""
     (label_map,) = ClothSegmenter.from_pretrained(model).label_maps([photo])
-    counts = np.bincount(label_map.ravel(), minlength=len(LABELS))
-    return {LABELS[i]: counts[i] / counts.sum() for i in np.argsort(-counts) if i > 0}
+    counts = np.bincount(label_map.ravel(), minlength=len(ATR))
+    return {ATR.names[i]: counts[i] / counts.sum() for i in np.argsort(-counts) if i > 0}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def dress_model(tmp_path_factory) -> str:
     folder = save_tiny_segformer(tmp_path_factory.mktemp("dress"))
     model = SegformerForSemanticSegmentation.from_pretrained(folder)
     model.decode_head.classifier.weight.data.zero_()
-    model.decode_head.classifier.bias.data.zero_()[LABELS.index("Dress")] = 1
+    model.decode_head.classifier.bias.data.zero_()[ATR.names.index("Dress")] = 1
     model.save_pretrained(folder)
     return str(folder)
 
@@ -112,7 +112,7 @@ def to_16_bit(photo: Image.Image) -> Image.Image:
 @pytest.mark.parametrize("ending", ["png", "tif"])
 def test_photos_of_every_mode(model, photo, tmp_path, convert, ending):
     other = convert(photo)
-    everything = [name for name in LABELS if name != "Background"]
+    everything = [name for name in ATR.names if name != "Background"]
     binary, fine = segment_clothing(other, clothes=everything, model=model)
     assert (binary.mode, binary.size, fine.mode, fine.size) == ("L", photo.size, "RGB", photo.size)
     if ending == "tif" or other.mode != "CMYK":
@@ -142,7 +142,7 @@ def test_categories(dress_model, photo, recwarn):
 
 def test_wrong_arguments_show_before_the_model_is_loaded(photo, tmp_path):
     with pytest.raises(ValueError, match="choose one of upper_body"):
-        segment_clothing(photo, category="hat", model=tmp_path)
+        segment_clothing(photo, category="hats", model=tmp_path)
     with pytest.raises(FileNotFoundError, match="no picture at"):
         segment_clothing(tmp_path / "photo.png", model=tmp_path)
     with pytest.raises(ValueError, match="device is 'abacus'"):
@@ -373,7 +373,7 @@ def test_mistakes_get_one_sentence_and_status_2(model, folder, call, monkeypatch
     [
         (),
         ("--image_path", "a", "--img_dir", "b"),
-        ("--img_dir", "b", "--category", "hat"),
+        ("--img_dir", "b", "--category", "hats"),
         ("--img_dir", "b", "--batch_size", "0"),
     ],
 )

@@ -8,11 +8,11 @@ import skimage.data
 import torch
 from PIL import Image
 from tiny_models import save_tiny_segformer
-from transformers import SegformerConfig, SegformerForSemanticSegmentation
+from transformers import SegformerForSemanticSegmentation
 
 from temu_vtoff.hub.errors import CheckpointError, HubUnreachableError
 from temu_vtoff.segmentation import segmenter as segmentation
-from temu_vtoff.segmentation.masks import LABELS
+from temu_vtoff.segmentation.labels import ATR, Labels
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 
 
@@ -35,7 +35,7 @@ def test_label_maps_have_the_photos_sizes(segmenter, photo):
     sizes = [(512, 512), (90, 301), (1, 1), (64, 48)]
     maps = segmenter.label_maps([photo.resize(size) for size in sizes])
     assert [label_map.shape for label_map in maps] == [(height, width) for width, height in sizes]
-    assert all(label_map.dtype == np.uint8 and label_map.max() < len(LABELS) for label_map in maps)
+    assert all(label_map.dtype == np.uint8 and label_map.max() < len(ATR) for label_map in maps)
     assert len(np.unique(maps[0])) > 3
     assert segmenter.label_maps([]) == []
 
@@ -92,21 +92,21 @@ def test_dtype_is_chosen_or_float32_on_the_cpu(folder, segmenter, photo):
     assert agreement > 0.9
 
 
-def test_other_labels_are_refused(tmp_path):
-    save_tiny_segformer(tmp_path)
-    config = SegformerConfig.from_pretrained(tmp_path)
-    config.id2label = {0: "wall", 1: "floor"}
-    SegformerForSemanticSegmentation(config).save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="other labels"):
+def test_labels_without_clothes_are_refused_with_what_is_understood(tmp_path):
+    save_tiny_segformer(tmp_path, labels=Labels(("wall", "floor", "dress/skirt")))
+    words = (
+        r"no label of clothes.*: its labels are wall, floor, dress/skirt; understood are upper_body: top, .*belt: belt"
+    )
+    with pytest.raises(CheckpointError, match=words):
         ClothSegmenter.from_pretrained(tmp_path)
 
 
-def test_labels_that_are_no_texts_are_other_labels(tmp_path):
+def test_labels_that_are_no_texts_are_refused(tmp_path):
     file = save_tiny_segformer(tmp_path) / "config.json"
     contents = json.loads(file.read_text("utf-8"))
     contents["id2label"]["3"] = ["Sunglasses"]
     file.write_text(json.dumps(contents), "utf-8")
-    with pytest.raises(CheckpointError, match="other labels"):
+    with pytest.raises(CheckpointError, match=r"a label that is no text: 3 is \['Sunglasses'\]"):
         ClothSegmenter.from_pretrained(tmp_path)
 
 

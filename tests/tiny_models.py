@@ -23,7 +23,7 @@ from transformers import (
 from builtin_training.captioner import build_captioner, build_processor
 from builtin_training.tokenizers_from_text import qwen_tokenizer
 from temu_vtoff.captioning.prompt import ATTRIBUTES, SOURCES, caption_prompt
-from temu_vtoff.segmentation.masks import LABELS
+from temu_vtoff.segmentation.labels import ATR, Labels
 
 
 def save_tiny_qwen(folder: Path, seed: int = 0) -> Path:
@@ -38,8 +38,8 @@ def save_tiny_qwen(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def save_tiny_segformer(folder: Path, seed: int = 0) -> Path:
-    """Writes a SegFormer of some 20,000 parameters with the clothes labels, for pictures of 64x64 pixels."""
+def save_tiny_segformer(folder: Path, seed: int = 0, labels: Labels = ATR) -> Path:
+    """Writes a SegFormer of some 20,000 parameters with these labels, for pictures of 64x64 pixels."""
     torch.manual_seed(seed)
     config = SegformerConfig(
         depths=[1, 1, 1, 1],
@@ -47,8 +47,8 @@ def save_tiny_segformer(folder: Path, seed: int = 0) -> Path:
         num_attention_heads=[1, 1, 2, 2],
         mlp_ratios=[2, 2, 2, 2],
         decoder_hidden_size=16,
-        id2label=dict(enumerate(LABELS)),
-        label2id={name: index for index, name in enumerate(LABELS)},
+        id2label=dict(enumerate(labels.names)),
+        label2id={name: index for index, name in enumerate(labels.names)},
     )
     SegformerForSemanticSegmentation(config).save_pretrained(folder)
     SegformerImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)

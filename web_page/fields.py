@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from temu_vtoff.segmentation.masks import CATEGORIES
+from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 from web_page.messages import CATEGORY_NAMES
 
 Shown = dict[gr.components.Component, Any]  # what a handler answers: new values by component
@@ -18,7 +18,7 @@ def afterwards(event: Any, *what: Any, **how: Any) -> None:
 
 def category_choices() -> list[tuple[str, str]]:
     """The garments as visitors read them, and their names in the library."""
-    return [(CATEGORY_NAMES[name], name) for name in CATEGORIES]
+    return [(CATEGORY_NAMES[name], name) for name in DATASET_CATEGORIES]
 
 
 def pictures_field(title: str, **options: Any) -> gr.Gallery:

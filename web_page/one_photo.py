@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from temu_vtoff.segmentation.masks import CATEGORIES
+from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 from temu_vtoff.stages import Garment
 from web_page.fields import Shown, afterwards, category_choices, photo_upload, pictures_field
 from web_page.mask_editor import mask_editor
@@ -59,7 +59,7 @@ class OnePhoto:
     def _build_garment(self) -> None:
         gr.Markdown("### 2. Garment")
         self.category = gr.Radio(
-            category_choices(), value=CATEGORIES[0], show_label=False, container=False, elem_id="category"
+            category_choices(), value=DATASET_CATEGORIES[0], show_label=False, container=False, elem_id="category"
         )
         gr.Markdown("### 3. Its mask")
         self.mask = mask_editor(elem_id="mask")

@@ -13,7 +13,8 @@ from PIL import Image
 
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures import RESIZE_MODES, mask_doubt
-from temu_vtoff.segmentation.masks import CATEGORIES, GarmentNotFoundError
+from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
+from temu_vtoff.segmentation.masks import GarmentNotFoundError
 from temu_vtoff.stages import Garment
 from web_page.messages import GARMENT_WORDS, Mistake, in_words, not_found
 from web_page.models import Models, Settings
@@ -157,8 +158,8 @@ def check_category(category: Any) -> None:
     Raises:
         ArgumentError: It is none of the three.
     """
-    if category not in CATEGORIES:
-        raise ArgumentError(f"{{category}} is {category!r}; choose one of {', '.join(CATEGORIES)}.", "category")
+    if category not in DATASET_CATEGORIES:
+        raise ArgumentError(f"{{category}} is {category!r}; choose one of {', '.join(DATASET_CATEGORIES)}.", "category")
 
 
 def name_of(path: str | Path) -> str:

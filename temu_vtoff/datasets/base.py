@@ -21,7 +21,8 @@ from temu_vtoff.datasets.masks import generated_mask_path, shape_mask
 from temu_vtoff.datasets.sample import Item, Sample
 from temu_vtoff.files import read_text
 from temu_vtoff.pictures import RESIZE_MODES, fit_picture, open_mask, open_picture
-from temu_vtoff.segmentation.masks import CATEGORIES, GarmentMask, masked_image
+from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
+from temu_vtoff.segmentation.masks import GarmentMask, masked_image
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class TryOffDataset(Dataset[Sample]):
     """
 
     name: ClassVar[str]
-    categories: ClassVar[tuple[str, ...]] = CATEGORIES
+    categories: ClassVar[tuple[str, ...]] = DATASET_CATEGORIES
     layout: ClassVar[str]  # for messages
 
     def __init__(

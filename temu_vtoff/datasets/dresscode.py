@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from temu_vtoff.datasets.base import TryOffDataset
 from temu_vtoff.datasets.masks import open_label_map
 from temu_vtoff.datasets.sample import Item
-from temu_vtoff.segmentation.masks import LABELS, GarmentMask, garment_mask
+from temu_vtoff.segmentation.labels import ATR
+from temu_vtoff.segmentation.masks import GarmentMask, garment_mask
 
 
 class DressCodeDataset(TryOffDataset):
@@ -33,4 +34,4 @@ class DressCodeDataset(TryOffDataset):
             yield category, category, images / person, picture, label_map
 
     def _garment_from_label_map(self, item: Item) -> GarmentMask:
-        return garment_mask(open_label_map(item.label_map, "label_maps/<id>_4.png", len(LABELS)), item.category)
+        return garment_mask(open_label_map(item.label_map, "label_maps/<id>_4.png", len(ATR)), item.category)

@@ -9,11 +9,10 @@ import numpy as np
 from temu_vtoff.datasets.base import TryOffDataset
 from temu_vtoff.datasets.masks import open_label_map
 from temu_vtoff.datasets.sample import Item
+from temu_vtoff.segmentation.labels import ATR, VITON_HD
 from temu_vtoff.segmentation.masks import GarmentMask, garment_mask
 
-LIP_CLASSES = 20
-LIP_TOPS = (5, 6, 7)  # upper-clothes, dress, coat: whatever covers the upper body
-ATR_TOP = 4
+TOPS = ("top", "dress", "outer")  # whatever covers the upper body
 
 
 class VitonHDDataset(TryOffDataset):
@@ -39,5 +38,5 @@ class VitonHDDataset(TryOffDataset):
             yield category, self.phase, images / person, clothes / worn, label_maps / f"{person.rsplit('.', 1)[0]}.png"
 
     def _garment_from_label_map(self, item: Item) -> GarmentMask:
-        labels = open_label_map(item.label_map, "image-parse-v3/<id>.png", LIP_CLASSES)
-        return garment_mask(np.isin(labels, LIP_TOPS).astype(np.uint8) * ATR_TOP, item.category)
+        labels = open_label_map(item.label_map, "image-parse-v3/<id>.png", len(VITON_HD))
+        return garment_mask(np.isin(labels, VITON_HD.ids(*TOPS)) * np.uint8(ATR.ids("top")[0]), item.category)

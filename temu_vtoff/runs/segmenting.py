@@ -15,6 +15,7 @@ from temu_vtoff.runs.reading import naming_killed_readers
 from temu_vtoff.runs.stage import Progress, each_batch, each_result
 from temu_vtoff.runs.writing import PictureWriter
 from temu_vtoff.segmentation.masks import GarmentNotFoundError, garment_mask, mask_picture
+from temu_vtoff.segmentation.people import one_person
 from temu_vtoff.serving import ErrorRow
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def segment_items(
         dataset: Dataset that loads persons in their own sizes.
         batches: Argument of `each_batch`, like `load_segmenter`, `num_workers` and `progress`.
         mask_dir: Folder of the masks; see `generated_mask_path`.
-        notes: Gets a remark on each item for which a neighbour's labels were used.
+        notes: Gets a remark on each item with several people, or for which a neighbour's labels were used.
 
     Returns:
         The errors of the items that got no mask.
@@ -64,13 +65,15 @@ def segment_items(
             for sample, label_map in each_result(partial(_label_maps, segmenter), samples, failures, errors):
                 if is_done(sample.item):
                     continue
+                one = one_person(label_map, segmenter.labels)
                 try:
-                    garment = garment_mask(label_map, sample.item.category)
+                    garment = garment_mask(one.label_map, sample.item.category, labels=segmenter.labels)
                 except GarmentNotFoundError as error:
                     failures[sample.item] = f"{sample.item.person}: {error}"
                     continue
-                if notes is not None and garment.note is not None:
-                    notes[sample.item] = garment.note
+                remarks = [note for note in (one.note, garment.note) if note is not None]
+                if notes is not None and remarks:
+                    notes[sample.item] = " ".join(remarks)
                 writer.write(mask_picture(garment.mask), generated_mask_path(mask_dir, sample.item))
     return failures
 

@@ -1,40 +1,17 @@
 """Makes a garment's mask from a label map: the labels of each garment, and the cleaning of the mask.
 
-Label maps are (H, W) arrays of the ids of `LABELS`, as SegFormer clothes predicts them and DressCode stores them.
+Masks of different categories never share a pixel, except `upper_body`, which is `outer` and `inner` together, and a
+garment that serves in the place of an absent one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-# The 18 classes of the ATR set, in the order of their ids.
-LABELS = (
-    "Background",
-    "Hat",
-    "Hair",
-    "Sunglasses",
-    "Upper-clothes",
-    "Skirt",
-    "Pants",
-    "Dress",
-    "Belt",
-    "Left-shoe",
-    "Right-shoe",
-    "Face",
-    "Left-leg",
-    "Right-leg",
-    "Left-arm",
-    "Right-arm",
-    "Bag",
-    "Scarf",
-)
-# The release uses only 6, pants, for lower_body, so that skirts get an empty mask.
-CATEGORY_LABELS = {"upper_body": (4,), "lower_body": (5, 6), "dresses": (7,)}
-CATEGORIES = tuple(CATEGORY_LABELS)
-# Labels that SegFormer also gives to such garments: Dress to a long top, top and skirt to a two-piece dress.
-_NEIGHBOURS = {"upper_body": (7,), "dresses": (4, 5, 6)}
+from temu_vtoff.segmentation.categories import CATEGORIES, DATASET_CATEGORIES, LAYERS, TRYOFF_CATEGORIES
+from temu_vtoff.segmentation.labels import ATR, Labels
 
 MASK_ENDINGS = ("_binary_mask.png", "_fine_mask.png")  # file names of a photo's mask and masked image end so
 GREY = 128  # level of the greyed-out garment: 0 in [-1, 1]
@@ -72,74 +49,91 @@ class GarmentMask:
     note: str | None = None
 
 
-def garment_mask(label_map: np.ndarray, category: str, clothes: Sequence[str] | None = None) -> GarmentMask:
+def garment_mask(
+    label_map: np.ndarray, category: str, clothes: Sequence[str] | None = None, labels: Labels = ATR
+) -> GarmentMask:
     """The mask of one garment, without specks and small holes.
 
     If the garment is absent, its neighbour is used: a dress for upper_body; top, skirt or pants for dresses.
 
     Args:
-        label_map: (H, W), integer ids of `LABELS`.
-        category: One of `CATEGORIES`.
-        clothes: Names from `LABELS` that make up the garment, instead of the category's.
+        label_map: (H, W), integer ids of `labels`, of one person; see `temu_vtoff.segmentation.people.one_person`.
+        category: A key of `CATEGORIES`.
+        clothes: Names from `labels` that make up the garment, instead of the category's.
+        labels: What the ids stand for.
 
     Raises:
         GarmentNotFoundError: Neither the garment nor a neighbour is there.
-        ValueError: Unknown category or name, or a label map with other ids.
+        ArgumentError: Unknown category or name, or a category that the labels can't tell.
+        ValueError: A label map with other ids.
     """
-    labels, wanted = choose_labels(label_map, category, clothes), label_ids(category, clothes)
-    note = None
-    if labels != wanted:
-        note = f"No {_names(wanted)} in the picture: {_names(labels)} serves as the {category} garment."
-    return GarmentMask(clean_mask(np.isin(label_map, labels)), tuple(LABELS[i] for i in labels), note)
+    ids, wanted = choose_labels(label_map, category, clothes, labels), label_ids(category, clothes, labels)
+    names, mask = labels.name_all(ids), np.isin(label_map, ids)
+    if ids != wanted:
+        note = f"No {_names(wanted, labels)} in the picture: {_names(ids, labels)} serves as the {category} garment."
+        return GarmentMask(clean_mask(mask), names, note)
+    if clothes is not None:
+        return GarmentMask(clean_mask(mask), names)
+    if category in TRYOFF_CATEGORIES:
+        return GarmentMask(clean_mask(mask, _others(label_map, ids, labels, TRYOFF_CATEGORIES)), names)
+    mask = clean_mask(mask, _others(label_map, ids, labels, CATEGORIES))
+    for garment in _worn(label_map, labels, TRYOFF_CATEGORIES):  # which may have closed a hole over it
+        mask &= ~clean_mask(np.isin(label_map, garment), _others(label_map, garment, labels, TRYOFF_CATEGORIES))
+    return GarmentMask(mask, names)
 
 
-def choose_labels(label_map: np.ndarray, category: str, clothes: Sequence[str] | None = None) -> tuple[int, ...]:
+def choose_labels(
+    label_map: np.ndarray, category: str, clothes: Sequence[str] | None = None, labels: Labels = ATR
+) -> tuple[int, ...]:
     """The label ids of the garment in this picture, or of its neighbour if it is absent.
 
     Arguments and errors are those of `garment_mask`.
     """
-    wanted = label_ids(category, clothes)
-    counts = _count_labels(label_map)
-    if _is_there(counts, wanted, LEAST_SHARE):
+    wanted = label_ids(category, clothes, labels)
+    counts = _count_labels(label_map, labels)
+    if _is_there(counts, wanted, LEAST_SHARE, labels):
         return wanted
-    neighbour = _NEIGHBOURS.get(category, ()) if clothes is None else ()
-    if _is_there(counts, neighbour, LEAST_SHARE):
+    neighbour = labels.ids(*CATEGORIES[category].neighbours) if clothes is None else ()
+    if _is_there(counts, neighbour, LEAST_SHARE, labels):
         return tuple(i for i in neighbour if counts[i])
-    order = np.argsort(-counts[1:], kind="stable") + 1
-    found = [LABELS[i] for i in order if i not in wanted and _is_there(counts, (i,), LEAST_SHARE)]
-    raise GarmentNotFoundError(f"{category} garment ({_names(wanted)})" if clothes is None else _names(wanted), found)
+    order = [i for i in np.argsort(-counts, kind="stable") if labels.parts[i] != "background"]
+    found = [labels.names[i] for i in order if i not in wanted and _is_there(counts, (i,), LEAST_SHARE, labels)]
+    names = _names(wanted, labels)
+    raise GarmentNotFoundError(f"{category} garment ({names})" if clothes is None else names, found)
 
 
-def garments_present(label_map: np.ndarray) -> list[str]:
-    """The categories in the picture: those with at least `LEAST_SHARE_UNASKED` of the person's pixels."""
-    counts = _count_labels(label_map)
-    return [name for name, ids in CATEGORY_LABELS.items() if _is_there(counts, ids, LEAST_SHARE_UNASKED)]
+def garments_present(label_map: np.ndarray, labels: Labels = ATR) -> list[str]:
+    """The garments in the picture: those with at least `LEAST_SHARE_UNASKED` of the person's pixels.
+
+    Returns:
+        Of `DATASET_CATEGORIES`; `outer` and `inner` in the place of upper_body where both are there.
+    """
+    counts = _count_labels(label_map, labels)
+
+    def is_there(category: str) -> bool:
+        return labels.tell(category) and _is_there(
+            counts, label_ids(category, labels=labels), LEAST_SHARE_UNASKED, labels
+        )
+
+    layers = LAYERS if all(map(is_there, LAYERS)) else ("upper_body",)
+    return [name for name in (*layers, *DATASET_CATEGORIES[1:]) if is_there(name)]
 
 
-def label_ids(category: str, clothes: Sequence[str] | None = None) -> tuple[int, ...]:
-    """The ids of a category, or of the given label names in upper or lower case.
+def label_ids(category: str, clothes: Sequence[str] | None = None, labels: Labels = ATR) -> tuple[int, ...]:
+    """The ids of a category, or of the given label names in any spelling.
 
     Raises:
-        ValueError: Unknown category or name.
+        ArgumentError: Unknown category or name, or a category that the labels can't tell.
     """
-    if clothes is None:
-        if category not in CATEGORY_LABELS:
-            raise ValueError(f"category is {category!r}; choose one of {', '.join(CATEGORIES)}.")
-        return CATEGORY_LABELS[category]
-    if isinstance(clothes, str) or not clothes:
-        raise ValueError(f"clothes is {clothes!r}; give a list of label names: {', '.join(LABELS[1:])}.")
-    ids = {name.lower(): index for index, name in enumerate(LABELS)}
-    unknown = [name for name in clothes if name.lower() not in ids]
-    if unknown:
-        raise ValueError(f"clothes has no labels {', '.join(unknown)}; the labels are {', '.join(LABELS[1:])}.")
-    return tuple(ids[name.lower()] for name in clothes)
+    return labels.of_category(category) if clothes is None else labels.named(clothes)
 
 
-def clean_mask(mask: np.ndarray) -> np.ndarray:
+def clean_mask(mask: np.ndarray, others: Sequence[np.ndarray] = ()) -> np.ndarray:
     """Drops parts and fills holes smaller than a share of the mask's area; the largest part always stays.
 
     Args:
         mask: (H, W), bool.
+        others: Masks of other garments, (H, W) bool: a hole through which one of them shows stays open.
 
     Returns:
         (H, W), bool; a new array.
@@ -149,20 +143,29 @@ def clean_mask(mask: np.ndarray) -> np.ndarray:
     area = np.count_nonzero(mask)
     if area == 0:
         return mask.copy()
-    parts, _ = ndimage.label(mask, structure=np.ones((3, 3)))  # pixels that touch by a corner belong together
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    kept = (sizes >= SPECK_SHARE * area) | (sizes == sizes.max())
-    kept[0] = False
-    mask = kept[parts]
-
+    mask = _without_specks(mask)
     gaps, _ = ndimage.label(~mask)
     sizes = np.bincount(gaps.ravel())
     filled = sizes < HOLE_SHARE * area
     for edge in (gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]):
         filled[edge] = False  # open to the outside: no hole
+    for other in others:
+        if (other & filled[gaps]).any():
+            filled[gaps[_without_specks(other)]] = False
     filled[0] = True  # the mask itself
     return filled[gaps]
+
+
+def _without_specks(mask: np.ndarray) -> np.ndarray:
+    """The parts of a mask that have at least `SPECK_SHARE` of its pixels, and the largest."""
+    from scipy import ndimage
+
+    parts, _ = ndimage.label(mask, structure=np.ones((3, 3)))  # pixels that touch by a corner belong together
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    kept = (sizes >= SPECK_SHARE * np.count_nonzero(mask)) | (sizes == sizes.max())
+    kept[0] = False
+    return kept[parts]
 
 
 def mask_picture(mask: np.ndarray) -> Image.Image:
@@ -189,17 +192,30 @@ def masked_image(image: Image.Image, mask: np.ndarray | Image.Image) -> Image.Im
     return Image.fromarray(pixels)
 
 
-def _count_labels(label_map: np.ndarray) -> np.ndarray:
-    counts = np.bincount(np.asarray(label_map).ravel(), minlength=len(LABELS))
-    if len(counts) > len(LABELS):
-        raise ValueError(f"the label map holds the id {len(counts) - 1}; its ids must be 0 to {len(LABELS) - 1}.")
+def _worn(label_map: np.ndarray, labels: Labels, categories: Iterable[str]) -> list[tuple[int, ...]]:
+    """The label ids of those of the categories that are in the picture."""
+    counts = _count_labels(label_map, labels)
+    told = [labels.of_category(name) for name in categories if labels.tell(name)]
+    return [ids for ids in told if _is_there(counts, ids, LEAST_SHARE, labels)]
+
+
+def _others(label_map: np.ndarray, ids: Sequence[int], labels: Labels, categories: Iterable[str]) -> list[np.ndarray]:
+    """The pixels of those of the categories that are in the picture and share no label with `ids`, with specks."""
+    worn = _worn(label_map, labels, categories)
+    return [np.isin(label_map, other) for other in worn if not set(other) & set(ids)]
+
+
+def _count_labels(label_map: np.ndarray, labels: Labels) -> np.ndarray:
+    counts = np.bincount(np.asarray(label_map).ravel(), minlength=len(labels))
+    if len(counts) > len(labels):
+        raise ValueError(f"the label map holds the id {len(counts) - 1}; its ids must be 0 to {len(labels) - 1}.")
     return counts
 
 
-def _is_there(counts: np.ndarray, ids: Sequence[int], share: float) -> bool:
+def _is_there(counts: np.ndarray, ids: Sequence[int], share: float, labels: Labels) -> bool:
     area = counts[list(ids)].sum()
-    return bool(area > 0 and area >= share * counts[1:].sum())
+    return bool(area > 0 and area >= share * counts[list(labels.of_people)].sum())
 
 
-def _names(ids: Sequence[int]) -> str:
-    return " or ".join(LABELS[i] for i in ids)
+def _names(ids: Sequence[int], labels: Labels) -> str:
+    return " or ".join(labels.name_all(ids))

@@ -9,19 +9,26 @@ from PIL import Image
 from torch.nn.functional import interpolate
 from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
 
+from temu_vtoff.errors import first_few
 from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.hub.loading import load_processor, load_transformers_model
 from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
-from temu_vtoff.segmentation.masks import LABELS
+from temu_vtoff.segmentation.labels import Labels, understood
 
+_MOST_LABELS = 256  # label maps are bytes
 _PIXELS_AT_ONCE = 2**18  # of a label map, with 18 float32 scores each: 19 MB
 
 
 class ClothSegmenter:
-    """A SegFormer with the labels of `LABELS`, loaded once and used for any number of photos."""
+    """A SegFormer for clothes, loaded once and used for any number of photos.
+
+    Attributes:
+        labels: What the ids of its label maps stand for, from the names in its configuration.
+    """
 
     def __init__(self, model: SegformerForSemanticSegmentation, processor: SegformerImageProcessor):
         self.model = model.eval()
+        self.labels = Labels(tuple(name for _, name in sorted(model.config.id2label.items())))
         self.processor = processor
 
     @classmethod
@@ -39,18 +46,13 @@ class ClothSegmenter:
 
         Raises:
             HubUnreachableError: The model is not on this machine and the hub does not answer.
-            CheckpointError: It can't be loaded, or has other labels.
+            CheckpointError: It can't be loaded, or has no label of clothes.
         """
         what = "the segmenter"
         model = load_transformers_model(  # before the processor, because its errors name the cause
             SegformerForSemanticSegmentation, name_or_path, what, part="segmenter", device=device, dtype=dtype
         )
-        names = [str(name) for _, name in sorted(model.config.id2label.items())]
-        if [name.lower() for name in names] != [name.lower() for name in LABELS]:
-            raise CheckpointError(
-                f"{what} {name_or_path} has other labels ({', '.join(names[:3])}, …, {len(names)} in all); give a "
-                f"SegFormer trained on {', '.join(LABELS[:3])} and so on, such as {PUBLISHED_SEGMENTER}."
-            )
+        _check_labels(model.config.id2label, f"{what} {name_or_path}")
         needs = ("preprocessor_config.json",)
         processor = load_processor(
             SegformerImageProcessor, name_or_path, what, needs=needs, trial=_try_processor, part="segmenter"
@@ -64,7 +66,7 @@ class ClothSegmenter:
             images: Upright RGB photos of any sizes; they go through the model as one batch.
 
         Returns:
-            A label map for each photo, (H, W) at the photo's size, uint8 ids of `LABELS`.
+            A label map for each photo, (H, W) at the photo's size, uint8 ids of `labels`.
 
         Raises:
             CheckpointError: The model's values are not finite.
@@ -86,6 +88,26 @@ class ClothSegmenter:
     def _reduced(self, image: Image.Image) -> Image.Image:
         """Reduces huge photos to about four times the model's size; the processor's resize needs 60 bytes per pixel."""
         return image.reduce(max(1, min(image.size) // (4 * self.processor.size["height"])))
+
+
+def _check_labels(names: dict[int, str], what: str) -> None:
+    """
+    Raises:
+        CheckpointError: Names that are no texts, ids with gaps, too many of them, or no label that is understood.
+    """
+    for index, name in names.items():
+        if not isinstance(name, str):
+            raise CheckpointError(f"{what} has a label that is no text: {index} is {name!r} in config.json.")
+    if sorted(names) != list(range(len(names))):
+        raise CheckpointError(f"{what} has labels with the ids {first_few(sorted(names))}; they must be 0, 1, 2, …")
+    if len(names) > _MOST_LABELS:
+        raise CheckpointError(f"{what} has {len(names)} labels; {_MOST_LABELS} at most can be used.")
+    labels = Labels(tuple(names[index] for index in sorted(names)))
+    if not labels.categories:
+        raise CheckpointError(
+            f"{what} has no label of clothes that is understood: its labels are {labels.listed()}; understood are "
+            f"{understood()}."
+        )
 
 
 def _try_processor(processor: SegformerImageProcessor) -> str | None:

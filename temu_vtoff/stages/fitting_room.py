@@ -21,7 +21,7 @@ class Person:
 
     Attributes:
         photo: Path of the photo, or the picture itself.
-        category: One of `temu_vtoff.segmentation.masks.CATEGORIES`.
+        category: One of `temu_vtoff.segmentation.categories.DATASET_CATEGORIES`.
         name: Unique among the persons of a call.
         region: L, 255 where the person is repainted, of the photo's shape.
         joints: In pixels of the photo; None when unknown.

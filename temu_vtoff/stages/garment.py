@@ -10,7 +10,9 @@ import numpy as np
 from PIL import Image
 
 from temu_vtoff.pictures import panel
-from temu_vtoff.segmentation.masks import CATEGORIES, garment_mask, garments_present, mask_picture, masked_image
+from temu_vtoff.segmentation.labels import Labels
+from temu_vtoff.segmentation.masks import garment_mask, garments_present, mask_picture, masked_image
+from temu_vtoff.segmentation.people import one_person
 
 ALL = "all"  # the category for every garment found
 
@@ -20,7 +22,7 @@ class Garment:
 
     Attributes:
         photo: Path of the photo, or the picture itself.
-        category: One of `temu_vtoff.segmentation.masks.CATEGORIES`; "all" only where no garment was found.
+        category: A key of `temu_vtoff.segmentation.categories.CATEGORIES`; "all" only where no garment was found.
         name: Name for the garment's files, unique among the garments of a call.
         labels: Names of the segmenter's labels that make up the mask.
         note: One sentence if the mask is not what was asked for, for example made of a neighbour's labels.
@@ -94,17 +96,24 @@ class Product:
         return panel(pictures, self.garment.caption or "")
 
 
-def garments_of(photo: Garment, label_map: np.ndarray) -> list[Garment]:
-    """The wanted garments of a photo.
+def garments_of(photo: Garment, label_map: np.ndarray, labels: Labels, person: int | None = None) -> list[Garment]:
+    """The wanted garments of one person of a photo.
+
+    Args:
+        label_map: (H, W), ids of `labels`.
+        person: Number from left to right, from 1; the largest person when left out.
 
     Raises:
         GarmentNotFoundError: There is none; the message lists what was found instead.
+        ArgumentError: Fewer people than `person`.
     """
+    one = one_person(label_map, labels, person)
     every = photo.category == ALL
-    wanted = (garments_present(label_map) or CATEGORIES[:1]) if every else [photo.category]
+    wanted = (garments_present(one.label_map, labels) or ["upper_body"]) if every else [photo.category]
     garments = []
     for category in wanted:
-        found = garment_mask(label_map, category)
+        found = garment_mask(one.label_map, category, labels=labels)
+        notes = [note for note in (one.note, found.note) if note is not None]
         garments.append(
             Garment(
                 photo.photo,
@@ -112,7 +121,7 @@ def garments_of(photo: Garment, label_map: np.ndarray) -> list[Garment]:
                 name=f"{photo.name}_{category}" if every else photo.name,
                 mask=mask_picture(found.mask),
                 labels=found.labels,
-                note=found.note,
+                note=" ".join(notes) or None,
             )
         )
     return garments

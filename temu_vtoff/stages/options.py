@@ -60,6 +60,7 @@ class Options:
         vae_tiling: Encode and decode in tiles: less memory, faint seams.
         width: Pixels, a multiple of 16. Left open, the model's own: published 768, built-in 192.
         height: Pixels, a multiple of 16. Left open, the model's own: published 1024, built-in 256.
+        person: Whose garments in a photo of several people, from left to right, from 1. Left open, the largest's.
         resize_mode: How photos of another aspect ratio are fitted: "pad", "crop" or "stretch".
         num_inference_steps: Left open, the preset's own: 28 for "exact".
         guidance_scale: Guidance is off at 1 or less.
@@ -88,6 +89,7 @@ class Options:
     vae_tiling: bool = False
     width: int | None = None
     height: int | None = None
+    person: int | None = None
     resize_mode: str = "pad"
     num_inference_steps: int | None = None
     guidance_scale: float = 2.0
@@ -107,7 +109,7 @@ class Options:
             if value not in choices:
                 offered = ", ".join(str(choice) for choice in choices if choice is not None)
                 raise ArgumentError(f"{{{name}}} is {value!r}; choose one of {offered}.", name)
-        for name in ("num_inference_steps", "batch_size"):
+        for name in ("num_inference_steps", "batch_size", "person"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ArgumentError(f"{{{name}}} is {value}; give at least 1.", name)

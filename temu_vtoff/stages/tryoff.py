@@ -21,7 +21,8 @@ from PIL import Image
 
 from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.segmentation.masks import CATEGORIES, masked_image
+from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
+from temu_vtoff.segmentation.masks import label_ids, masked_image
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.serving import ErrorRow
 from temu_vtoff.stages.batches import attempt, read_each, serve_each
@@ -67,18 +68,19 @@ class TryOff(Toolkit):
 
         Args:
             photos: Paths or pictures, one or several.
-            category: One of `CATEGORIES`, or "all" for every garment found.
+            category: One of `TRYOFF_CATEGORIES`, or "all" for every garment found.
             mask: With a single photo: its mask, white on the garment, instead of segmenting.
 
         Returns:
             Garments in the order of the photos, each with its mask and the mask's labels, or with an error.
 
         Raises:
-            ArgumentError: An unknown category, or a mask for several photos or categories.
+            ArgumentError: An unknown category, one that the segmenter's labels can't tell, or a mask for several photos
+                or categories.
             CheckpointError: The segmenter can't be loaded.
         """
         photos = as_list(photos)
-        choices = (*CATEGORIES, ALL)
+        choices = (*TRYOFF_CATEGORIES, ALL)
         if category not in choices:
             raise ArgumentError(f"{{category}} is {category!r}; choose one of {', '.join(choices)}.", "category")
         if mask is not None and (len(photos) > 1 or category == ALL):
@@ -189,10 +191,16 @@ class TryOff(Toolkit):
             with self._lock:
                 label_maps = segmenter.label_maps([photo for _, photo in read])
             for (garment, _), label_map in zip(read, label_maps, strict=True):
-                found[garment] = attempt(garment, lambda g, labels=label_map: garments_of(g, labels)) or [garment]
+                garments = partial(
+                    garments_of, label_map=label_map, labels=segmenter.labels, person=self.options.person
+                )
+                found[garment] = attempt(garment, garments) or [garment]
 
         if read := read_each(batch, lambda garment: frame.photo(garment.photo)):
-            serve_each(read, partial(find, self.segmenter()), errors)
+            segmenter = self.segmenter()
+            if batch[0].category != ALL:
+                label_ids(batch[0].category, labels=segmenter.labels)  # raises for all photos at once
+            serve_each(read, partial(find, segmenter), errors)
         return [garment for garments in found.values() for garment in garments]
 
     def _caption(self, captioner: Captioner, read: list[tuple[Garment, Image.Image]]) -> None:

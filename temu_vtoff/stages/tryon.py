@@ -23,7 +23,9 @@ from PIL import Image
 
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures import open_mask, open_picture
-from temu_vtoff.segmentation.masks import CATEGORIES, mask_picture
+from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
+from temu_vtoff.segmentation.masks import mask_picture
+from temu_vtoff.segmentation.people import one_person
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.serving import ErrorRow
 from temu_vtoff.stages.batches import attempt, read_each, serve_each
@@ -77,7 +79,7 @@ class TryOn(Toolkit):
 
         Args:
             photos: Paths or pictures, one or several.
-            category: One of `CATEGORIES`.
+            category: One of `DATASET_CATEGORIES`.
             mask: With a single photo: white where it is repainted, instead of segmenting.
             joints: With a single photo; see `temu_vtoff.tryon.joints.read_joints`. Left out, they are estimated where
                 the try-on model reads a pose and `TryOnOptions.pose_model` allows.
@@ -91,8 +93,10 @@ class TryOn(Toolkit):
             CheckpointError: The segmenter or the pose model can't be loaded.
         """
         photos = as_list(photos)
-        if category not in CATEGORIES:
-            raise ArgumentError(f"{{category}} is {category!r}; choose one of {', '.join(CATEGORIES)}.", "category")
+        if category not in DATASET_CATEGORIES:
+            raise ArgumentError(
+                f"{{category}} is {category!r}; choose one of {', '.join(DATASET_CATEGORIES)}.", "category"
+            )
         given = {"mask": mask, "joints": joints, "pose": pose}
         for name in [name for name, value in given.items() if value is not None and len(photos) > 1]:
             raise ArgumentError(f"{{{name}}} is for a single photo of a person.", name)
@@ -225,12 +229,20 @@ class TryOn(Toolkit):
         offsets = Offsets(options.offset_top, options.offset_bottom, options.offset_left, options.offset_right)
         for (person, _), photo, label_map in zip(read, reduced, label_maps, strict=True):
 
-            def find(one: Person, size: tuple[int, int] = photo.size, labels: Any = label_map) -> Image.Image:
+            def find(one: Person, size: tuple[int, int] = photo.size, label_map: Any = label_map) -> Image.Image:
                 joints = None if one.joints is None else one.joints.at(*size)
-                tight = options.region == "tight"
-                return mask_picture(
-                    region_to_repaint(labels, one.category, joints=joints, offsets=offsets, tight=tight)
+                found = one_person(label_map, segmenter.labels, options.person)
+                if found.note is not None:
+                    logger.warning("%s: %s", one.name, found.note)
+                region = region_to_repaint(
+                    found.label_map,
+                    one.category,
+                    joints=joints,
+                    offsets=offsets,
+                    tight=options.region == "tight",
+                    labels=segmenter.labels,
                 )
+                return mask_picture(region)
 
             person.region = attempt(person, find)
 

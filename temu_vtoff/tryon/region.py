@@ -10,15 +10,15 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from temu_vtoff.segmentation.masks import LABELS, choose_labels, clean_mask, garments_present
+from temu_vtoff.segmentation.labels import ATR, Labels
+from temu_vtoff.segmentation.masks import choose_labels, clean_mask, garments_present
 from temu_vtoff.tryon import joints as order
 from temu_vtoff.tryon.joints import Joints
 
 SHORT_SIDE = 768
 GROWTH = 0.05  # of the garment's longer side: what the tight region adds around it
-_SKIRT, _PANTS, _DRESS, _BELT = 5, 6, 7, 8
-_ARMS, _LEGS = (14, 15), (12, 13)
-_HEAD, _BAG, _SHOES = (1, 3, 11), (16,), (9, 10)
+_ARMS, _LEGS = ("arms", "hands"), ("legs",)
+_HEAD, _BAG, _SHOES = ("hat", "glasses", "face"), ("bag",), ("shoes", "feet")
 _JAW = range(17)  # of the face's points
 _FINGER_ROOTS = (1, 5, 9, 13, 17)  # of a hand's points
 _RIGHT_ARM = (order.R_SHOULDER, order.R_ELBOW, order.R_WRIST)
@@ -42,20 +42,20 @@ class _Rule:
     """What a category's region is made of.
 
     Attributes:
-        garment: Labels of what is worn there.
-        limbs: Labels of the limbs concerned.
+        garment: Parts that are worn there; see `temu_vtoff.segmentation.labels.PARTS`.
+        limbs: Parts that are the limbs concerned.
         counted: Those of them that count where joints are known.
         joints: Chains of the body's joints, limb by limb.
-        spared: Labels that stay.
+        spared: Parts that stay.
         above, below, aside: Room around the rectangle.
         hands: Whether it reaches from the jaw line to the fingers' roots.
     """
 
-    garment: tuple[int, ...]
-    limbs: tuple[int, ...]
-    counted: tuple[int, ...]
+    garment: tuple[str, ...]
+    limbs: tuple[str, ...]
+    counted: tuple[str, ...]
     joints: tuple[tuple[int, ...], ...]
-    spared: tuple[int, ...]
+    spared: tuple[str, ...]
     above: float
     below: float
     aside: float
@@ -64,7 +64,7 @@ class _Rule:
 
 _RULES: Mapping[str, _Rule] = {
     "upper_body": _Rule(
-        (4, _DRESS),
+        ("top", "outer", "dress"),
         _ARMS,
         counted=(),
         joints=(_RIGHT_ARM, _LEFT_ARM),
@@ -75,7 +75,7 @@ _RULES: Mapping[str, _Rule] = {
         hands=True,
     ),
     "lower_body": _Rule(
-        (_SKIRT, _PANTS, _BELT),
+        ("skirt", "pants", "belt"),
         _LEGS,
         counted=(),
         joints=(_RIGHT_LEG, _LEFT_LEG),
@@ -85,7 +85,7 @@ _RULES: Mapping[str, _Rule] = {
         aside=30,
     ),
     "dresses": _Rule(
-        (4, _SKIRT, _PANTS, _DRESS),
+        ("top", "outer", "skirt", "pants", "dress"),
         (*_ARMS, *_LEGS),
         counted=_ARMS,
         joints=(_RIGHT_ARM, _LEFT_ARM, _RIGHT_LEG, _LEFT_LEG),
@@ -103,17 +103,19 @@ def region_to_repaint(
     joints: Joints | None = None,
     offsets: Offsets | None = None,
     tight: bool = False,
+    labels: Labels = ATR,
 ) -> np.ndarray:
     """The pixels that are painted again when a person gets another garment.
 
     The head stays (hat, sunglasses, face), for lower body and dresses the bag too, for dresses the shoes.
 
     Args:
-        label_map: (H, W), ids of `LABELS`.
-        category: One of `temu_vtoff.segmentation.masks.CATEGORIES`.
+        label_map: (H, W), ids of `labels`, of one person.
+        category: One of `temu_vtoff.segmentation.categories.DATASET_CATEGORIES`.
         joints: Of the same photo, in its pixels; without any, the labels of arms and legs stand for the limbs.
         offsets: Move the sides of the rectangle.
         tight: The garment's and the limbs' own pixels grown by `GROWTH`, instead of the rectangle around them.
+        labels: What the ids stand for.
 
     Returns:
         (H, W), bool.
@@ -125,37 +127,37 @@ def region_to_repaint(
     if category not in _RULES:
         raise ValueError(f"category is {category!r}; choose one of {', '.join(_RULES)}.")
     rule = _RULES[category]
-    garment = _garment(label_map, category, rule)
+    garment = _garment(label_map, category, rule, labels)
+    limbs = clean_mask(np.isin(label_map, labels.ids(*(rule.limbs if tight or joints is None else rule.counted))))
     if tight:
         if offsets not in (None, Offsets()):
             raise ValueError("offsets move the sides of the rectangle; a tight region has none.")
-        region = _grown(garment, label_map, rule, joints)
+        region = _grown(garment, limbs, rule, joints)
     else:
-        region = _rectangle(
-            garment, label_map, rule=rule, joints=joints, offsets=Offsets() if offsets is None else offsets
-        )
-    region &= ~np.isin(label_map, rule.spared)
+        region = _rectangle(garment, limbs, rule=rule, joints=joints, offsets=Offsets() if offsets is None else offsets)
+    region &= ~np.isin(label_map, labels.ids(*rule.spared))
     if not region.any():
         raise ValueError("the offsets leave nothing of the region to repaint.")
     return region
 
 
-def _garment(label_map: np.ndarray, category: str, rule: _Rule) -> np.ndarray:
+def _garment(label_map: np.ndarray, category: str, rule: _Rule, labels: Labels) -> np.ndarray:
     """(H, W) bool, without specks. A dress is lower body where neither skirt nor pants are worn."""
-    labels, worn = rule.garment, garments_present(label_map)
+    labels.of_category(category)  # raises if they can't tell it
+    parts, worn = rule.garment, garments_present(label_map, labels)
     if category == "lower_body" and "dresses" in worn and category not in worn:
-        labels = (_DRESS, _BELT)
-    choose_labels(label_map, category, [LABELS[i] for i in labels if i != _BELT])
-    return clean_mask(np.isin(label_map, labels))
+        parts = ("dress", "belt")
+    worn_ids = labels.ids(*[part for part in parts if part != "belt"])
+    choose_labels(label_map, category, labels.name_all(worn_ids), labels)  # raises if nothing is worn there
+    return clean_mask(np.isin(label_map, labels.ids(*parts)))
 
 
 def _rectangle(
-    garment: np.ndarray, label_map: np.ndarray, rule: _Rule, joints: Joints | None, offsets: Offsets
+    garment: np.ndarray, limbs: np.ndarray, rule: _Rule, joints: Joints | None, offsets: Offsets
 ) -> np.ndarray:
     height, width = garment.shape
     unit = min(height, width) / SHORT_SIDE
-    body = garment | clean_mask(np.isin(label_map, rule.limbs if joints is None else rule.counted))
-    left, top, right, bottom = _box(_points(body))
+    left, top, right, bottom = _box(_points(garment | limbs))
     above = rule.above
     if joints is not None:
         limbs = _limb_points(joints, rule)
@@ -173,10 +175,10 @@ def _rectangle(
     return region
 
 
-def _grown(garment: np.ndarray, label_map: np.ndarray, rule: _Rule, joints: Joints | None) -> np.ndarray:
+def _grown(garment: np.ndarray, limbs: np.ndarray, rule: _Rule, joints: Joints | None) -> np.ndarray:
     left, top, right, bottom = _box(_points(garment))
     reach = max(1.0, GROWTH * max(right - left + 1, bottom - top + 1))
-    region = garment | clean_mask(np.isin(label_map, rule.limbs))
+    region = garment | limbs
     if joints is not None:  # limbs behind something else
         lines = Image.fromarray(region)
         draw = ImageDraw.Draw(lines)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from drawn_people import draw_person
-from temu_vtoff.segmentation.masks import CATEGORIES, GarmentNotFoundError
+from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
+from temu_vtoff.segmentation.masks import GarmentNotFoundError
 from temu_vtoff.tryon.joints import Joints
 from temu_vtoff.tryon.region import Offsets, region_to_repaint
 
@@ -35,7 +36,7 @@ def box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())
 
 
-@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize("category", DATASET_CATEGORIES)
 @pytest.mark.parametrize("tight", [False, True])
 @pytest.mark.parametrize("with_joints", [False, True])
 def test_it_covers_the_garment_and_spares_head_bag_and_shoes(category, tight, with_joints):
@@ -55,7 +56,7 @@ def test_it_covers_the_garment_and_spares_head_bag_and_shoes(category, tight, wi
                 assert left <= x <= right and top <= y <= bottom, seed
 
 
-@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize("category", DATASET_CATEGORIES)
 def test_tight_keeps_more_of_the_person_and_of_the_background(category):
     for seed in SEEDS:
         label_map, joints = drawn(seed, category)
