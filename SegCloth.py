@@ -142,8 +142,9 @@ def main(args: argparse.Namespace) -> int:
 
 def segment_dataset(args: argparse.Namespace, share: "Share", started: float) -> bool:
     """Segments a dataset; returns whether every item has its mask."""
+    from temu_vtoff.datasets.masks import generated_mask_path
     from temu_vtoff.runs.phases import finish, open_phases, run_phases
-    from temu_vtoff.runs.segmenting import segment_items
+    from temu_vtoff.runs.segmenting import GarmentMasks, segment_items
 
     category = "all" if args.category is None else args.category
     datasets = open_phases(args.dataset_name, args.dataset_root, args.phase, category=category, load=["person"])
@@ -152,8 +153,8 @@ def segment_dataset(args: argparse.Namespace, share: "Share", started: float) ->
     stage = partial(
         segment_items,
         load_segmenter=cache(lambda: temu_vtoff.ClothSegmenter.from_pretrained(args.model, share.device(args.device))),
-        mask_dir=args.out_dir,
-        notes=notes,
+        path_of=partial(generated_mask_path, args.out_dir),
+        draw=GarmentMasks(notes),
         num_workers=args.num_workers,
     )
     how = {"batch_size": args.batch_size, "what": "segment", "progress": command_line.progress}

@@ -1,10 +1,12 @@
-"""Predicted product pictures against the true ones: metrics.json, per_item.csv and report.html.
+"""Predicted pictures against the true ones: metrics.json, per_item.csv and report.html.
 
     python evaluate.py --dataset_name dresscode --dataset_root DATA --pred_dir outputs/dresscode
+    python evaluate.py --task try_on --dataset_name dresscode --dataset_root DATA --pred_dir outputs/tryon
     python evaluate.py --pred_dir MINE --truth_dir TRUE --metrics ssim lpips
 
 Predictions lie at PRED_DIR/<category>/<garment stem>.png, where inference_dataset.py puts them. With --truth_dir, two
-folders are compared: pictures of the same relative path belong together.
+folders are compared: pictures of the same relative path belong together. The truth of try-on is the photo; for unpaired
+lists of drawn people it is the same person in the other garment (DATA/truth/try_on).
 """
 
 import argparse
@@ -22,6 +24,8 @@ from temu_vtoff.pictures import RESIZE_MODES, open_picture
 from temu_vtoff.runs.record import write_run_record
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 
+DRAWN_TRUTH = "truth/try_on"  # within a dataset of drawn people
+
 if TYPE_CHECKING:
     from temu_vtoff.metrics.matching import Matching
 
@@ -33,6 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--output_dir", type=Path, help="folder of the results (default: PRED_DIR_evaluation)")
     add("--dataset_name", choices=DATASETS, help="dataset of the true pictures")
     add("--dataset_root", type=Path, help="folder of the dataset")
+    add("--task", default="try_off", choices=("try_off", "try_on"), help="what was generated")
     add("--phase", default="test", choices=PHASES, help="split of the dataset")
     add("--order", default="paired", choices=ORDERS, help="list of pairs that was generated")
     add("--category", default="all", choices=(*DATASET_CATEGORIES, "all"), help="category to compare")
@@ -65,7 +70,7 @@ def match(args: argparse.Namespace) -> "Matching":
         ValueError: Contradicting arguments, or something has no partner and `allow_missing` is not set.
     """
     from temu_vtoff.datasets import open_dataset
-    from temu_vtoff.metrics.matching import match_dataset, match_folders
+    from temu_vtoff.metrics.matching import DrawnTruth, garment_truth, match_dataset, match_folders, person_truth
 
     if (args.dataset_name is None) != (args.dataset_root is None):
         raise ArgumentError("{dataset_name} and {dataset_root} go together.", "dataset_name", "dataset_root")
@@ -78,12 +83,23 @@ def match(args: argparse.Namespace) -> "Matching":
         found = match_folders(args.pred_dir, args.truth_dir, args.photo_dir)
     else:
         options = {"phase": args.phase, "order": args.order, "category": args.category, "load": ()}
-        found = match_dataset(open_dataset(args.dataset_name, args.dataset_root, **options).items, args.pred_dir)
+        items = open_dataset(args.dataset_name, args.dataset_root, **options).items
+        truth_of = garment_truth if args.task == "try_off" else person_truth
+        if has_drawn_truth(args):
+            truth_of = DrawnTruth(args.dataset_root / DRAWN_TRUTH)
+        found = match_dataset(items, args.pred_dir, truth_of)
     if not args.allow_missing:
         found.require_complete()
     if not found.pairs:
         raise ValueError(f"None of the pictures in {args.pred_dir} belongs to a true picture; check the folder.")
     return found
+
+
+def has_drawn_truth(args: argparse.Namespace) -> bool:
+    """Whether an unpaired try-on run has a picture to compare each of its own with."""
+    if args.dataset_root is None or (args.task, args.order) != ("try_on", "unpaired"):
+        return False
+    return (args.dataset_root / DRAWN_TRUTH).is_dir()
 
 
 def main(args: argparse.Namespace) -> None:
@@ -102,7 +118,7 @@ def main(args: argparse.Namespace) -> None:
     height = own_size[1] if args.height is None else args.height
     device = choose_device(args.device)
     evaluate = Evaluator(
-        default_metrics(args.order) if args.metrics is None else args.metrics,
+        default_metrics("paired" if has_drawn_truth(args) else args.order) if args.metrics is None else args.metrics,
         width=width,
         height=height,
         resize_mode=args.resize_mode,
@@ -119,6 +135,7 @@ def main(args: argparse.Namespace) -> None:
     title = f"Evaluation of {args.pred_dir}"
     if args.dataset_name is not None:
         title += f" on {args.dataset_name}, {args.phase}, {args.order}, {args.category}"
+        title += " (try-on)" if args.task == "try_on" else ""
     settings = EvaluationSettings(
         title=title,
         command=" ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -126,7 +143,7 @@ def main(args: argparse.Namespace) -> None:
         height=height,
         resize_mode=args.resize_mode,
         seed=args.seed,
-        dataset_name=args.dataset_name,
+        dataset_name=args.dataset_name if args.task == "try_off" else None,  # published numbers are of try-off
         order=args.order,
         missing=matching.missing,
         extra=matching.extra,

@@ -20,7 +20,7 @@ from temu_vtoff.files import writable_folder
 from temu_vtoff.pictures import find_pictures, open_picture, save_picture
 from temu_vtoff.runs.record import write_run_record
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
-from temu_vtoff.stages.tryon_options import OFFSETS, REGIONS, TryOnOptions
+from temu_vtoff.stages.tryon_options import TryOnOptions
 from temu_vtoff.tryon.joints import read_joints
 
 if TYPE_CHECKING:
@@ -41,13 +41,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--category", default="upper_body", choices=DATASET_CATEGORIES, help="garment category")
     add("--num_images", type=command_line.positive, default=1, help="images per pair, seeds SEED, SEED + 1, …")
     add("--seed", type=int, default=0, help="random seed")
-    add("--no_paste", action="store_true", help="write the generated pictures instead of pasting them into the photos")
-    add = parser.add_argument_group("region and pose").add_argument
+    add = parser.add_argument_group("persons").add_argument
     add("--mask", type=Path, help="region to repaint, white, instead of segmenting; for one person")
-    add("--region", default=TryOnOptions.region, choices=REGIONS, help="around garment and limbs, or close to them")
-    for name in OFFSETS:
-        side = name.removeprefix("offset_")
-        add(f"--{name}", type=float, default=0, help=f"pixels by which the {side} side moves outwards, at 768 across")
     add("--keypoints", type=Path, help="joints: JSON of DressCode, VITON-HD or OpenPose; for one person")
     add(
         "--pose_model",
@@ -56,6 +51,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="two ONNX files by which rtmlib estimates joints without --keypoints; auto: downloads them; none: no pose",
     )
     add("--pose_image", type=Path, help="pose picture instead of one drawn from --keypoints; for one person")
+    command_line.add_tryon_flags(parser)
     command_line.add_sampling_flags(parser, tryon=True)
     command_line.add_model_flags(parser, tryon=True)
     command_line.add_device_flags(parser)

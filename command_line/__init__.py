@@ -18,6 +18,7 @@ from command_line.flags import (
     add_person_flag,
     add_sampling_flags,
     add_speed_flags,
+    add_tryon_flags,
     options,
 )
 
@@ -27,6 +28,7 @@ __all__ = [
     "add_person_flag",
     "add_sampling_flags",
     "add_speed_flags",
+    "add_tryon_flags",
     "explain",
     "flag",
     "naming",

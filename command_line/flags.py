@@ -9,6 +9,7 @@ from temu_vtoff.hardware import ATTENTION_BACKENDS, OFFLOADS, PRECISIONS, QUANTI
 from temu_vtoff.hub.sources import IMAGE_ENCODERS, PUBLISHED_CAPTIONER, PUBLISHED_SEGMENTER, PUBLISHED_TRYON
 from temu_vtoff.pictures.fitting import RESIZE_MODES
 from temu_vtoff.stages.options import Options
+from temu_vtoff.stages.tryon_options import OFFSETS, REGIONS, TryOnOptions
 from temu_vtoff.tryoff.presets import PRESETS
 
 
@@ -63,8 +64,6 @@ def add_model_flags(
     )
     add = group.add_argument
     default = "published" if tryon else "builtin"
-    if tryon:
-        add("--tryon_model", help=f"try-on model, such as {PUBLISHED_TRYON}; there is no built-in one")
     add("--pretrained_model_name_or_path", metavar="BASE", help=f"base model, or a whole pipeline (default: {default})")
     add(
         "--pretrained_model_name_or_path_sd3_tryoff",
@@ -80,6 +79,22 @@ def add_model_flags(
             add(f"--{name}", help=f"vision encoder; default: the pipeline's own, else {where}")
     add("--revision", help="revision of BASE")
     add("--variant", help="variant of BASE's weights, e.g. fp16")
+
+
+def add_tryon_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags for the try-on model, the region that it repaints, and its results."""
+    add = parser.add_argument_group("try-on").add_argument
+    add("--tryon_model", help=f"try-on model, such as {PUBLISHED_TRYON}; there is no built-in one")
+    add("--region", default=TryOnOptions.region, choices=REGIONS, help="around garment and limbs, or close to them")
+    for name in OFFSETS:
+        side = name.removeprefix("offset_")
+        add(
+            f"--{name}",
+            type=float,
+            default=0,
+            help=f"pixels by which the region's {side} side moves outwards, at 768 across",
+        )
+    add("--no_paste", action="store_true", help="write the generated pictures instead of pasting them into the photos")
 
 
 def add_device_flags(parser: argparse.ArgumentParser, offload: bool = True) -> None:

@@ -18,7 +18,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PRELOADED = [
-    *("inference_dataset", "evaluate", "train", "temu_vtoff.runs.tryoff", "temu_vtoff.training.loop"),
+    *(
+        "inference_dataset",
+        "evaluate",
+        "train",
+        "temu_vtoff.runs.tryoff",
+        "temu_vtoff.runs.tryon",
+        "temu_vtoff.training.loop",
+    ),
     *("transformers.models.segformer.modeling_segformer", "transformers.models.segformer.image_processing_segformer"),
     *("transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", "transformers.models.qwen2_5_vl.processing_qwen2_5_vl"),
 ]

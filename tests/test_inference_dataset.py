@@ -22,7 +22,7 @@ import inference_dataset
 from temu_vtoff import Options
 from temu_vtoff.hardware import ATTENTION_BACKENDS
 from temu_vtoff.runs.generation import picture_path
-from temu_vtoff.runs.task import DatasetTask
+from temu_vtoff.runs.task import TryOffTask
 from temu_vtoff.runs.tryoff import DatasetTryOff
 from tests import script_calls
 from tests.script_processes import ROOT, contents, kill_after, run, start
@@ -233,7 +233,7 @@ def test_compiling_depends_on_the_pictures_left(
     monkeypatch.setattr("temu_vtoff.hardware.acceleration.COMPILE_FROM", 10)
 
     def compiled(chosen: bool | None = None, **changes: object) -> bool:
-        task = DatasetTask("dresscode", dresscode, tmp_path, caption="missing", **changes)
+        task = TryOffTask("dresscode", dresscode, tmp_path, caption="missing", **changes)
         options = Options(base=str(models / "pipe"), device="cpu", batch_size=4, compile=chosen)
         return DatasetTryOff(task, options).options.compile
 
@@ -245,7 +245,7 @@ def test_compiling_depends_on_the_pictures_left(
         compiled(False)
     (tmp_path / "settings.json").unlink()
     for item in DatasetTryOff(
-        DatasetTask("dresscode", dresscode, tmp_path, caption="missing"), Options(base=str(models / "pipe"))
+        TryOffTask("dresscode", dresscode, tmp_path, caption="missing"), Options(base=str(models / "pipe"))
     ).items[:20]:
         path = picture_path(tmp_path, item)
         path.parent.mkdir(exist_ok=True)
@@ -258,10 +258,10 @@ def test_a_resumed_run_keeps_its_precision(
     models: Path, dresscode: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a probe of this moment decides, it might decide otherwise the next time."""
-    task = DatasetTask("dresscode", dresscode, tmp_path, caption="missing")
+    task = TryOffTask("dresscode", dresscode, tmp_path, caption="missing")
     options = Options(base=str(models / "pipe"), device="cpu")
     for answer in (torch.float32, torch.bfloat16):
-        monkeypatch.setattr("temu_vtoff.runs.tryoff.pipeline_dtype", lambda options, answer=answer: answer)
+        monkeypatch.setattr("temu_vtoff.runs.dataset_run.pipeline_dtype", lambda options, answer=answer: answer)
         assert DatasetTryOff(task, options).options.precision == "no"
     with pytest.raises(ValueError, match=r"dtype \"torch.float32\", not \"torch.bfloat16\""):
         DatasetTryOff(task, replace(options, precision="bf16"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -17,16 +16,17 @@ from torch.utils.data import Dataset
 
 from temu_vtoff.datasets import MASK_TYPES, ORDERS, PHASES
 from temu_vtoff.datasets.captions import read_captions
-from temu_vtoff.datasets.masks import generated_mask_path, shape_mask
+from temu_vtoff.datasets.masks import generated_label_map_path, generated_mask_path, open_label_map, shape_mask
+from temu_vtoff.datasets.pairs import read_pairs
 from temu_vtoff.datasets.sample import Item, Sample
-from temu_vtoff.files import read_text
 from temu_vtoff.pictures import RESIZE_MODES, fit_picture, open_mask, open_picture
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
+from temu_vtoff.segmentation.labels import Labels
 from temu_vtoff.segmentation.masks import GarmentMask, masked_image
+from temu_vtoff.tryon.joints import Joints, read_joints
 
 logger = logging.getLogger(__name__)
 
-_SPACED = re.compile(r"\s*(\S.*?\.\w{3,4})\s+(\S.*?\.\w{3,4})(?:\s|$)")  # "a b.jpg c d.jpg"
 LOADABLE = ("person", "garment", "mask", "masked_image")
 
 
@@ -41,6 +41,7 @@ class TryOffDataset(Dataset[Sample]):
         load: The pictures that a sample holds; names from `LOADABLE`.
         captions: A caption file, or captions by item id. Items without one are listed in `without_caption`.
         mask_dir: Generated masks (`masks.generated_mask_path`), which have precedence over label maps.
+        label_map_dir: Generated label maps (`masks.generated_label_map_path`), which have precedence too.
         mask_type: See `masks.shape_mask`.
         width: Pictures are fitted to width x height; both None keeps their own sizes.
         height: See width.
@@ -54,6 +55,8 @@ class TryOffDataset(Dataset[Sample]):
     name: ClassVar[str]
     categories: ClassVar[tuple[str, ...]] = DATASET_CATEGORIES
     layout: ClassVar[str]  # for messages
+    labels: ClassVar[Labels]  # what the ids of label maps stand for
+    label_map_name: ClassVar[str]  # for messages
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class TryOffDataset(Dataset[Sample]):
         load: Collection[str] = ("person", "garment", "mask"),
         captions: str | Path | Mapping[str, str] | None = None,
         mask_dir: str | Path | None = None,
+        label_map_dir: str | Path | None = None,
         mask_type: str = "fine",
         width: int | None = None,
         height: int | None = None,
@@ -83,6 +87,7 @@ class TryOffDataset(Dataset[Sample]):
         if not self.root.is_dir():
             raise FileNotFoundError(f"There is no folder {self.root}; expected {self.layout}.")
         self.load, self.mask_dir, self.mask_type = frozenset(load), mask_dir, mask_type
+        self.label_map_dir = label_map_dir
         self.size = None if width is None else (width, height)
         self.resize_mode = resize_mode
 
@@ -103,6 +108,10 @@ class TryOffDataset(Dataset[Sample]):
     @abstractmethod
     def _garment_from_label_map(self, item: Item) -> GarmentMask:
         """The garment's mask, at the label map's own size."""
+
+    @abstractmethod
+    def _joints_file(self, item: Item) -> Path:
+        """Where the dataset has the joints of the item's person."""
 
     @property
     def without_caption(self) -> list[Item]:
@@ -167,6 +176,28 @@ class TryOffDataset(Dataset[Sample]):
             logger.warning("%s: %s", item.label_map, garment.note)
         return garment.mask
 
+    def label_map(self, item: Item) -> np.ndarray:
+        """(H, W) uint8, the class of every pixel of the photo as ids of `labels`.
+
+        Raises:
+            FileNotFoundError: There is none.
+            ValueError: Unreadable.
+        """
+        path = item.label_map
+        if self.label_map_dir is not None:
+            generated = generated_label_map_path(self.label_map_dir, item)
+            path = generated if generated.is_file() else path
+        return open_label_map(path, self.label_map_name, len(self.labels))
+
+    def joints(self, item: Item) -> Joints | None:
+        """The joints of the item's person, or None where the dataset has none.
+
+        Raises:
+            ValueError: The file is damaged, or nobody is in it.
+        """
+        path = self._joints_file(item)
+        return read_joints(path) if path.is_file() else None
+
     def _named(self, items: list[Item]) -> list[Item]:
         """The items, with whole stems as ids in categories where the published ids are not unique."""
         garments: dict[tuple[str, str], set[str]] = {}
@@ -207,34 +238,9 @@ class TryOffDataset(Dataset[Sample]):
     def _read_pairs(self, path: Path) -> list[tuple[str, str]]:
         """The lines of a pairs file, "person garment"."""
         try:
-            lines = read_text(path).splitlines()
+            return read_pairs(path)
         except FileNotFoundError:
             raise FileNotFoundError(f"There is no pairs file {path}; expected {self.layout}.") from None
-        pairs = []
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            names = _two_names(line)
-            if names is None:
-                raise ValueError(f'{path}, line {number}: "{line}" is not a pair; expected "person garment".')
-            pairs.append(names)
-        if not pairs:
-            raise ValueError(f"The pairs file {path} is empty.")
-        once = list(dict.fromkeys(pairs))
-        if len(once) < len(pairs):
-            logger.warning("%s lists %d pairs more than once: each is taken once", path, len(pairs) - len(once))
-        return once
-
-
-def _two_names(line: str) -> tuple[str, str] | None:
-    """The first two names of a line, between tabs; or between spaces, which names with a suffix may hold too."""
-    if "\t" in line.strip():
-        names = [name.strip() for name in line.split("\t") if name.strip()]
-    elif found := _SPACED.match(line):
-        names = list(found.groups())
-    else:
-        names = line.split()
-    return (names[0], names[1]) if len(names) > 1 else None
 
 
 def _choose(what: str, value: str, choices: Collection[str]) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from temu_vtoff.datasets.base import TryOffDataset
-from temu_vtoff.datasets.masks import open_label_map
 from temu_vtoff.datasets.sample import Item
 from temu_vtoff.segmentation.labels import ATR
 from temu_vtoff.segmentation.masks import GarmentMask, garment_mask
@@ -19,6 +19,9 @@ class DressCodeDataset(TryOffDataset):
         "DressCode's layout, <root>/{upper_body,lower_body,dresses}/ with images/<id>_0.jpg (person) and <id>_1.jpg "
         "(garment), label_maps/<id>_4.png, train_pairs.txt, test_pairs_paired.txt, test_pairs_unpaired.txt"
     )
+
+    labels = ATR
+    label_map_name = "label_maps/<id>_4.png"
 
     def _read_items(self, category: str) -> Iterator[tuple]:
         if self.phase == "train" and self.order == "unpaired":
@@ -34,4 +37,7 @@ class DressCodeDataset(TryOffDataset):
             yield category, category, images / person, picture, label_map
 
     def _garment_from_label_map(self, item: Item) -> GarmentMask:
-        return garment_mask(open_label_map(item.label_map, "label_maps/<id>_4.png", len(ATR)), item.category)
+        return garment_mask(self.label_map(item), item.category)
+
+    def _joints_file(self, item: Item) -> Path:
+        return item.label_map.parents[1] / "keypoints" / f"{item.label_map.stem.removesuffix('_4')}_2.json"

@@ -17,6 +17,11 @@ def generated_mask_path(mask_dir: str | Path, item: Item) -> Path:
     return Path(mask_dir) / item.folder / f"{short_stem(item.person.stem)}_binary_mask.png"
 
 
+def generated_label_map_path(label_map_dir: str | Path, item: Item) -> Path:
+    """The path of an item's generated label map, a greyscale PNG of ids. Never inside the dataset."""
+    return Path(label_map_dir) / item.folder / f"{short_stem(item.person.stem)}_label_map.png"
+
+
 def open_label_map(path: Path, shown_as: str, count: int) -> np.ndarray:
     """(H, W) uint8, the class of every pixel.
 

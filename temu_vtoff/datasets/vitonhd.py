@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from temu_vtoff.datasets.base import TryOffDataset
-from temu_vtoff.datasets.masks import open_label_map
 from temu_vtoff.datasets.sample import Item
 from temu_vtoff.segmentation.labels import ATR, VITON_HD
 from temu_vtoff.segmentation.masks import GarmentMask, garment_mask
@@ -25,6 +25,9 @@ class VitonHDDataset(TryOffDataset):
         "<root>/{train,test}_pairs.txt"
     )
 
+    labels = VITON_HD
+    label_map_name = "image-parse-v3/<id>.png"
+
     def _read_items(self, category: str) -> Iterator[tuple]:
         folder = self.root / self.phase
         pairs = self._read_pairs(self.root / f"{self.phase}_pairs.txt")
@@ -38,5 +41,8 @@ class VitonHDDataset(TryOffDataset):
             yield category, self.phase, images / person, clothes / worn, label_maps / f"{person.rsplit('.', 1)[0]}.png"
 
     def _garment_from_label_map(self, item: Item) -> GarmentMask:
-        labels = open_label_map(item.label_map, "image-parse-v3/<id>.png", len(VITON_HD))
-        return garment_mask(np.isin(labels, VITON_HD.ids(*TOPS)) * np.uint8(ATR.ids("top")[0]), item.category)
+        tops = np.isin(self.label_map(item), VITON_HD.ids(*TOPS))
+        return garment_mask(tops * np.uint8(ATR.ids("top")[0]), item.category)
+
+    def _joints_file(self, item: Item) -> Path:
+        return item.person.parents[1] / "openpose_json" / f"{item.person.stem}_keypoints.json"

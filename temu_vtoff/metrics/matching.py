@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from temu_vtoff.datasets import Item
 
 SHOWN = 20  # names that a message lists
+_ENDING = re.compile(r"_0?[01]$")  # of DressCode's and VITON-HD's persons and garments
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,38 @@ class Matching:
             )
 
 
-def match_dataset(items: Sequence[Item], pred_dir: str | Path) -> Matching:
-    """Matches predictions at `<pred_dir>/<category>/<stem>.png` (or another picture suffix) with the items' garments.
+def garment_truth(item: Item) -> Path:
+    """Try-off's truth: the product picture."""
+    return item.garment
+
+
+def person_truth(item: Item) -> Path:
+    """Try-on's truth: the photo; of paired lists the answer, of unpaired ones a member of the set to resemble."""
+    return item.person
+
+
+@dataclass(frozen=True)
+class DrawnTruth:
+    """Try-on's truth of unpaired lists of drawn people: the same person, drawn in the other garment.
+
+    Attributes:
+        folder: `<dataset>/truth/try_on`.
+    """
+
+    folder: Path
+
+    def __call__(self, item: Item) -> Path:
+        person, garment = (_ENDING.sub("", stem) for stem in (item.person.stem, item.garment_stem))
+        return self.folder / item.category / f"{person}_{garment}.png"
+
+
+def match_dataset(
+    items: Sequence[Item], pred_dir: str | Path, truth_of: Callable[[Item], Path] = garment_truth
+) -> Matching:
+    """Matches predictions at `<pred_dir>/<category>/<stem>.png` (or another picture suffix) with the items' truths.
+
+    Args:
+        truth_of: The path of an item's truth.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -74,7 +106,7 @@ def match_dataset(items: Sequence[Item], pred_dir: str | Path) -> Matching:
         predictions |= _by_key(found, Path(pred_dir))
     truths = {item.key: item for item in items}
     pairs = [
-        PicturePair(key, item.category, prediction=predictions[key], truth=item.garment, photo=item.person)
+        PicturePair(key, item.category, prediction=predictions[key], truth=truth_of(item), photo=item.person)
         for key, item in truths.items()
         if key in predictions
     ]

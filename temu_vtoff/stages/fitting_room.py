@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from temu_vtoff.pictures import panel, unique_stems
+from temu_vtoff.segmentation.labels import Labels
+from temu_vtoff.segmentation.masks import mask_picture
 from temu_vtoff.stages.garment import Product
 from temu_vtoff.stages.reading import Photo, photo_names
+from temu_vtoff.stages.tryon_options import OFFSETS, TryOnOptions
 from temu_vtoff.tryon.joints import Joints
+from temu_vtoff.tryon.region import SHORT_SIDE, Offsets, region_to_repaint
 
 
 @dataclass(eq=False)
@@ -76,6 +81,33 @@ class TryOnResult:
     def panel(self) -> Image.Image:
         """Person, region, garment and results side by side."""
         return panel([self.photo, self.region, self.garment, *self.images])
+
+
+def find_region(
+    label_map: np.ndarray, labels: Labels, category: str, joints: Joints | None, options: TryOnOptions
+) -> Image.Image:
+    """The region that the options ask for, L, 255 where the person is repainted; errors as `region_to_repaint`.
+
+    Args:
+        label_map: (H, W), ids of `labels`, of one person.
+        joints: Of a photo of the same shape.
+    """
+    height, width = label_map.shape
+    region = region_to_repaint(
+        label_map,
+        category,
+        joints=None if joints is None else joints.at(width, height),
+        offsets=Offsets(*(getattr(options, name) for name in OFFSETS)),
+        tight=options.region == "tight",
+        labels=labels,
+    )
+    return mask_picture(region)
+
+
+def reduced(photo: Image.Image) -> Image.Image:
+    """The photo with at most `SHORT_SIDE` pixels on its short side: labels of more are only slower."""
+    scale = min(1.0, SHORT_SIDE / min(photo.size))
+    return photo if scale == 1 else photo.resize((round(photo.width * scale), round(photo.height * scale)))
 
 
 def pairs_of(persons: Sequence[Person], garments: Sequence[Photo | Product]) -> list[Pair]:

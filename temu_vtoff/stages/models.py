@@ -52,12 +52,12 @@ def load_captioner(options: Options) -> Captioner:
 
 
 def pipeline_dtype(options: Options) -> torch.dtype:
-    """The precision that `load_pipeline` uses.
+    """The precision that `load_pipeline` and `load_tryon_pipeline` use.
 
     Raises:
-        CheckpointError: The try-off model can't be loaded.
+        CheckpointError: The model can't be loaded.
     """
-    width = read_width(options.sources.tryoff)
+    width = read_width(*options.denoiser)
     return choose_dtype(options.precision, choose_device(options.device), options.preset, width)
 
 
@@ -89,8 +89,7 @@ def load_pipeline(options: Options, pictures: int = 1, **components: Any) -> Loa
 
 def load_tryon_pipeline(options: TryOnOptions, pictures: int = 1) -> LoadedPipeline:
     """The try-on pipeline; arguments and errors as for `load_pipeline`."""
-    width = read_width(options.tryon, TRYON[0])
-    dtype = choose_dtype(options.precision, choose_device(options.device), options.preset, width)
+    dtype = pipeline_dtype(options)
     bits = options.quantize_transformers
     pipe = TryOnPipeline.from_pretrained(
         options.tryon,

@@ -12,6 +12,7 @@ from temu_vtoff.hub.sources import (
     IMAGE_ENCODERS,
     PUBLISHED_CAPTIONER,
     PUBLISHED_SEGMENTER,
+    TRYOFF,
     WorkingSize,
     complete_sources,
     read_working_size,
@@ -132,6 +133,11 @@ class Options:
 
         segmenter = stage(self.segmenter, PUBLISHED_SEGMENTER)
         return Sources(str(base), str(tryoff), segmenter, stage(self.captioner, PUBLISHED_CAPTIONER))
+
+    @property
+    def denoiser(self) -> tuple[str, str]:
+        """Source and subfolder of the transformer that denoises."""
+        return self.sources.tryoff, TRYOFF[0]
 
     @property
     def image_encoders(self) -> dict[str, str]:

@@ -18,36 +18,30 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures import open_mask, open_picture
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
-from temu_vtoff.segmentation.masks import mask_picture
 from temu_vtoff.segmentation.people import one_person
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.serving import ErrorRow
 from temu_vtoff.stages.batches import attempt, read_each, serve_each
-from temu_vtoff.stages.fitting_room import Pair, Person, TryOnResult, pairs_of
+from temu_vtoff.stages.fitting_room import Pair, Person, TryOnResult, find_region, pairs_of, reduced
 from temu_vtoff.stages.garment import Product
 from temu_vtoff.stages.models import load_tryon_pipeline
 from temu_vtoff.stages.reading import Photo, as_list, photo_names
 from temu_vtoff.stages.toolkit import Toolkit, check_seeds
 from temu_vtoff.stages.tryoff import TryOff
 from temu_vtoff.stages.tryon_options import NO_POSE_MODEL, TryOnOptions
+from temu_vtoff.tryon.fitting import NO_JOINTS, Fitting, draw_pose, lacks_pose, put_on
 from temu_vtoff.tryon.joints import Joints
 from temu_vtoff.tryon.loading import has_pose_guider
-from temu_vtoff.tryon.pasting import paste_back
 from temu_vtoff.tryon.pipeline import TryOnPipeline
 from temu_vtoff.tryon.pose_estimation import AUTO, PoseEstimator
-from temu_vtoff.tryon.pose_picture import pose_picture
-from temu_vtoff.tryon.region import SHORT_SIDE, Offsets, region_to_repaint
 
-NO_JOINTS = (
-    "the model reads the person's pose, but there are no joints: the pose is left out, and arms and legs may change. "
-    "{}Give a file of joints: DressCode's keypoints/*_2.json, VITON-HD's openpose_json, or any JSON in OpenPose's form."
-)
 logger = logging.getLogger(__name__)
 
 
@@ -178,11 +172,9 @@ class TryOn(Toolkit):
                 def make(
                     pipe: TryOnPipeline, read: list[tuple[Pair, Any]], results: dict[Pair, TryOnResult] = results
                 ) -> None:
-                    for some, poses in self._by_pose(pipe, read):
-                        made = self._generate(
-                            pipe, some, seeds=range(seed, seed + num_images), sampling=sampling | poses, paste=paste
-                        )
-                        results.update((result.pair, result) for result in made)
+                    seeds = range(seed, seed + num_images)
+                    for result in self._generate(pipe, read, seeds=seeds, sampling=sampling, paste=paste):
+                        results[result.pair] = result
 
                 if read := read_each(batch, _read_pair):
                     serve_each(read, partial(make, self.pipeline(pictures)), errors)
@@ -222,44 +214,19 @@ class TryOn(Toolkit):
                     person.joints = attempt(person, lambda _, photo=photo: estimator.estimate_joints(photo))
 
     def _find_regions(self, segmenter: ClothSegmenter, read: list[tuple[Person, Image.Image]]) -> None:
-        reduced = [_reduced(photo) for _, photo in read]
         with self._lock:
-            label_maps = segmenter.label_maps(reduced)
-        options = self.options
-        offsets = Offsets(options.offset_top, options.offset_bottom, options.offset_left, options.offset_right)
-        for (person, _), photo, label_map in zip(read, reduced, label_maps, strict=True):
+            label_maps = segmenter.label_maps([reduced(photo) for _, photo in read])
+        for (person, _), label_map in zip(read, label_maps, strict=True):
 
-            def find(one: Person, size: tuple[int, int] = photo.size, label_map: Any = label_map) -> Image.Image:
-                joints = None if one.joints is None else one.joints.at(*size)
-                found = one_person(label_map, segmenter.labels, options.person)
+            def find(one: Person, label_map: np.ndarray = label_map) -> Image.Image:
+                found = one_person(label_map, segmenter.labels, self.options.person)
                 if found.note is not None:
                     logger.warning("%s: %s", one.name, found.note)
-                region = region_to_repaint(
-                    found.label_map,
-                    one.category,
-                    joints=joints,
-                    offsets=offsets,
-                    tight=options.region == "tight",
-                    labels=segmenter.labels,
+                return find_region(
+                    found.label_map, segmenter.labels, category=one.category, joints=one.joints, options=self.options
                 )
-                return mask_picture(region)
 
             person.region = attempt(person, find)
-
-    def _by_pose(
-        self, pipe: TryOnPipeline, read: list[tuple[Pair, tuple[Image.Image, Image.Image]]]
-    ) -> Iterator[tuple[list[tuple[Pair, Any]], dict[str, Any]]]:
-        """The pairs with a pose and those without, because the pipeline takes poses for all of a batch or for none."""
-        poses = {pair: _pose(pair.person, photo, pipe) for pair, (photo, _) in read}
-        without = [one for one in read if poses[one[0]] is None]
-        if without and pipe.pose_guider is not None and not self._is_warned:
-            logger.warning(NO_JOINTS.format(self._no_estimate))
-            self._is_warned = True
-        posed = [one for one in read if poses[one[0]] is not None]
-        if posed:
-            yield posed, {"pose": [poses[pair] for pair, _ in posed]}
-        if without:
-            yield without, {}
 
     def _generate(
         self,
@@ -270,22 +237,24 @@ class TryOn(Toolkit):
         paste: bool,
     ) -> Iterator[TryOnResult]:
         """The results of a batch that could be read, with one picture of each pair for each seed."""
-        regions = [pair.person.region.resize(photo.size, Image.Resampling.NEAREST) for pair, (photo, _) in read]
+        fittings = [_fitting(pair.person, photo, garment, pipe) for pair, (photo, garment) in read]
+        if lacks_pose(pipe, fittings) and not self._is_warned:
+            logger.warning(NO_JOINTS.format(self._no_estimate))
+            self._is_warned = True
+        generators = [[torch.Generator().manual_seed(seed) for seed in seeds] for _ in read]
         started = time.perf_counter()
         with self._lock:
-            images = pipe(
-                [garment for _, (_, garment) in read],
-                [photo for _, (photo, _) in read],
-                regions,
-                num_images_per_prompt=len(seeds),
-                generator=[torch.Generator().manual_seed(seed) for _ in read for seed in seeds],
-                **sampling,
-            ).images
+            pictures = put_on(pipe, fittings, generators, paste=paste, **sampling)
         seconds = round((time.perf_counter() - started) / len(read), 3)
-        for number, ((pair, (photo, garment)), region) in enumerate(zip(read, regions, strict=True)):
-            own = images[number * len(seeds) : (number + 1) * len(seeds)]
-            own = [paste_back(image, photo, region) for image in own] if paste else own
-            yield TryOnResult(pair, own, photo=photo, garment=garment, region=region, seconds=seconds)
+        for (pair, _), fitting, images in zip(read, fittings, pictures, strict=True):
+            yield TryOnResult(
+                pair,
+                images,
+                photo=fitting.photo,
+                garment=fitting.garment,
+                region=fitting.region,
+                seconds=seconds,
+            )
 
 
 def _read(person: Person, pose: Photo | None) -> Image.Image:
@@ -313,16 +282,9 @@ def _read_pair(pair: Pair) -> tuple[Image.Image, Image.Image]:
     return open_picture(pair.person.photo), garment
 
 
-def _pose(person: Person, photo: Image.Image, pipe: TryOnPipeline) -> Image.Image | None:
-    """The pose picture; None where the model reads none, or nothing is known."""
-    if person.pose is not None or person.joints is None or pipe.pose_guider is None:
-        return person.pose
-    scale = SHORT_SIDE / min(photo.size)
-    size = (round(photo.width * scale), round(photo.height * scale))
-    return pose_picture(person.joints.at(*size), *size)
-
-
-def _reduced(photo: Image.Image) -> Image.Image:
-    """The photo with at most `SHORT_SIDE` pixels on its short side: labels of more are only slower."""
-    scale = min(1.0, SHORT_SIDE / min(photo.size))
-    return photo if scale == 1 else photo.resize((round(photo.width * scale), round(photo.height * scale)))
+def _fitting(person: Person, photo: Image.Image, garment: Image.Image, pipe: TryOnPipeline) -> Fitting:
+    """A pair for the pipeline; a pose is drawn where the model reads one and joints are known."""
+    pose = person.pose
+    if pose is None and person.joints is not None and pipe.pose_guider is not None:
+        pose = draw_pose(person.joints, photo)
+    return Fitting(photo, garment, person.region.resize(photo.size, Image.Resampling.NEAREST), pose)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields, replace
 
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.hub.sources import PUBLISHED_TRYOFF, PUBLISHED_TRYON, WorkingSize, read_tryon_size
+from temu_vtoff.hub.sources import PUBLISHED_TRYOFF, PUBLISHED_TRYON, TRYON, WorkingSize, read_tryon_size
 from temu_vtoff.stages.options import Options, Sources
 
 REGIONS = ("rectangle", "tight")
@@ -64,6 +64,10 @@ class TryOnOptions(Options):
         if self.base is None and self.tryoff is None:
             return replace(self, tryoff=PUBLISHED_TRYOFF).sources
         return super().sources
+
+    @property
+    def denoiser(self) -> tuple[str, str]:
+        return self.tryon, TRYON[0]
 
     def working_size(self) -> WorkingSize:
         """The size that the try-on model was made for, from its configurations alone.

@@ -1,0 +1,148 @@
+"""Try-on for a split of a dataset: makes label maps if the task asks for them, then the pictures.
+
+In paired lists every person gets the own garment back, so that the photo is the truth; in unpaired lists another one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+
+from temu_vtoff.datasets import Item, TryOffDataset
+from temu_vtoff.datasets.masks import generated_label_map_path
+from temu_vtoff.hardware.devices import free_memory
+from temu_vtoff.runs.dataset_run import DatasetRun
+from temu_vtoff.runs.generation import generate_items
+from temu_vtoff.runs.segmenting import LabelMaps, segment_items
+from temu_vtoff.runs.sharing import item_seed
+from temu_vtoff.runs.task import ALL, TryOnTask
+from temu_vtoff.stages.fitting_room import find_region, reduced
+from temu_vtoff.stages.models import load_segmenter, load_tryon_pipeline
+from temu_vtoff.stages.tryon_options import OFFSETS, TryOnOptions
+from temu_vtoff.tryon.fitting import NO_JOINTS, Fitting, draw_pose, lacks_pose, put_on
+from temu_vtoff.tryon.pipeline import TryOnPipeline
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FittingSample:
+    """An item, ready for the pipeline."""
+
+    item: Item
+    fitting: Fitting
+
+
+class FittingDataset(Dataset[FittingSample]):
+    """The items of a dataset with region and pose picture.
+
+    Args:
+        dataset: Loads person and garment in their own sizes.
+        options: Decide the region.
+    """
+
+    def __init__(self, dataset: TryOffDataset, options: TryOnOptions) -> None:
+        self.dataset, self.options = dataset, options
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> FittingSample:
+        """
+        Raises:
+            FileNotFoundError: A picture or label map is missing.
+            ValueError: One is unreadable or of another shape than the photo, or shows no such garment.
+        """
+        sample = self.dataset[index]
+        item, photo = sample.item, sample.person
+        labels = Image.fromarray(self.dataset.label_map(item))
+        if abs(labels.width * photo.height / (labels.height * photo.width) - 1) > 0.02:
+            raise ValueError(
+                f"The label map of {item.person} is {labels.width}x{labels.height}; it needs the proportions of the "
+                f"upright photo, {photo.width}x{photo.height}."
+            )
+        labels = labels.resize(reduced(photo).size, Image.Resampling.NEAREST)
+        joints = self.dataset.joints(item)
+        joints = None if joints is None else joints.at(*photo.size)
+        region = find_region(
+            np.asarray(labels), self.dataset.labels, category=item.category, joints=joints, options=self.options
+        )
+        region = region.resize(photo.size, Image.Resampling.NEAREST)
+        pose = None if joints is None else draw_pose(joints, photo)
+        return FittingSample(item, Fitting(photo, sample.garment, region, pose))
+
+
+class DatasetTryOn(DatasetRun):
+    """See `DatasetRun`."""
+
+    task: TryOnTask
+    options: TryOnOptions
+    task_settings = (*DatasetRun.task_settings, "no_paste")
+    option_settings = (*DatasetRun.option_settings, "region", *OFFSETS)
+
+    @property
+    def models(self) -> dict[str, Any]:
+        segmenter = None if self.task.segment is None else self.options.sources.segmenter
+        return {"tryon": self.options.tryon, "segmenter": segmenter}
+
+    def _stages(self) -> None:
+        self.segment()
+        self.generate()
+
+    def segment(self) -> None:
+        """Makes the label maps that are asked for and missing."""
+        if self.task.segment is None:
+            return
+        every = self.task.segment == ALL
+        self.failures |= segment_items(
+            self._open(load=["person"]),
+            self._select(lambda item: every or not item.label_map.exists()),
+            partial(load_segmenter, self.options),
+            partial(generated_label_map_path, self.task.label_maps),
+            LabelMaps(self.notes, self.task.dataset_name),
+            **self._reading("segment"),
+        )
+        free_memory()
+
+    def generate(self) -> None:
+        """Makes the pictures that are missing."""
+        batches = self._select()
+        dataset = self._open(load=["person", "garment"], label_map_dir=self.task.label_maps)
+        self.failures |= generate_items(
+            FittingDataset(dataset, self.options),
+            batches,
+            load_pipeline=lambda: self._load_pipeline(sum(map(len, batches))),
+            make=partial(_dress, seed=self.task.seed, paste=not self.task.no_paste, **self._sampling()),
+            output_dir=self.output_dir,
+            journal=self.journal,
+            seed=self.task.seed,
+            **self._reading("try on"),
+        )
+
+    def _more_settings(self) -> dict[str, Any]:
+        return {"task": "try_on", **self.models}
+
+    def _load_pipeline(self, pictures: int) -> TryOnPipeline:
+        loaded = load_tryon_pipeline(self.options, pictures)
+        self.taken = loaded.taken
+        return loaded.pipe
+
+
+def _dress(
+    pipe: TryOnPipeline, samples: Sequence[FittingSample], *, seed: int, paste: bool, **sampling: Any
+) -> list[Image.Image]:
+    fittings = [sample.fitting for sample in samples]
+    if pipe.pose_guider is None:
+        fittings = [replace(fitting, pose=None) for fitting in fittings]
+    elif lacks_pose(pipe, fittings):
+        logger.warning(NO_JOINTS.format(""))
+    generators = [[torch.Generator().manual_seed(item_seed(sample.item, seed))] for sample in samples]
+    return [images[0] for images in put_on(pipe, fittings, generators, paste=paste, **sampling)]
