@@ -39,6 +39,7 @@ from web_page.models import Models, Settings
 from web_page.one_photo import OnePhoto
 from web_page.photos import from_editor, looks_like_a_photograph, on_screen, open_upload, to_editor
 from web_page.results import cut_out, file_name
+from web_page.server import tryon_options
 from web_page.server_folder import PREFIX, server_folder, sweep_leftovers
 from web_page.studio import PHOTOGRAPH, Limits, Studio, name_of
 from web_page.visits import IDLE, Run, Step, Visits
@@ -52,7 +53,8 @@ WAITING = 9  # requests that may wait in the queue
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Models:
     flags = save_page_models(tmp_path_factory.mktemp("models"))
-    return Models(command_line.options(app.parse_args([*flags, "--device", "cpu"])))
+    args = app.parse_args([*flags, "--device", "cpu"])
+    return Models(command_line.options(args), tryon_options(args))
 
 
 @pytest.fixture
@@ -353,15 +355,15 @@ def test_one_photo_from_upload_to_zip(one):
     assert len(steps) == 4 and "step 3 of 3" in steps[-1][one.progress] and any(one.picture in step for step in steps)
     results, history = last[one.results], last[one.history]
     assert last[one.progress] == "" and len(results) == len(history) == 2 and last[one.several].visible
-    assert last[one.picture] == str(results[0].white) and Image.open(results[0].white).size == (48, 64)
-    assert last[one.slider] == (str(results[0].before), str(results[0].white))
-    assert Image.open(last[one.cutout].value["path"]).mode == "RGBA"
-    assert Image.open(last[one.panel].value["path"]).width > 3 * 48
+    assert last[one.picture] == str(results[0].picture) and Image.open(results[0].picture).size == (48, 64)
+    assert last[one.slider] == (str(results[0].before), str(results[0].picture))
+    assert Image.open(last[one.downloads["cutout"]].value["path"]).mode == "RGBA"
+    assert Image.open(last[one.downloads["panel"]].value["path"]).width > 3 * 48
     assert last[one.details].startswith("Seed 0, 3 steps") and not last[one.warning].visible
     with zipfile.ZipFile(last[one.archive].value["path"]) as files:
         assert len(files.namelist()) == 7 and caption in files.read("captions.txt").decode()
-    assert one.choose(results, 1)[one.picture] == str(results[1].white)
-    assert not list(results[0].white.parent.glob("preview*"))
+    assert one.choose(results, 1)[one.picture] == str(results[1].picture)
+    assert not list(results[0].picture.parent.glob("preview*"))
 
 
 def test_files_of_one_run_outlive_the_next(one):
@@ -369,7 +371,7 @@ def test_files_of_one_run_outlive_the_next(one):
         one.try_off(visitor("a"), str(PHOTO), painted(open_picture(PHOTO)), "upper_body", "", [], [], *advanced())
     )[-1]
     first, second = ask()[one.results][0], ask()[one.results][0]
-    assert first.white != second.white and first.white.exists() and second.white.exists()
+    assert first.picture != second.picture and first.picture.exists() and second.picture.exists()
 
 
 def test_stop_ends_the_loop_between_two_steps(one):
@@ -384,7 +386,7 @@ def test_stop_ends_the_loop_between_two_steps(one):
     assert 5 < len(seen) < 100 and seen[-1] == {one.progress: "", one.picture: None}
     *_, last = one.try_off(visitor("a"), str(PHOTO), editor, "upper_body", "", [], [], *advanced())
     results = last[one.results]  # the next one works again
-    assert one.show_last(str(PHOTO), results)[one.picture] == str(results[0].white)
+    assert one.show_last(results, str(PHOTO))[one.picture] == str(results[0].picture)
 
 
 def test_buttons_can_be_pressed_when_they_can_do_something(one):
@@ -479,8 +481,8 @@ def test_the_built_in_model_warns_of_photographs(one, models, monkeypatch, tmp_p
     assert ask().visible and ask().value == PHOTOGRAPH
 
 
-def painted_as(path: Path) -> dict:
-    return painted(open_picture(path)) | {"name": name_of(path)}
+def painted_as(path: Path, mask: Image.Image | None = None) -> dict:
+    return painted(open_picture(path), mask) | {"name": name_of(path)}
 
 
 def test_the_notice_comes_first_and_only_with_the_built_in_model(models, page, tmp_path, monkeypatch):
@@ -535,7 +537,7 @@ def test_mistakes_are_one_sentence_and_faults_are_hidden(one, models, monkeypatc
 def test_programs_can_segment_caption_and_try_off(server, tmp_path):
     ours, photo = client(server, tmp_path), gradio_client.handle_file(PHOTO)
     named = ours.view_api(return_format="dict")["named_endpoints"]
-    assert set(named) == {"/segment", "/caption", "/try_off", "/stop"}
+    assert set(named) == {"/segment", "/caption", "/try_off", "/try_on", "/stop"}
     mask = ours.predict(photo, "upper_body", api_name="/segment")
     assert Image.open(mask).size == (384, 512)
     caption = ours.predict(photo, "upper_body", api_name="/caption")
@@ -603,6 +605,16 @@ def test_nothing_given_by_programs_is_told_plainly(server, tmp_path):
     ]:
         with pytest.raises(Exception, match=complaint):
             ours.predict(*arguments, api_name="/try_off")
+    for arguments, complaint in [
+        ((None, photo), "person is no file"),
+        ((photo, None), "garment is no file"),
+        ((photo, photo, "region.png"), "region is no file"),
+        ((photo, photo, None, "shoes"), "Garment is 'shoes'; choose one of"),
+        ((photo, photo, None, "upper_body", False, 0, 0), "Steps is 0"),
+        ((photo, photo, None, "lower_body"), "No skirt or trousers was found in the photo; it shows a top"),
+    ]:
+        with pytest.raises(Exception, match=complaint):
+            ours.predict(*arguments, api_name="/try_on")
 
 
 def queue_size(server) -> int:
@@ -760,6 +772,9 @@ def test_programs_get_no_file_that_was_not_uploaded(server, private, door):
             ("caption", [spelling(private), "upper_body"]),
             ("try_off", [spelling(private), None, "upper_body", "a shirt", *later]),
             ("try_off", [{"path": upload(server, PHOTO)}, spelling(private), "upper_body", "a shirt", *later]),
+            ("try_on", [spelling(private), {"path": upload(server, PHOTO)}]),
+            ("try_on", [{"path": upload(server, PHOTO)}, spelling(private)]),
+            ("try_on", [{"path": upload(server, PHOTO)}] * 2 + [spelling(private)]),
         ]:
             asked = WEB.post(f"{server.address}gradio_api/{door}/{name}", json={"data": data}, timeout=120)
             if door == "call":

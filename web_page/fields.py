@@ -1,5 +1,6 @@
 """Fields that several parts of the page have."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -36,12 +37,35 @@ def pictures_field(title: str, **options: Any) -> gr.Gallery:
     )
 
 
-def photo_upload(**options: Any) -> gr.Image:
-    """A picture field that hands over the uploaded file unread: `web_page.photos` decides what is decoded.
+def example_photos(field: gr.Image, photos: list[Path], elem_id: str) -> gr.Dataset:
+    """Photos to click; what is clicked is told by its number."""
+    return gr.Dataset(
+        components=[field],
+        samples=[[str(path)] for path in photos],
+        type="index",
+        label="Or an example",
+        elem_id=elem_id,
+    )
+
+
+def photo_upload(label: str, elem_id: str) -> gr.Image:
+    """A picture field for files, the webcam and the clipboard. It hands over the uploaded file unread:
+    `web_page.photos` decides what is decoded.
 
     The method is set on the field itself, because Gradio writes a .pyi file beside every subclass's source. So no
     handler may answer with a new `gr.Image` for it, which would lose the method; values are fine.
     """
-    field = gr.Image(format="png", image_mode=None, type="filepath", buttons=["fullscreen"], **options)
+    field = gr.Image(
+        label=label,
+        show_label=False,
+        sources=["upload", "webcam", "clipboard"],
+        format="png",
+        image_mode=None,
+        type="filepath",
+        height=260,
+        buttons=["fullscreen"],
+        elem_id=elem_id,
+        elem_classes="photo",
+    )
     field.preprocess = lambda payload: None if payload is None else payload.path
     return field

@@ -1,5 +1,6 @@
 """The page as a whole: notice, tabs, advanced settings, links, and the endpoints for programs."""
 
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
@@ -8,13 +9,15 @@ from temu_vtoff.hub.sources import PUBLISHED_BASE, PUBLISHED_TRYOFF
 from web_page.guard import Page
 from web_page.messages import LABELS
 from web_page.models import Settings
-from web_page.one_photo import AT_ONCE, OnePhoto
+from web_page.one_photo import OnePhoto
+from web_page.picture_tab import AT_ONCE
 from web_page.programs import Programs
 from web_page.several_photos import SeveralPhotos
 from web_page.studio import FITS, Studio
+from web_page.try_on import NEEDED, TryOnTab
 
 TITLE = "TEMU-VTOFF: virtual try-off"
-INTRODUCTION = "# Virtual try-off\nFrom a photo of a dressed person to the shop picture of what they wear."
+INTRODUCTION = "# Virtual try-off\nFrom a photo of a dressed person to the shop picture of what they wear, and back."
 NOTICE = (
     "**This is a demonstration with a small model that knows drawn people only**, as in the examples below. "
     "Photographs of real people come out wrong. Whoever runs this page can start it with the published model, which is "
@@ -82,16 +85,24 @@ def build_page(studio: Studio, examples: list[Path]) -> Page:
         if studio.models.is_builtin:
             gr.Markdown(NOTICE, elem_id="notice")
         gr.Markdown(INTRODUCTION)
-        with gr.Tab("One photo"):
+        with gr.Tab("One photo") as one:
             page.one = OnePhoto(studio, examples)
-        with gr.Tab("Several photos"):
+        with gr.Tab("Several photos") as several:
             page.several = SeveralPhotos(studio)
-        with gr.Accordion("Advanced", open=False):
+        with gr.Tab("Try on") as putting_on:
+            page.on = None if studio.models.fitting_room is None else TryOnTab(studio, examples)
+            if page.on is None:
+                gr.Markdown(NEEDED, elem_id="needed")
+        with gr.Accordion("Advanced", open=False) as of_try_off:
             advanced = Advanced(studio)
         with gr.Accordion("About", open=False, elem_id="about"):
             gr.Markdown(LINKS)
         page.programs = Programs(studio)  # before the tabs' events, which then can't take the endpoints' names
         page.one.wire(advanced.fields)
         page.several.wire(advanced.fields)
+        if page.on is not None:
+            page.on.wire()
+        for tab, shown in ((one, True), (several, True), (putting_on, False)):
+            tab.select(partial(gr.Accordion, visible=shown), outputs=of_try_off, **AT_ONCE)
         advanced.wire()
     return page

@@ -6,12 +6,13 @@ const find = (selector) => element.querySelector(selector);
 const editor = find(".mask-editor"), frame = find(".canvas"), image = find("img"), canvas = find("canvas");
 const paper = canvas.getContext("2d", { willReadFrequently: true });
 const onDemand = window.matchMedia("(pointer: coarse), (max-width: 640px)");
+const change = find("[data-tool=edit]").textContent;
 let name = null, tool = "brush", last = null, history = [];
 
 function setEditing(editing) {
   editor.classList.toggle("editing", editing);
   const button = find("[data-tool=edit]");
-  button.textContent = editing ? "Done" : "Change the mask";
+  button.textContent = editing ? "Done" : change;
   button.setAttribute("aria-expanded", editing);
   button.hidden = editing && !onDemand.matches;
 }

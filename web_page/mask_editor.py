@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 _TOOLS = (  # name, label, hint
-    ("brush", "Brush", "paint over the garment"),
+    ("brush", "Brush", "add to the mask"),
     ("eraser", "Eraser", "take away from the mask"),
     ("undo", "Undo", "take the last change back"),
     ("grow", "Grow", "make the mask larger all around"),
@@ -21,10 +21,10 @@ _BUTTONS = "".join(
 )
 HTML = f"""
 <div class="mask-editor">
-  <div class="empty">The photo and the mask of the garment appear here.</div>
+  <div class="empty">EMPTY</div>
   <div class="canvas" hidden><img alt="photo" draggable="false"><canvas aria-label="mask"></canvas></div>
   <div class="tools" hidden>
-    <button type="button" data-tool="edit" aria-expanded="false">Change the mask</button>
+    <button type="button" data-tool="edit" aria-expanded="false">CHANGE</button>
     <span class="open">{_BUTTONS}
       <label>Size <input type="range" min="4" max="120" value="32" aria-label="brush size"></label>
     </span>
@@ -53,8 +53,14 @@ CSS = """
 JS = (Path(__file__).parent / "mask_editor.js").read_text(encoding="utf-8")
 
 
-def mask_editor(elem_id: str) -> gr.HTML:
-    """The field. Its value comes from `web_page.photos.to_editor` and goes to `from_editor`."""
+def mask_editor(elem_id: str, empty: str, change: str) -> gr.HTML:
+    """The field. Its value comes from `web_page.photos.to_editor` and goes to `from_editor`.
+
+    Args:
+        empty: What it says before there is a photo.
+        change: What its button says where painting is only begun on demand.
+    """
+    html = HTML.replace("EMPTY", empty).replace("CHANGE", change)
     return gr.HTML(
-        value=None, html_template=HTML, css_template=CSS, js_on_load=JS, elem_id=elem_id, apply_default_css=False
+        value=None, html_template=html, css_template=CSS, js_on_load=JS, elem_id=elem_id, apply_default_css=False
     )

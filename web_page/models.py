@@ -1,21 +1,18 @@
-"""The models behind the page: one copy of the three stages for all visitors, used by one at a time."""
+"""The models behind the page: one copy of the three stages and of try-on for all visitors, used by one at a time."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from PIL import Image
 
 from temu_vtoff.hub.sources import WorkingSize
 from temu_vtoff.pictures import unfit_mask
-from temu_vtoff.stages import Garment, Options, Product, TryOff
-from temu_vtoff.tryoff.pipeline import TryOffPipeline
+from temu_vtoff.stages import Garment, Options, Product, TryOff, TryOnOptions
 from temu_vtoff.tryoff.presets import choose_preset
+from web_page.fitting_room import FittingRoom
+from web_page.watching import OnStep, watcher
 
 SIZE_FACTORS = (0.5, 0.75, 1, 1.25, 1.5)  # of the model's own size
-PREVIEWS = 8  # of a picture
-OnStep = Callable[[int, int, Image.Image | None], bool]
 
 
 @dataclass(frozen=True)
@@ -46,20 +43,25 @@ class Found:
 
 
 class Models:
-    """The three stages, loaded once.
+    """The three stages, loaded once, and try-on.
 
     Args:
         options: As the page was started; visitors choose size and sampling themselves.
+        tryon: As the page was started; None when there is no try-on model.
+
+    Attributes:
+        fitting_room: Try-on, or None.
 
     Raises:
         CheckpointError: A model can't be had.
         ArgumentError: What is asked for can't be had on this machine.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, tryon: TryOnOptions | None = None) -> None:
         self.toolkit = TryOff(options, keep_loaded=True)
         self.toolkit.pipeline(), self.toolkit.segmenter(), self.toolkit.captioner()
         self._lock = threading.Lock()
+        self.fitting_room = None if tryon is None else FittingRoom(tryon, self._lock)
 
     @property
     def is_builtin(self) -> bool:
@@ -133,7 +135,7 @@ class Models:
                 [garment],
                 seed=settings.seed,
                 num_images=settings.count,
-                callback_on_step_end=_watcher(on_step, settings.steps, previews),
+                callback_on_step_end=watcher(on_step, settings.steps, previews),
                 width=settings.width,
                 height=settings.height,
                 resize_mode=settings.fit,
@@ -156,19 +158,3 @@ def _sound(garment: Garment) -> Garment:
     if garment.error is not None:
         raise garment.error
     return garment
-
-
-def _watcher(on_step: OnStep, steps: int, previews: bool) -> Callable[..., dict[str, Any]]:
-    """The pipeline's callback: passes steps and previews of the clean picture on, and ends the loop when told to."""
-    every = max(1, steps // PREVIEWS)
-
-    def watch(pipe: TryOffPipeline, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        preview = None
-        if previews and (step + 1) % every == 0:
-            clean = pipe.decode_latents(tensors["pred_original_sample"][:1]).float()
-            preview = pipe.image_processor.postprocess(clean, output_type="pil")[0]
-        if not on_step(step + 1, steps, preview):
-            pipe._interrupt = True
-        return {}
-
-    return watch

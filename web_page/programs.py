@@ -1,16 +1,19 @@
-"""The page's endpoints for programs: segment, caption, try_off and stop; no mask editor, no previews."""
+"""The page's endpoints for programs: segment, caption, try_off, try_on and stop; no mask editor, no previews."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from temu_vtoff.stages import Garment
 from web_page.messages import Mistake, errors_in_one_sentence
-from web_page.one_photo import ONE_AT_A_TIME
 from web_page.photos import open_uploaded_mask
-from web_page.results import file_name
+from web_page.picture_tab import ONE_AT_A_TIME
+from web_page.results import Result, file_name
 from web_page.studio import FITS, Studio, check_category
+from web_page.visits import Run
 
 
 class Programs:
@@ -21,7 +24,10 @@ class Programs:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        for endpoint in (self.segment, self.caption, self.try_off):
+        endpoints = [self.segment, self.caption, self.try_off]
+        if studio.models.fitting_room is not None:
+            endpoints.append(self.try_on)
+        for endpoint in endpoints:
             gr.api(endpoint, api_name=endpoint.__name__, **ONE_AT_A_TIME)
         gr.api(self.stop, api_name="stop", queue=False)
 
@@ -67,14 +73,45 @@ class Programs:
             settings = self.studio.settings(seed, steps, guidance=guidance, size=size, count=count, fit=fit)
             garment = self._garment(photo, mask, category, caption)
             run = self.studio.visits.start(visitor.session_hash)
-            for _ in self.studio.follow(run, garment, settings):
-                yield []
-            results = run.result()
-            if run.stopped.is_set():
-                raise Mistake("stopped.")
+            results = yield from _follow(run, lambda: self.studio.try_off(run, garment, settings))
             if warning := self.studio.warning(garment.photo):
                 gr.Warning(warning)
-            yield [_file(str(file)) for result in results for file in (result.white, result.cutout)]
+            yield [_file(str(file)) for result in results for file in (result.picture, result.cutout)]
+
+    def try_on(
+        self,
+        visitor: gr.Request,
+        person: dict[str, Any],
+        garment: dict[str, Any],
+        region: dict[str, Any] | None = None,
+        category: str = "upper_body",
+        worn: bool = False,
+        seed: int | None = 0,
+        steps: int | None = None,
+        guidance: float = 2.0,
+        count: int = 1,
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Pictures of a person in another garment, of the photo's size.
+
+        The garment is a product picture or, with worn, a photo of somebody who wears it. Without a region, white where
+        the person is repainted, it is found; without a seed one is drawn; steps are the model's own when left out.
+        Cancelling the job stops the work.
+        """
+        with errors_in_one_sentence():
+            steps = self.studio.models.fitting_room.steps if steps is None else steps
+            sampling = self.studio.sampling(seed, steps, guidance, count)
+            path = _path(person, "person")
+            photo, source = self.studio.open(path), _path(garment, "garment")
+            if region is None:
+                white = self.studio.region(photo, category)
+            else:
+                white = self._mask(region, "region", photo)
+            outfit = self.studio.outfit(path, white, garment=source, category=category, worn=worn)
+            run = self.studio.visits.start(visitor.session_hash)
+            results = yield from _follow(run, lambda: self.studio.try_on(run, outfit, sampling))
+            if warning := self.studio.outfit_warning(outfit):
+                gr.Warning(warning)
+            yield [_file(str(result.picture)) for result in results]
 
     def stop(self, visitor: gr.Request) -> bool:
         """Ends what runs for this session after the current step; whether there was anything."""
@@ -89,11 +126,30 @@ class Programs:
         if mask is None:
             white = self.studio.segment(picture, category)
         else:
-            white = open_uploaded_mask(_path(mask, "mask"), picture, self.studio.limits.megapixels)
-            self.studio.warn_of_large(white)
+            white = self._mask(mask, "mask", picture)
         self.studio.warn_of_long(caption)
         described = caption.strip() or self.studio.describe(picture, category)
         return Garment(picture, category, name=file_name(path), mask=white, caption=described)
+
+    def _mask(self, value: Any, name: str, photo: Image.Image) -> Image.Image:
+        white = open_uploaded_mask(_path(value, name), photo, self.studio.limits.megapixels)
+        self.studio.warn_of_large(white)
+        return white
+
+
+def _follow(run: Run, work: Callable[[], list[Result]]) -> Generator[list[Any], None, list[Result]]:
+    """Yields nothing yet for each step of the work; gives its results.
+
+    Raises:
+        Mistake: It was stopped.
+    """
+    with closing(run.follow(work)) as steps:
+        for _ in steps:
+            yield []
+    results = run.result()
+    if run.stopped.is_set():
+        raise Mistake("stopped.")
+    return results
 
 
 def _path(value: Any, name: str = "photo") -> str:

@@ -10,25 +10,32 @@ from torchvision.transforms.functional import to_tensor
 from temu_vtoff.metrics.silhouette import silhouettes
 from temu_vtoff.pictures import panel, save_picture, short_stem
 from temu_vtoff.segmentation.masks import mask_picture
-from temu_vtoff.stages import Product
+from temu_vtoff.stages import Product, TryOnResult
+from web_page.photos import on_screen
 
 
 @dataclass(frozen=True)
 class Result:
-    """The files of one product picture.
+    """The files of one product picture, or of one person in another garment.
 
     Attributes:
-        white: PNG as the model made it, on white.
-        cutout: PNG with a transparent background.
-        panel: Photo, mask and product picture side by side, with the caption.
-        before: The photo at the product picture's size.
+        picture: PNG as it was made; a product picture on white.
+        panel: Photo, mask and picture side by side.
+        before: The photo at the picture's size.
+        caption: A few words on the picture.
+        cutout: PNG of a product picture with a transparent background.
     """
 
-    white: Path
-    cutout: Path
+    picture: Path
     panel: Path
     before: Path
     caption: str
+    cutout: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """What the visitor takes home."""
+        return [file for file in (self.picture, self.cutout, self.panel) if file is not None]
 
 
 def file_name(path: str | Path) -> str:
@@ -54,7 +61,7 @@ def save_results(product: Product, folder: Path) -> list[Result]:
         sheet = panel([product.photo, product.mask, picture], garment.caption)
         results.append(
             Result(
-                white=save_picture(picture, folder / f"{stem}.png"),
+                picture=save_picture(picture, folder / f"{stem}.png"),
                 cutout=save_picture(cut_out(picture), folder / f"{stem}_cutout.png"),
                 panel=save_picture(sheet, folder / f"{stem}_panel.png"),
                 before=before,
@@ -64,12 +71,30 @@ def save_results(product: Product, folder: Path) -> list[Result]:
     return results
 
 
+def save_outfits(made: TryOnResult, name: str, folder: Path) -> list[Result]:
+    """As `save_results`, for pictures of a person in another garment."""
+    before = save_picture(made.photo, folder / f"{name}_photo.png")
+    results = []
+    for number, picture in enumerate(made.images, 1):
+        stem = name if number == 1 else f"{name}_{number}"
+        sheet = panel([on_screen(made.photo), made.region, made.garment, picture])
+        results.append(
+            Result(
+                picture=save_picture(picture, folder / f"{stem}.png"),
+                panel=save_picture(sheet, folder / f"{stem}_panel.png"),
+                before=before,
+                caption=name.replace("_", " "),
+            )
+        )
+    return results
+
+
 def zip_results(results: list[Result], path: Path) -> Path:
     """All pictures and captions.txt in one file."""
     with zipfile.ZipFile(path, "w") as archive:  # stored: PNGs don't get smaller
         for result in results:
-            for file in (result.white, result.cutout, result.panel):
+            for file in result.files:
                 archive.write(file, file.name)
-        lines = [f"{result.white.name}: {result.caption}\n" for result in results]
+        lines = [f"{result.picture.name}: {result.caption}\n" for result in results]
         archive.writestr("captions.txt", "".join(lines))
     return path

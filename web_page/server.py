@@ -12,6 +12,8 @@ from PIL import Image
 from starlette.middleware import Middleware
 
 import command_line
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.stages import TryOnOptions
 from web_page.guard import EXAMPLES, Gate, Hosts
 from web_page.layout import build_page
 from web_page.models import Models
@@ -33,7 +35,7 @@ def serve(args: argparse.Namespace, folder: Path) -> None:
     """
     Image.MAX_IMAGE_PIXELS = args.max_megapixels * 1_000_000
     command_line.quiet_libraries()
-    models = Models(command_line.options(args))
+    models = Models(command_line.options(args), tryon_options(args))
     (folder / EXAMPLES).mkdir()
     examples = [Path(shutil.copy(path, folder / EXAMPLES)) for path in sorted(PICTURES.glob("*.jpg"))]
     visits = Visits(folder, kept=[EXAMPLES, LOCK])
@@ -47,6 +49,20 @@ def serve(args: argparse.Namespace, folder: Path) -> None:
             time.sleep(3600)
     finally:
         _end(page, models, visits)
+
+
+def tryon_options(args: argparse.Namespace) -> TryOnOptions | None:
+    """How try-on runs; None where no model is named and none is built in.
+
+    Raises:
+        ArgumentError: A value that can't be.
+    """
+    try:
+        return command_line.options(args, TryOnOptions)
+    except ArgumentError as error:
+        if args.tryon_model is None and error.argument == "tryon":
+            return None
+        raise
 
 
 def _launch(page, args: argparse.Namespace, visits: Visits) -> str:

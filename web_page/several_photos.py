@@ -13,7 +13,7 @@ from temu_vtoff.stages import Garment
 from web_page.fields import Shown, afterwards, category_choices, pictures_field
 from web_page.messages import FAULT, Mistake, errors_in_one_sentence, explain, logger, status
 from web_page.models import Settings
-from web_page.one_photo import AT_ONCE, ON_PAGE, ONE_AT_A_TIME
+from web_page.picture_tab import AT_ONCE, ON_PAGE, ONE_AT_A_TIME
 from web_page.results import Result, file_name, zip_results
 from web_page.studio import ALL, Part, Studio
 from web_page.visits import Run, Step
@@ -148,4 +148,4 @@ class SeveralPhotos:
 
 
 def _gallery(results: list[Result]) -> list[tuple[str, str]]:
-    return [(str(result.white), result.caption) for result in results]
+    return [(str(result.picture), result.caption) for result in results]

@@ -24,19 +24,19 @@ THEME = gr.themes.Soft(
 CSS = """
 .gradio-container { max-width: 1120px !important; width: 100% !important; margin: auto !important; }
 h3 { margin: 0 !important; font-size: 1em !important; }
-#notice, #warning { padding: 8px 14px; border-radius: 8px; border-left: 4px solid var(--color-accent);
+#notice, #warning, #on_warning { padding: 8px 14px; border-radius: 8px; border-left: 4px solid var(--color-accent);
     background: var(--background-fill-secondary); }
-#warning { border-color: #e0a000; }
-#product img { width: 100%; height: 100%; object-fit: contain; }
-#details { font-size: 0.85em; opacity: 0.75; }
+#warning, #on_warning { border-color: #e0a000; }
+#product img, #on_product img { width: 100%; height: 100%; object-fit: contain; }
+#details, #on_details { font-size: 0.85em; opacity: 0.75; }
 .step { display: flex; gap: 12px; align-items: center; font-size: 0.9em; }
 .step progress { flex: 1; height: 8px; appearance: none; border: 0; border-radius: 4px; overflow: hidden; }
 .step progress, .step progress::-webkit-progress-bar { background: var(--border-color-primary); }
 .step progress::-webkit-progress-value { background: var(--color-accent); }
 .step progress::-moz-progress-bar { background: var(--color-accent); }
-#progress .wrap, #many_progress .wrap { position: static !important; overflow: visible !important;
+#progress .wrap, #on_progress .wrap, #many_progress .wrap { position: static !important; overflow: visible !important;
     height: auto !important; max-height: none !important; min-height: 28px; background: none !important; }
-#progress .progress-text, #many_progress .progress-text { position: static !important; }
+#progress .progress-text, #on_progress .progress-text, #many_progress .progress-text { position: static !important; }
 .side-by-side { flex-wrap: nowrap !important; }
 .side-by-side button { min-width: 0 !important; }
 .pictures .grid-wrap { padding-top: 44px; max-height: none !important; min-height: 0 !important;
@@ -52,7 +52,9 @@ h3 { margin: 0 !important; font-size: 1em !important; }
 .pictures .caption { white-space: normal !important; overflow: visible !important; }
 @media (max-width: 640px) {
     .gradio-container main { padding: 8px !important; }
-    #photo { height: 200px !important; min-height: 0 !important; }
+    .photo { height: 200px !important; min-height: 0 !important; }
+    #person, #garment { height: 150px !important; }
     .mask-editor img { max-height: 260px !important; }
+    #region img { max-height: 200px !important; }
 }
 """

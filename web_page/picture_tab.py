@@ -1,0 +1,211 @@
+"""What tabs that make one picture share: the column of the result with its buttons, files and history, and the work."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gradio as gr
+from PIL import Image
+
+from web_page.fields import Shown, afterwards, pictures_field
+from web_page.messages import status
+from web_page.photos import SHOWN_BY_BROWSERS, format_of, on_screen
+from web_page.results import Result, file_name, zip_results
+from web_page.studio import Studio
+from web_page.visits import Run
+
+HISTORY = 24  # pictures of a visit that are remembered
+ON_PAGE = {"api_visibility": "private", "show_progress": "minimal"}
+AT_ONCE = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+ONE_AT_A_TIME = {"concurrency_limit": 1, "concurrency_id": "models"}
+
+
+class PictureTab:
+    """
+    Args:
+        studio: Does the work.
+
+    Attributes:
+        PREFIX: Of the elements' ids, so that each is on the page once.
+        FILES: What can be downloaded: attributes of `Result` and the buttons' words.
+    """
+
+    PREFIX: ClassVar[str] = ""
+    FILES: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self.results, self.history = gr.State([]), gr.State([])
+
+    # --- layout -------------------------------------------------------------------------------------------------
+
+    def build_outputs(self, title: str, verb: str) -> None:
+        """The column of the result; `verb` stands on the button that makes it."""
+        gr.Markdown(f"### {title}")
+        with gr.Row(elem_classes="side-by-side"):
+            self.make = gr.Button(verb, variant="primary", interactive=False, elem_id=self.id("make"))
+            self.stop = gr.Button("Stop", interactive=False, elem_id=self.id("stop"))
+        self.progress = gr.HTML(elem_id=self.id("progress"), min_height=28)
+        self.picture = gr.Image(
+            label=title,
+            show_label=False,
+            interactive=False,
+            type="filepath",
+            format="png",
+            height=480,
+            buttons=["fullscreen"],
+            elem_id=self.id("product"),
+        )
+        self.warning = gr.Markdown(visible=False, elem_id=self.id("warning"))
+        self.details = gr.Markdown(elem_id=self.id("details"))
+        self.several = pictures_field("Choose one", visible=False, allow_preview=False, elem_id=self.id("several"))
+        with gr.Row(elem_classes="side-by-side"):
+            self.downloads = {
+                name: gr.DownloadButton(label, interactive=False, size="md", elem_id=self.id(name))
+                for name, label in self.FILES.items()
+            }
+            self.archive = gr.DownloadButton("All as ZIP", visible=False, size="md", elem_id=self.id("archive"))
+        self._build_comparison()
+
+    def _build_comparison(self) -> None:
+        with gr.Accordion("Before and after", open=False, elem_id=self.id("compare")):
+            self.slider = gr.ImageSlider(
+                label="Photo and picture",
+                show_label=False,
+                interactive=False,
+                type="filepath",
+                format="png",
+                buttons=["fullscreen"],
+                max_height=720,
+                elem_id=self.id("slider"),
+            )
+        self.shown_history = pictures_field("This visit", visible=False, elem_id=self.id("history"))
+
+    def id(self, name: str) -> str:
+        return self.PREFIX + name
+
+    def wire_making(self, work: Callable[..., Iterator[Shown]], inputs: list[Any], needed: list[Any]) -> None:
+        """Which event calls what around the work.
+
+        Args:
+            inputs: Of `work`, beside the results and history, which come before the last ones named here.
+            needed: Fields without which there is nothing to do: arguments of `settle`.
+        """
+        ready = (needed, [self.make, self.stop, self.progress])
+        making = self.make.click(self.begin, outputs=[self.make, self.stop], **AT_ONCE).then(
+            work, inputs, self._outputs(), **ON_PAGE, **ONE_AT_A_TIME, show_progress_on=self.progress
+        )
+        afterwards(making, self.settle, *ready, **AT_ONCE)
+        self.several.select(self.choose_clicked, self.results, self._chosen(), **ON_PAGE)
+        self.stop.click(self.stop_work, cancels=[making], **AT_ONCE).then(
+            self.show_last, [self.results, *needed], [self.make, self.stop, self.progress, self.picture], **AT_ONCE
+        )
+
+    def _chosen(self) -> list[gr.components.Component]:
+        return [self.picture, self.slider, *self.downloads.values()]
+
+    def _outputs(self) -> list[gr.components.Component]:
+        more = [self.progress, self.warning, self.details, self.several, self.archive]
+        return [*self._chosen(), *more, self.results, self.history, self.shown_history]
+
+    # --- events -------------------------------------------------------------------------------------------------
+
+    def begin(self) -> Shown:
+        return {self.make: gr.Button(interactive=False), self.stop: gr.Button(interactive=True)}
+
+    def settle(self, *needed: str | None) -> Shown:
+        """After any work, whether it went well or not: what can be pressed."""
+        can = None not in needed
+        return {self.make: gr.Button(interactive=can), self.stop: gr.Button(interactive=False), self.progress: ""}
+
+    def follow(
+        self,
+        run: Run,
+        work: Callable[[], list[Result]],
+        name: str,
+        results: list[Result],
+        history: list[tuple[str, str]],
+        said: Callable[[], Shown],
+    ) -> Iterator[Shown]:
+        """The picture while it emerges, and its files when it is there.
+
+        Args:
+            work: Makes the results and their files; done in a thread.
+            name: Of the ZIP file.
+            results: Of the work before, shown again when this is stopped.
+            said: Gives what is said of the new results.
+        """
+        shown: list[Path] = []
+        with closing(run.follow(work)) as steps:
+            for step in steps:
+                preview = {} if step.preview is None else {self.picture: _preview(step.preview, run.folder, shown)}
+                yield {self.progress: status(step), **preview}
+        made = run.result()
+        if run.stopped.is_set():
+            yield {self.progress: "", self.picture: _first(results)}
+            return
+        yield self._shown(made, run.folder / f"{name}.zip", history) | said()
+        for file in shown:
+            file.unlink(missing_ok=True)
+
+    def _shown(self, results: list[Result], archive: Path, history: list[tuple[str, str]]) -> Shown:
+        history = [*((str(result.picture), result.caption) for result in results), *history][:HISTORY]
+        many = len(results) > 1
+        zipped = str(zip_results(results, archive)) if many else None
+        return self.choose(results, 0) | {
+            self.progress: "",
+            self.several: gr.Gallery([str(result.picture) for result in results], visible=many),
+            self.archive: gr.DownloadButton(value=zipped, visible=many),
+            self.results: results,
+            self.history: history,
+            self.shown_history: gr.Gallery(history, visible=True),
+        }
+
+    def warned(self, sentence: str) -> Shown:
+        """The warning beside the result; none where the sentence is empty."""
+        return {self.warning: gr.Markdown(sentence, visible=bool(sentence))}
+
+    def choose(self, results: list[Result], number: int) -> Shown:
+        """One of several pictures and its files."""
+        result = results[number]
+        files = {
+            button: gr.DownloadButton(value=str(getattr(result, name)), interactive=True)
+            for name, button in self.downloads.items()
+        }
+        return {self.picture: str(result.picture), self.slider: (str(result.before), str(result.picture)), **files}
+
+    def choose_clicked(self, results: list[Result], event: gr.SelectData) -> Shown:
+        return self.choose(results, event.index)
+
+    def stop_work(self, visitor: gr.Request) -> None:
+        """Ends the visitor's work after its current step."""
+        self.studio.visits.stop(visitor.session_hash)
+
+    def show_last(self, results: list[Result], *needed: str | None) -> Shown:
+        """After a stop: the last finished picture, which the download buttons still give."""
+        return self.settle(*needed) | {self.picture: _first(results)}
+
+    def converted(self, visitor: gr.Request, path: str) -> str | None:
+        """A file that browsers show, of a photo that they don't; None where they show it.
+
+        Raises:
+            Mistake: It is no photo.
+        """
+        if format_of(Path(path), self.studio.limits.megapixels) in SHOWN_BY_BROWSERS:
+            return None
+        folder = self.studio.visits.start(visitor.session_hash).folder
+        file = folder / f"{file_name(path)}.png"
+        self.studio.open(path).save(file, compress_level=1)
+        return str(file)
+
+
+def _preview(picture: Image.Image, folder: Path, shown: list[Path]) -> str:
+    file = folder / f"preview_{len(shown)}.jpg"
+    on_screen(picture).save(file, quality=90)
+    shown.append(file)
+    return str(file)
+
+
+def _first(results: list[Result]) -> str | None:
+    return str(results[0].picture) if results else None
