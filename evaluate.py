@@ -71,6 +71,7 @@ def match(args: argparse.Namespace) -> "Matching":
     """
     from temu_vtoff.datasets import open_dataset
     from temu_vtoff.metrics.matching import DrawnTruth, garment_truth, match_dataset, match_folders, person_truth
+    from temu_vtoff.metrics.prints import read_prints
 
     if (args.dataset_name is None) != (args.dataset_root is None):
         raise ArgumentError("{dataset_name} and {dataset_root} go together.", "dataset_name", "dataset_root")
@@ -87,7 +88,8 @@ def match(args: argparse.Namespace) -> "Matching":
         truth_of = garment_truth if args.task == "try_off" else person_truth
         if has_drawn_truth(args):
             truth_of = DrawnTruth(args.dataset_root / DRAWN_TRUTH)
-        found = match_dataset(items, args.pred_dir, truth_of)
+        prints = read_prints(args.dataset_root, args.phase) if args.task == "try_off" else {}
+        found = match_dataset(items, args.pred_dir, truth_of, prints)
     if not args.allow_missing:
         found.require_complete()
     if not found.pairs:

@@ -27,6 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--seed", type=int, default=0, help="random seed; the same seed gives the same bytes")
     add("--plain", type=float, default=PLAIN_SHARE, help="share of plain garments among the training people, 0 to 1")
     add("--layers", type=float, default=0.0, help="share of people with an open jacket over the garment, 0 to 1")
+    add("--letters", type=float, default=0.0, help="share of upper-body garments with a word on them, 0 to 1")
     add("--width", type=int, default=192, help="width in pixels; 3:4 with the height")
     add("--height", type=int, default=256, help="height in pixels")
     add(
@@ -55,6 +56,7 @@ def main(args: argparse.Namespace) -> None:
         plain=args.plain,
         correspondences=args.correspondences,
         layers=args.layers,
+        letters=args.letters,
     )
     total = (args.train + args.test) * (3 if args.layout == "dresscode" else 1)
     progress = partial(tqdm, total=total, desc="drawing", unit="person")

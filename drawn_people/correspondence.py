@@ -31,6 +31,7 @@ def draw_correspondence(
     height: int = 256,
     plain: float = PLAIN_SHARE,
     layers: bool = False,
+    letters: bool = False,
 ) -> np.ndarray:
     """Where the photo shows the middle of each cell of CELL x CELL pixels of the product picture.
 
@@ -44,7 +45,7 @@ def draw_correspondence(
     Raises:
         ValueError: As for `draw_person`.
     """
-    person = stage_person(seed, category, width, height, plain, _Chart, layers)
+    person = stage_person(seed, category, width, height, plain, _Chart, layers=layers, letters=letters)
     photo, product = Canvas(width, height), Canvas(width, height)
     person.paint(photo)
     design = person.designs[category]

@@ -15,6 +15,7 @@ from drawn_people.panels import Cloth
 from drawn_people.patterns import PLAIN_SHARE, Texture, draw_texture
 from drawn_people.tops import Top
 from drawn_people.trimmings import paint_front
+from temu_vtoff.metrics.prints import Print
 
 UPPER_LABEL, SKIRT_LABEL, PANTS_LABEL, DRESS_LABEL, OUTER_LABEL = 4, 5, 6, 7, 18
 OUTER = "outer"  # beside the categories: what is worn open over a top or a dress
@@ -30,7 +31,8 @@ class DrawnGarment:
         silhouette: L, 0 or 255, of the product picture.
         attributes: Words per key of `attributes.VOCABULARY[category]`.
         measures: The numbers of the cut; most words are bins of them (`cuts.TopCut`, `cuts.BottomCut`).
-        pattern: One of PATTERNS. color: Ground colour, RGB in [0, 255].
+        pattern: One of PATTERNS, or "letters". color: Ground colour, RGB in [0, 255].
+        word: On the chest; often empty. print: Where the product shows the word, or the single print; else None.
     """
 
     product: Image.Image
@@ -39,6 +41,8 @@ class DrawnGarment:
     measures: dict[str, float]
     pattern: str
     color: tuple[int, int, int]
+    word: str = ""
+    print: Print | None = None
 
     @property
     def caption(self) -> str:
@@ -120,8 +124,8 @@ def draw_product(design: Design, body: Body, width: int, height: int) -> tuple[I
     return canvas.image(), Image.fromarray(covered.astype(np.uint8) * 255)
 
 
-def paint_flat(canvas: Canvas, design: Design, body: Body, material: type[Cloth] = Cloth) -> None:
-    """Paints a garment in the body's size, laid flat and centred."""
+def lay_flat(canvas: Canvas, design: Design, body: Body) -> Body:
+    """Places a canvas so that the garment, laid flat, fills it and is centred; returns what it lies on."""
     size = np.array([canvas.width, canvas.height])
     sleeve = getattr(design.cut, "sleeve", 0.0)
     mannequin = body.on_mannequin(float(np.interp(sleeve, (0.2, 1.0), (0.72, 0.3))))
@@ -129,7 +133,13 @@ def paint_flat(canvas: Canvas, design: Design, body: Body, material: type[Cloth]
     low, high = points.min(0), points.max(0)
     scale = float(np.min(size * (1 - 2 * MARGIN) / (high - low)))
     canvas.place(scale, tuple(size / 2 - scale * (low + high) / 2))
-    garment = design.on(mannequin, 1 / scale, material)
+    return mannequin
+
+
+def paint_flat(canvas: Canvas, design: Design, body: Body, material: type[Cloth] = Cloth) -> None:
+    """Paints a garment in the body's size, laid flat and centred."""
+    mannequin = lay_flat(canvas, design, body)
+    garment = design.on(mannequin, 1 / canvas.scale, material)
     if isinstance(garment, Bottom):
         garment.paint(canvas)
     else:

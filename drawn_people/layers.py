@@ -62,13 +62,19 @@ def put_over(designs: dict[str, Design], cut: TopCut, rng: np.random.Generator, 
         unit: One pixel of the 192x256 photo in figure units.
     """
     under = designs.get("upper_body")
-    while under is not None and (under.cut.kind not in _UNDER or under.cut.neckline == "off-shoulder"):
+    while under is not None and not _goes_under(under):
         under = designs["upper_body"] = draw_design(rng, "upper_body", unit, designs["lower_body"].texture.colors[0])
     under = designs.get("dresses", under)
     if under.cut.ease > cut.ease:  # the wider one is worn outside; both keep the distance to the words' edges
         under.cut.ease, cut.ease = cut.ease, under.cut.ease
     under_color = under.texture.colors[0]
     designs[OUTER] = draw_design(rng, OUTER, unit, under_color, PLAIN_OUTER_SHARE, cut)
+
+
+def _goes_under(design: Design) -> bool:
+    """A word is kept, whatever it is on."""
+    fits = design.cut.kind in _UNDER and design.cut.neckline != "off-shoulder"
+    return fits or bool(design.texture.word)
 
 
 class OpenTop(Top):

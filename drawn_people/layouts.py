@@ -108,8 +108,9 @@ def _write_try_on_pair(root: Path, people: People, pair: tuple[Item, Item]) -> t
     name = f"{person.category}/{person.id}_{garment.id}"
     file, record = root / "truth" / "try_on" / f"{name}.png", root / "truth" / "items" / "try_on" / f"{name}.json"
     facts = {"person": person.seed, "garment": garment.seed, "size": list(people.size)}
-    if person.layers or garment.layers:
-        facts["layers"] = [person.layers, garment.layers]
+    for look in ("layers", "letters"):
+        if getattr(person, look) or getattr(garment, look):
+            facts[look] = [getattr(person, look), getattr(garment, look)]
     if _read_record(record) == facts and file.exists():
         return file, record
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +123,9 @@ def _write_try_on_pair(root: Path, people: People, pair: tuple[Item, Item]) -> t
         *people.size,
         person.plain,
         layers=person.layers,
+        letters=person.letters,
         garment_layers=garment.layers,
+        garment_letters=garment.letters,
     )
     _save(worn.photo, file)
     write_text(record, json.dumps(facts))
@@ -194,10 +197,11 @@ def _once(root: Path, item: Item, people: People, files: list[Path], write: Call
     files = [*files, *([coords] if people.correspondences else []), *(layers if item.layers else [])]
     facts = _read_record(record)
     if facts and all(file.exists() for file in files):
-        drawn = facts["seed"], facts["size"], facts.get("plain", PLAIN_SHARE), OUTER in facts
-        if drawn == (item.seed, list(people.size), item.plain, item.layers):
+        drawn = facts["seed"], facts["size"], facts.get("plain", PLAIN_SHARE), OUTER in facts, "word" in facts
+        if drawn == (item.seed, list(people.size), item.plain, item.layers, item.letters):
             return facts
-    person = draw_person(item.seed, item.category, *people.size, item.plain, item.layers)
+    looks = {"plain": item.plain, "layers": item.layers, "letters": item.letters}
+    person = draw_person(item.seed, item.category, *people.size, **looks)
     garment = person.garments[item.category]
     facts = {"id": item.id, "seed": item.seed, "size": list(people.size), "plain": item.plain, **_facts(garment)}
     if item.layers:
@@ -211,14 +215,16 @@ def _once(root: Path, item: Item, people: People, files: list[Path], write: Call
         _save(person.garments[OUTER].product, layers[1])
     if people.correspondences:
         coords.parent.mkdir(parents=True, exist_ok=True)
-        array = draw_correspondence(item.seed, item.category, *people.size, item.plain, item.layers)
-        np.save(coords, array.astype(np.float16))
+        np.save(coords, draw_correspondence(item.seed, item.category, *people.size, **looks).astype(np.float16))
     write_text(record, json.dumps(facts))
     return facts
 
 
 def _facts(garment: DrawnGarment) -> dict:
-    return {
+    shown = {"word": garment.word} if garment.word else {}
+    if garment.print is not None:
+        shown["print"] = {"box": garment.print.box, "letters": garment.print.letters}
+    return shown | {
         "caption": garment.caption,
         "attributes": garment.attributes,
         "measures": {name: round(value, 4) for name, value in garment.measures.items()},

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from drawn_people.lettering import letters_layer
 from drawn_people.motifs import MOTIFS, chest_graphic
 from drawn_people.palettes import contrasting, jitter_hue, lightness, shade
 
@@ -25,6 +26,7 @@ class Texture:
         angle: Angle of the pattern, in radians.
         share: Share of the second colour along the period.
         graphic: A single print on the chest in place of a repeat; `center` is its place and `size` its radius.
+        word: The print's letters, if it is a word, whose half width is `size`.
     """
 
     pattern: str
@@ -38,6 +40,7 @@ class Texture:
     center: tuple[float, float] = (0.0, 30.0)
     size: float = 10.0
     offset: tuple[float, float] = field(default=(0.0, 0.0))
+    word: str = ""
 
     def __call__(self, u: np.ndarray, v: np.ndarray, pixel: float, main: bool = True) -> np.ndarray:
         """RGB float32 (n, 3) at cloth coordinates (n,), (n,); `main` is false off the front, where no graphic is."""
@@ -46,6 +49,8 @@ class Texture:
             return base
         if self.graphic:
             u, v = (u - self.center[0]) / self.size, (v - self.center[1]) / self.size
+            if self.word:
+                return _over(base, [letters_layer(self.word, u, v, pixel / self.size)], self.colors)
             layers = chest_graphic(self.motif, self.style, u, v, pixel / self.size)
             return _over(base, layers, self.colors)
         u, v = u + self.offset[0], v + self.offset[1]

@@ -17,7 +17,7 @@ PHASES = ("train", "test")
 
 @dataclass(frozen=True)
 class Item:
-    """One person to be written: `number` shows in the file names, `seed`, `plain` and `layers` draw it."""
+    """One person to be written: `number` shows in the file names, the rest draws it."""
 
     phase: str
     category: str
@@ -25,6 +25,7 @@ class Item:
     seed: int
     plain: float
     layers: bool = False
+    letters: bool = False
 
     @property
     def id(self) -> str:
@@ -44,6 +45,7 @@ class People:
         plain: Share of plain garments among the training people; test people always have the default share.
         correspondences: Whether to write correspondences, which draws every person twice.
         layers: Share of people, training and test, who wear an open jacket, cardigan or coat over the garment.
+        letters: Share of people, training and test, whose upper-body garment has a word on it.
 
     Raises:
         ArgumentError: Impossible counts or seed.
@@ -57,6 +59,7 @@ class People:
     plain: float = PLAIN_SHARE
     correspondences: bool = False
     layers: float = 0.0
+    letters: float = 0.0
 
     def __post_init__(self) -> None:
         if self.train < 0 or self.test < 0 or self.train + self.test == 0:
@@ -71,8 +74,9 @@ class People:
                 "train",
                 "test",
             )
-        if not 0 <= self.layers <= 1:
-            raise ArgumentError(f"{{layers}} is {self.layers}; give a share from 0 to 1.", "layers")
+        for name in ("layers", "letters"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ArgumentError(f"{{{name}}} is {getattr(self, name)}; give a share from 0 to 1.", name)
         if not 0 <= self.seed <= LARGEST_SEED:
             raise ArgumentError(f"{{seed}} is {self.seed}; give 0 to {LARGEST_SEED}.", "seed")
 
@@ -94,5 +98,13 @@ class People:
         return items
 
     def _item(self, phase: str, category: str, number: int, seed: int) -> Item:
-        layers = bool(np.random.default_rng([seed, CATEGORIES.index(category)]).random() < self.layers)
-        return Item(phase, category, number, seed, self.plain if phase == "train" else PLAIN_SHARE, layers)
+        layers, letters = np.random.default_rng([seed, CATEGORIES.index(category)]).random(2)
+        return Item(
+            phase,
+            category,
+            number=number,
+            seed=seed,
+            plain=self.plain if phase == "train" else PLAIN_SHARE,
+            layers=bool(layers < self.layers),
+            letters=bool(letters < self.letters and category == "upper_body"),
+        )

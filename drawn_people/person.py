@@ -15,6 +15,7 @@ from drawn_people.extras import Extras, draw_extras
 from drawn_people.garments import Design, DrawnGarment, draw_product
 from drawn_people.head import draw_head
 from drawn_people.layers import OpenTop, draw_outer_cut, put_over
+from drawn_people.letters import draw_lettered, product_print
 from drawn_people.looks import Head
 from drawn_people.panels import Cloth
 from drawn_people.patterns import PLAIN_SHARE
@@ -41,7 +42,7 @@ _LIP_OF_ATR = {
     18: 7,
 }
 _BELT = 8
-_STREAMS = ("body", "clothes", "scene", "head", "extras", "layers")  # of random numbers; new ones come last
+_STREAMS = ("body", "clothes", "scene", "head", "extras", "layers", "letters")  # of random numbers; new ones come last
 
 
 @dataclass
@@ -69,8 +70,9 @@ def draw_person(
     height: int = 256,
     plain: float = PLAIN_SHARE,
     layers: bool = False,
+    letters: bool = False,
 ) -> DrawnPerson:
-    """Draws a person from a seed; seed, category and layers determine everything, the size only the resolution.
+    """Draws a person from a seed; everything but the size determines the clothes, the size only the resolution.
 
     Upper-body garments show their hem; where the lower body is asked for, the top is tucked in, and only its product
     picture shows its length. A garment worn open is closed in its product picture.
@@ -81,18 +83,28 @@ def draw_person(
         width, height: In the proportion 3:4.
         plain: Chance in [0, 1] that the garment of the category has no pattern.
         layers: Whether an open jacket, cardigan or coat is worn over the top or the dress.
+        letters: Whether the top is a shirt, sweater or hoodie with a word on it; dresses have none.
 
     Raises:
         ValueError: Negative seed, unknown category, a size that is not 3:4 or too small, or an impossible chance.
     """
-    staged = stage_person(seed, category, width, height, plain, layers=layers)
+    staged = stage_person(seed, category, width, height, plain, layers=layers, letters=letters)
     canvas = staged.photograph(width, height)
     garments = {}
     for name, design in staged.designs.items():
         product, silhouette = draw_product(design, staged.body, width, height)
         color = tuple(round(float(c)) for c in design.texture.colors[0])
         cut, pattern = design.cut, design.texture.pattern
-        garments[name] = DrawnGarment(product, silhouette, cut.attributes(), cut.measures(), pattern, color)
+        garments[name] = DrawnGarment(
+            product,
+            silhouette,
+            attributes=cut.attributes(),
+            measures=cut.measures(),
+            pattern=pattern,
+            color=color,
+            word=design.texture.word,
+            print=product_print(design, staged.body, width, height),
+        )
     return DrawnPerson(canvas.image(), canvas.label_image(), staged.keypoints(width, height), garments)
 
 
@@ -162,6 +174,7 @@ def stage_person(
     plain: float,
     material: type[Cloth] = Cloth,
     layers: bool = False,
+    letters: bool = False,
 ) -> StagedPerson:
     """The first half of `draw_person`: arguments and errors are the same; garments are made of `material`."""
     if seed < 0:
@@ -181,6 +194,8 @@ def stage_person(
     outer = draw_outer_cut(streams["layers"]) if layers else None
     zoom, offset = _framing(streams["scene"], category, outer.length + 8 if outer else 0.0)
     designs = draw_clothes(rng, category, 1 / zoom, plain)
+    if letters and "upper_body" in designs:
+        designs["upper_body"] = draw_lettered(streams["letters"], 1 / zoom, designs["lower_body"].texture.colors[0])
     if outer:
         put_over(designs, outer, streams["layers"], 1 / zoom)
     if category == "upper_body":

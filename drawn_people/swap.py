@@ -33,7 +33,9 @@ def draw_try_on(
     plain: float = PLAIN_SHARE,
     garment_plain: float | None = None,
     layers: bool = False,
+    letters: bool = False,
     garment_layers: bool = False,
+    garment_letters: bool = False,
 ) -> DrawnTryOn:
     """Draws the person of one seed in the garment that the person of another seed wears.
 
@@ -49,14 +51,18 @@ def draw_try_on(
         plain: Chance in [0, 1] that was given when the person was drawn.
         garment_plain: That of the other person; None: the same.
         layers: Whether the person was drawn with an open jacket, which then stays.
-        garment_layers: The same for the other person, whose jacket stays behind.
+        letters: Whether the person was drawn with a word on the top.
+        garment_layers: As `layers`, for the other person, whose jacket stays behind.
+        garment_letters: As `letters`, for the other person.
 
     Raises:
         ValueError: As for `draw_person`.
     """
     garment_plain = plain if garment_plain is None else garment_plain
-    design = stage_person(garment, category, width, height, garment_plain, layers=garment_layers)
-    staged = stage_person(person, category, width, height, plain, layers=layers)
-    staged = staged.dressed_in(design.designs[category], height)
+    other = stage_person(
+        garment, category, width, height, garment_plain, layers=garment_layers, letters=garment_letters
+    )
+    staged = stage_person(person, category, width, height, plain, layers=layers, letters=letters)
+    staged = staged.dressed_in(other.designs[category], height)
     canvas = staged.photograph(width, height)
     return DrawnTryOn(canvas.image(), canvas.label_image(), staged.keypoints(width, height))

@@ -13,6 +13,7 @@ class Metric:
         scale: Tables show the value times this, as the papers do.
         compares_sets: Whether it compares two sets of pictures, and not each prediction with its truth.
         least_side: Smallest width and height of the pictures, in pixels.
+        needs_print: Whether it compares only a print, whose place must be known; drawn people's is.
     """
 
     title: str
@@ -20,6 +21,7 @@ class Metric:
     scale: float = 100
     compares_sets: bool = False
     least_side: int = 1
+    needs_print: bool = False
 
 
 METRICS = {
@@ -34,6 +36,8 @@ METRICS = {
     "dino": Metric("DINO", True),
     "silhouette_iou": Metric("Silhouette IoU", True),
     "color_error": Metric("Colour error (ΔE)", False, scale=1),
+    "print_correlation": Metric("Print correlation", True, needs_print=True),
+    "letters_right": Metric("Letters right", True, needs_print=True),
 }
 DEFAULT_METRICS = ("ssim", "ms_ssim", "psnr", "lpips", "dists", "fid", "kid")
 SET_METRICS = tuple(name for name, metric in METRICS.items() if metric.compares_sets)

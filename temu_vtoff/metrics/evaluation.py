@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.functional import to_tensor
 
@@ -29,6 +30,7 @@ from temu_vtoff.metrics.kid import kid
 from temu_vtoff.metrics.lpips import load_lpips_network, lpips
 from temu_vtoff.metrics.matching import PicturePair
 from temu_vtoff.metrics.ms_ssim import ms_ssim
+from temu_vtoff.metrics.prints import Print, letters_right, print_correlation
 from temu_vtoff.metrics.psnr import psnr
 from temu_vtoff.metrics.silhouette import silhouette_iou
 from temu_vtoff.metrics.ssim import ssim
@@ -44,6 +46,10 @@ _WITHOUT_NETWORK: dict[str, PairMetric] = {
     "silhouette_iou": silhouette_iou,
     "color_error": color_error,
 }
+_OF_PRINTS: dict[str, Callable[[Image.Image, Image.Image, Print], float]] = {
+    "print_correlation": print_correlation,
+    "letters_right": letters_right,
+}
 OVERALL = "overall"
 
 
@@ -53,7 +59,7 @@ class Scores:
 
     Attributes:
         pairs: The N pairs that were compared.
-        per_item: Values of the metrics of pairs by name, (N,) each.
+        per_item: Values of the metrics of pairs by name, (N,) each; NaN where a pair has no print to compare.
         per_set: Values of the metrics of sets, by group and name.
         skipped: By name of a metric, why it was left out.
     """
@@ -75,6 +81,9 @@ class Scores:
             for name in METRICS:
                 if name in self.per_item:
                     values = self.per_item[name][rows]
+                    values = values[~np.isnan(values)]
+                    if not len(values):
+                        continue
                     with np.errstate(invalid="ignore"):  # PSNR of equal pictures is infinite
                         spread = float(values.std())
                     result[group][name] = {
@@ -117,7 +126,8 @@ class Evaluator:
         self.models = {"clip_i": clip_model, "dino": dino_model}
         self.skipped: dict[str, str] = {}
         wanted = [name for name in METRICS if name in set(metrics)]
-        pair_names = [name for name in wanted if not METRICS[name].compares_sets]
+        self.print_metrics = [name for name in wanted if METRICS[name].needs_print]
+        pair_names = [name for name in wanted if not METRICS[name].compares_sets and name not in self.print_metrics]
         self.set_metrics = [name for name in wanted if METRICS[name].compares_sets]
         loaded = {name: self._load(name, partial(self._load_pair_metric, name)) for name in pair_names}
         self.pair_metrics: dict[str, PairMetric] = {name: m for name, m in loaded.items() if m is not None}
@@ -144,20 +154,27 @@ class Evaluator:
             ValueError: A picture is unreadable.
         """
         batches = DataLoader(_Pictures(pairs, self), batch_size=batch_size, num_workers=num_workers)
-        values: dict[str, list[torch.Tensor]] = {name: [] for name in self.pair_metrics}
+        values: dict[str, list[torch.Tensor]] = {name: [] for name in (*self.pair_metrics, *self.print_metrics)}
         features: dict[str, list[np.ndarray]] = {"prediction": [], "truth": []}
         for batch in progress(batches):
             prediction, truth = batch["prediction"].to(self.device), batch["truth"].to(self.device)
             for name, metric in self.pair_metrics.items():
                 values[name].append(metric(prediction, truth).double().cpu())
+            for name in self.print_metrics:
+                values[name].append(batch[name])
             if self.inception is not None:
                 for which, found in features.items():
                     found.append(inception_features(batch[f"{which}_299"].to(self.device), self.inception))
         per_item = {name: torch.cat(found).numpy() for name, found in values.items()}
+        skipped = dict(self.skipped)
+        for name in self.print_metrics:
+            if np.isnan(per_item[name]).all():
+                del per_item[name]
+                skipped[name] = "no garment's print has a known place; `python -m drawn_people --letters 1` draws some."
         per_set = {}
         if self.inception is not None:
             per_set = self._compare_sets(_groups(pairs), *(np.concatenate(found) for found in features.values()))
-        return Scores(pairs, per_item, per_set, dict(self.skipped))
+        return Scores(pairs, per_item, per_set, skipped)
 
     def _compare_sets(
         self, groups: dict[str, np.ndarray], predictions: np.ndarray, truths: np.ndarray
@@ -202,14 +219,20 @@ class _Pictures(Dataset):
         self.pairs = pairs
         self.fit = partial(fit_picture, width=evaluator.width, height=evaluator.height, mode=evaluator.resize_mode)
         self.for_inception = evaluator.inception is not None
+        self.print_metrics = evaluator.print_metrics
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        tensors = {}
-        for which in ("prediction", "truth"):
-            picture = self.fit(open_picture(getattr(self.pairs[index], which)))
+        tensors, pair = {}, self.pairs[index]
+        opened = {which: open_picture(getattr(pair, which)) for which in ("prediction", "truth")}
+        for name in self.print_metrics:  # the print's place is known in the truth's own pixels
+            known = pair.print is not None and (name != "letters_right" or pair.print.letters)
+            value = _OF_PRINTS[name](opened["prediction"], opened["truth"], pair.print) if known else np.nan
+            tensors[name] = torch.tensor(value, dtype=torch.float64)
+        for which, own_size in opened.items():
+            picture = self.fit(own_size)
             tensors[which] = to_tensor(picture)  # (3, H, W) in [0, 1]
             if self.for_inception:
                 tensors[f"{which}_299"] = inception_input(picture)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from temu_vtoff.errors import ArgumentError
+from temu_vtoff.metrics.prints import Print
 from temu_vtoff.pictures import list_pictures
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class PicturePair:
         key: `<category>/<stem>`, unique.
         category: Group in the results.
         photo: Shown in the report only.
+        print: Where the truth has a word or a logo, if that is known.
     """
 
     key: str
@@ -33,6 +35,7 @@ class PicturePair:
     prediction: Path
     truth: Path
     photo: Path | None = None
+    print: Print | None = None
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,16 @@ class DrawnTruth:
 
 
 def match_dataset(
-    items: Sequence[Item], pred_dir: str | Path, truth_of: Callable[[Item], Path] = garment_truth
+    items: Sequence[Item],
+    pred_dir: str | Path,
+    truth_of: Callable[[Item], Path] = garment_truth,
+    prints: Mapping[str, Print] | None = None,
 ) -> Matching:
     """Matches predictions at `<pred_dir>/<category>/<stem>.png` (or another picture suffix) with the items' truths.
 
     Args:
         truth_of: The path of an item's truth.
+        prints: By item id, where product pictures have a word or a logo.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -106,7 +113,14 @@ def match_dataset(
         predictions |= _by_key(found, Path(pred_dir))
     truths = {item.key: item for item in items}
     pairs = [
-        PicturePair(key, item.category, prediction=predictions[key], truth=truth_of(item), photo=item.person)
+        PicturePair(
+            key,
+            item.category,
+            prediction=predictions[key],
+            truth=truth_of(item),
+            photo=item.person,
+            print=(prints or {}).get(item.id),
+        )
         for key, item in truths.items()
         if key in predictions
     ]

@@ -141,12 +141,12 @@ def _comparable(scores: Scores, settings: EvaluationSettings) -> str:
 def _histogram(name: str, values: np.ndarray) -> dict[str, Any]:
     finite = values[np.isfinite(values)]  # PSNR of equal pictures is infinite
     low, high = float(finite.min()), float(finite.max())
-    if low == high:
+    if high - low < 1e-9 * max(1.0, abs(high)):  # equal but for rounding
         low, high = low - 0.5 / METRICS[name].scale, high + 0.5 / METRICS[name].scale
     counts, edges = np.histogram(finite, bins=BINS, range=(low, high))
     step = _PLOT_WIDTH / BINS
     heights = counts / counts.max() * _PLOT_HEIGHT
-    median = float(np.median(values))
+    median = float(np.nanmedian(values))
     return {
         "title": METRICS[name].title,
         "median": scaled(median, name),

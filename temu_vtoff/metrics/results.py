@@ -9,6 +9,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from temu_vtoff.files import write_text
 from temu_vtoff.metrics.evaluation import Scores
 from temu_vtoff.metrics.report import EvaluationSettings, render_report
@@ -46,7 +48,7 @@ def _table(scores: Scores) -> str:
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(["key", "category", "prediction", "truth", *scores.per_item])
     for index, pair in enumerate(scores.pairs):
-        values = (float(found[index]) for found in scores.per_item.values())
+        values = ("" if np.isnan(found[index]) else float(found[index]) for found in scores.per_item.values())
         rows.writerow([pair.key, pair.category, pair.prediction, pair.truth, *values])
     return table.getvalue()
 
