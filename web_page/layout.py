@@ -1,6 +1,5 @@
 """The page as a whole: notice, tabs, advanced settings, links, and the endpoints for programs."""
 
-from functools import partial
 from pathlib import Path
 
 import gradio as gr
@@ -85,15 +84,15 @@ def build_page(studio: Studio, examples: list[Path]) -> Page:
         if studio.models.is_builtin:
             gr.Markdown(NOTICE, elem_id="notice")
         gr.Markdown(INTRODUCTION)
-        with gr.Tab("One photo") as one:
+        with gr.Tab("One photo"):
             page.one = OnePhoto(studio, examples)
-        with gr.Tab("Several photos") as several:
+        with gr.Tab("Several photos"):
             page.several = SeveralPhotos(studio)
-        with gr.Tab("Try on") as putting_on:
+        with gr.Tab("Try on", elem_id="on_tab"):
             page.on = None if studio.models.fitting_room is None else TryOnTab(studio, examples)
             if page.on is None:
                 gr.Markdown(NEEDED, elem_id="needed")
-        with gr.Accordion("Advanced", open=False) as of_try_off:
+        with gr.Accordion("Advanced", open=False, elem_id="advanced"):  # of try-off; hidden beside try-on
             advanced = Advanced(studio)
         with gr.Accordion("About", open=False, elem_id="about"):
             gr.Markdown(LINKS)
@@ -102,7 +101,5 @@ def build_page(studio: Studio, examples: list[Path]) -> Page:
         page.several.wire(advanced.fields)
         if page.on is not None:
             page.on.wire()
-        for tab, shown in ((one, True), (several, True), (putting_on, False)):
-            tab.select(partial(gr.Accordion, visible=shown), outputs=of_try_off, **AT_ONCE)
         advanced.wire()
     return page

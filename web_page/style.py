@@ -27,6 +27,7 @@ h3 { margin: 0 !important; font-size: 1em !important; }
 #notice, #warning, #on_warning { padding: 8px 14px; border-radius: 8px; border-left: 4px solid var(--color-accent);
     background: var(--background-fill-secondary); }
 #warning, #on_warning { border-color: #e0a000; }
+.gradio-container:has(#on_tab:not([style*="none"])) #advanced { display: none; }
 #product img, #on_product img { width: 100%; height: 100%; object-fit: contain; }
 #details, #on_details { font-size: 0.85em; opacity: 0.75; }
 .step { display: flex; gap: 12px; align-items: center; font-size: 0.9em; }
