@@ -28,7 +28,8 @@ PATIENCE = 120  # seconds: on a busy machine
 WAITING = 2  # requests that may wait in the queue
 CHROMIUM_FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking "
-    "--disable-component-update --disable-sync --no-first-run --window-size=1280,1600"
+    "--disable-component-update --disable-sync --no-first-run --window-size=1280,1600 "
+    "--use-fake-device-for-media-stream --use-fake-ui-for-media-stream"  # a camera that shows a test picture
 )
 pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="no Chromium with its driver is installed")
 
@@ -117,10 +118,10 @@ def upload(page: Any, path: Path = PHOTO) -> None:
     wait(lambda: find(page, "#make")[0].is_enabled() and painted(page))
 
 
-def painted(page: Any) -> int:
+def painted(page: Any, editor: str = "#mask") -> int:
     """How many pixels of the mask are painted."""
     return page.execute_script(
-        "const c = document.querySelector('#mask canvas'); if (!c || !c.width) return 0;"
+        f"const c = document.querySelector('{editor} canvas'); if (!c || !c.width) return 0;"
         "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
         "for (let i = 3; i < d.length; i += 4) n += d[i] > 127; return n;"
     )
@@ -189,7 +190,7 @@ def download(page: Any, button: str, folder: Path) -> Path:
 def test_from_photo_to_downloads(page, downloads):
     assert not find(page, "#make")[0].is_enabled() and not find(page, "#stop")[0].is_enabled()
     upload(page)
-    assert not find(page, "#white")[0].is_enabled()
+    assert not find(page, "#picture")[0].is_enabled()
     set_number(page, "Steps", 3)
     make(page)
     assert not find(page, "#stop")[0].is_enabled()
@@ -197,7 +198,7 @@ def test_from_photo_to_downloads(page, downloads):
     assert not find(page, "#slider img") or not find(page, "#slider img")[0].is_displayed()
     find(page, "#compare button")[0].click()
     wait(lambda: len([image for image in find(page, "#slider img") if image.is_displayed()]) == 2)
-    assert Image.open(download(page, "#white", downloads)).mode == "RGB"
+    assert Image.open(download(page, "#picture", downloads)).mode == "RGB"
     cutout = Image.open(download(page, "#cutout", downloads))
     assert cutout.mode == "RGBA" and cutout.size == (48, 64)
     assert Image.open(download(page, "#panel", downloads)).width > 3 * 48
@@ -220,7 +221,7 @@ def test_downloads_stay_after_a_second_run_and_after_stop(page, downloads):
     wait(lambda: "step" in find(page, "#progress")[0].text)
     press(page, "#stop")
     wait(lambda: find(page, "#make")[0].is_enabled() and not find(page, "#progress progress"))
-    assert Image.open(download(page, "#white", downloads)).size == (48, 64)
+    assert Image.open(download(page, "#picture", downloads)).size == (48, 64)
     script = "const done = arguments[1]; fetch(arguments[0]).then((answer) => done(answer.status))"
     assert page.execute_async_script(script, first) == 200
 
@@ -272,6 +273,34 @@ def test_a_tiff_is_shown(page, tmp_path):
     Image.open(PHOTO).save(tmp_path / "scan.tiff")
     upload(page, tmp_path / "scan.tiff")
     wait(lambda: find(page, "#photo img") and find(page, "#photo img")[0].get_property("naturalWidth") > 0)
+
+
+def test_the_webcam_takes_a_photo(page):
+    page.find_element("css selector", "#photo [aria-label='Capture from camera']").click()
+    wait(lambda: page.find_elements("xpath", "//*[@id='photo']//button[contains(., 'Access Webcam')]"))[0].click()
+    wait(lambda: find(page, "#photo [aria-label='capture photo']"))
+    wait(lambda: page.execute_script("return document.querySelector('#photo video')?.videoWidth"))
+    press(page, "#photo [aria-label='capture photo']")
+    wait(lambda: find(page, "#caption textarea")[0].get_property("value") and painted(page))
+
+
+def open_try_on(page: Any) -> None:
+    page.find_element("xpath", "//button[@role='tab'][contains(., 'Try on')]").click()
+    wait(lambda: find(page, "#garment input[type=file]"))
+
+
+def test_person_and_garment_on_the_tab_for_try_on(page, downloads):
+    assert find(page, "#advanced")[0].is_displayed()
+    open_try_on(page)
+    assert not find(page, "#advanced")[0].is_displayed() and find(page, "#on_advanced")[0].is_displayed()
+    find(page, "#person input[type=file]")[0].send_keys(str(PHOTO))
+    wait(lambda: painted(page, "#region"))
+    assert not find(page, "#on_make")[0].is_enabled()  # there is no garment yet
+    find(page, "#garment input[type=file]")[0].send_keys(str(ROOT / "examples" / "outputs" / "example1_output.png"))
+    wait(lambda: find(page, "#on_make")[0].is_enabled())
+    press(page, "#on_make")
+    wait(lambda: find(page, "#on_picture")[0].is_enabled())
+    assert Image.open(download(page, "#on_picture", downloads)).size == Image.open(PHOTO).size
 
 
 def test_a_random_seed_can_be_drawn(page):
@@ -374,7 +403,7 @@ def test_stop_ends_the_work(page):
     assert find(page, "#stop")[0].is_enabled() and not find(page, "#make")[0].is_enabled()
     press(page, "#stop")
     wait(lambda: not find(page, "#progress progress"))
-    assert not find(page, "#white")[0].is_enabled()  # nothing was made
+    assert not find(page, "#picture")[0].is_enabled()  # nothing was made
     wait(lambda: find(page, "#make")[0].is_enabled() and not find(page, "#stop")[0].is_enabled())
     set_number(page, "Steps", 2)
     make(page)
@@ -398,6 +427,7 @@ def test_who_waits_sees_their_place_and_a_full_queue_leaves_the_buttons_usable(p
         assert find(page, "#progress .wrap")[0].rect["height"] >= 20 and find(page, "#stop")[0].is_enabled()
     page.switch_to.window(tabs[-1])
     press(page, "#make")
+    wait_for_words(page, "currently busy. Please try again")
     wait(lambda: find(page, "#make")[0].is_enabled() and not find(page, "#stop")[0].is_enabled())
     for tab in (tabs[0], *tabs[1:-1]):
         page.switch_to.window(tab)
@@ -425,7 +455,7 @@ def test_two_visitors_at_once_and_their_files(page, address, temporary):
         press(page, "#make")
     for tab in (first, second):
         page.switch_to.window(tab)
-        wait(lambda: find(page, "#white")[0].is_enabled())
+        wait(lambda: find(page, "#picture")[0].is_enabled())
     folders = set(temporary.glob("temu_vtoff_page_*/visit_*"))
     page.close()
     page.switch_to.window(first)
