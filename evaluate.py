@@ -3,15 +3,19 @@
     python evaluate.py --dataset_name dresscode --dataset_root DATA --pred_dir outputs/dresscode
     python evaluate.py --task try_on --dataset_name dresscode --dataset_root DATA --pred_dir outputs/tryon
     python evaluate.py --pred_dir MINE --truth_dir TRUE --metrics ssim lpips
+    python evaluate.py --dataset_name dresscode --dataset_root DATA --pred_dir A B C --names temu-vtoff klein qwen
 
 Predictions lie at PRED_DIR/<category>/<garment stem>.png, where inference_dataset.py puts them. With --truth_dir, two
 folders are compared: pictures of the same relative path belong together. The truth of try-on is the photo; for unpaired
-lists of drawn people it is the same person in the other garment (DATA/truth/try_on).
+lists of drawn people it is the same person in the other garment (DATA/truth/try_on). Several folders of predictions are
+several models: comparison.html, .csv and .png show them side by side, and <output_dir>/<name>/ has each one's results.
 """
 
 import argparse
 import sys
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,13 +32,17 @@ DRAWN_TRUTH = "truth/try_on"  # within a dataset of drawn people
 
 if TYPE_CHECKING:
     from temu_vtoff.metrics.matching import Matching
+    from temu_vtoff.metrics.report import EvaluationSettings
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     add = parser.add_argument_group("what").add_argument
-    add("--pred_dir", type=Path, required=True, help="folder of the predictions")
-    add("--output_dir", type=Path, help="folder of the results (default: PRED_DIR_evaluation)")
+    add("--pred_dir", type=Path, nargs="+", required=True, help="folder of the predictions; several for several models")
+    add("--names", nargs="+", metavar="NAME", help="names of several models (default: their folders' names)")
+    add(
+        "--output_dir", type=Path, help="folder of the results (default: PRED_DIR_evaluation; for several, _comparison)"
+    )
     add("--dataset_name", choices=DATASETS, help="dataset of the true pictures")
     add("--dataset_root", type=Path, help="folder of the dataset")
     add("--task", default="try_off", choices=("try_off", "try_on"), help="what was generated")
@@ -63,8 +71,8 @@ def _metrics_help() -> str:
     return f"any of {', '.join(METRICS)} (default: {by_order})"
 
 
-def match(args: argparse.Namespace) -> "Matching":
-    """The pairs to compare, and the pictures without a partner.
+def match(args: argparse.Namespace, pred_dir: Path) -> "Matching":
+    """The pairs of a folder of predictions, and the pictures without a partner.
 
     Raises:
         ValueError: Contradicting arguments, or something has no partner and `allow_missing` is not set.
@@ -81,7 +89,7 @@ def match(args: argparse.Namespace) -> "Matching":
             *("dataset_name", "dataset_root", "truth_dir"),
         )
     if args.truth_dir is not None:
-        found = match_folders(args.pred_dir, args.truth_dir, args.photo_dir)
+        found = match_folders(pred_dir, args.truth_dir, args.photo_dir)
     else:
         options = {"phase": args.phase, "order": args.order, "category": args.category, "load": ()}
         items = open_dataset(args.dataset_name, args.dataset_root, **options).items
@@ -89,11 +97,11 @@ def match(args: argparse.Namespace) -> "Matching":
         if has_drawn_truth(args):
             truth_of = DrawnTruth(args.dataset_root / DRAWN_TRUTH)
         prints = read_prints(args.dataset_root, args.phase) if args.task == "try_off" else {}
-        found = match_dataset(items, args.pred_dir, truth_of, prints)
+        found = match_dataset(items, pred_dir, truth_of, prints)
     if not args.allow_missing:
         found.require_complete()
     if not found.pairs:
-        raise ValueError(f"None of the pictures in {args.pred_dir} belongs to a true picture; check the folder.")
+        raise ValueError(f"None of the pictures in {pred_dir} belongs to a true picture; check the folder.")
     return found
 
 
@@ -106,16 +114,24 @@ def has_drawn_truth(args: argparse.Namespace) -> bool:
 
 def main(args: argparse.Namespace) -> None:
     from temu_vtoff.hardware.devices import choose_device
+    from temu_vtoff.metrics.comparison import common_pairs, model_names, write_comparison
     from temu_vtoff.metrics.evaluation import Evaluator
-    from temu_vtoff.metrics.report import EvaluationSettings
     from temu_vtoff.metrics.results import write_results
 
     started = time.time()
     command_line.quiet_libraries()
-    matching = match(args)
-    output_dir = args.output_dir if args.output_dir is not None else Path(f"{args.pred_dir}_evaluation")
+    folders, several = args.pred_dir, len(args.pred_dir) > 1
+    if args.names is not None and not several:
+        raise ArgumentError("{names} are for several folders in {pred_dir}.", "names", "pred_dir")
+    names = model_names(folders, args.names)
+    matchings = [match(args, folder) for folder in folders]
+    pairs, left_out = common_pairs(matchings)
+    if not pairs[0]:
+        raise ValueError("No item has a picture of every model; check the folders.")
+    ending = "comparison" if several else "evaluation"
+    output_dir = args.output_dir if args.output_dir is not None else Path(f"{folders[0]}_{ending}")
     output_dir = writable_folder(output_dir)
-    own_size = open_picture(matching.pairs[0].prediction).size
+    own_size = open_picture(pairs[0][0].prediction).size
     width = own_size[0] if args.width is None else args.width
     height = own_size[1] if args.height is None else args.height
     device = choose_device(args.device)
@@ -131,28 +147,43 @@ def main(args: argparse.Namespace) -> None:
     )
     for name, reason in evaluate.skipped.items():
         command_line.say(f"{METRICS[name].title} is left out: {reason}")
-    scores = evaluate(
-        matching.pairs, args.batch_size, args.num_workers, lambda batches: command_line.progress(batches, "compare")
-    )
-    title = f"Evaluation of {args.pred_dir}"
+    scores, written = {}, []
+    for name, folder, matching, own in zip(names, folders, matchings, pairs, strict=True):
+        progress = partial(command_line.progress, what=f"compare {name}" if several else "compare")
+        scores[name] = evaluate(own, args.batch_size, args.num_workers, progress)
+        place = writable_folder(output_dir / name) if several else output_dir
+        missing = [*matching.missing, *(left_out if several else ())]
+        about = settings(args, str(folder), (width, height), list(dict.fromkeys(missing)), matching.extra)
+        written += write_results(place, scores[name], about)
+    if several:
+        about = settings(args, ", ".join(names), (width, height))
+        written = write_comparison(output_dir, scores, about, left_out)
+    write_run_record(output_dir, vars(args), started, device=str(device))
+    print(*written, sep="\n")
+
+
+def settings(
+    args: argparse.Namespace, what: str, size: tuple[int, int], missing: Sequence[str] = (), extra: Sequence[str] = ()
+) -> "EvaluationSettings":
+    """What the results say of how they were made."""
+    from temu_vtoff.metrics.report import EvaluationSettings
+
+    title = f"Evaluation of {what}"
     if args.dataset_name is not None:
         title += f" on {args.dataset_name}, {args.phase}, {args.order}, {args.category}"
         title += " (try-on)" if args.task == "try_on" else ""
-    settings = EvaluationSettings(
+    return EvaluationSettings(
         title=title,
         command=" ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
-        width=width,
-        height=height,
+        width=size[0],
+        height=size[1],
         resize_mode=args.resize_mode,
         seed=args.seed,
         dataset_name=args.dataset_name if args.task == "try_off" else None,  # published numbers are of try-off
         order=args.order,
-        missing=matching.missing,
-        extra=matching.extra,
+        missing=missing,
+        extra=extra,
     )
-    written = write_results(output_dir, scores, settings)
-    write_run_record(output_dir, vars(args), started, device=str(device))
-    print(*written, sep="\n")
 
 
 if __name__ == "__main__":

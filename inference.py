@@ -16,6 +16,7 @@ from pathlib import Path
 
 import command_line
 import temu_vtoff
+from command_line.fetching import fetch
 from temu_vtoff.builtin import NOTICE
 from temu_vtoff.captioning.attributes import write_attributes
 from temu_vtoff.errors import ArgumentError
@@ -48,8 +49,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--attributes", action="store_true", help="also write <stem>_attributes.json, read from the caption")
     add("--num_images", type=command_line.positive, default=1, help="images per garment, seeds SEED, SEED + 1, …")
     add("--seed", type=int, default=0, help="random seed")
+    add(
+        "--fetch_only",
+        action="store_true",
+        help="only download the models that the other flags need, and say how large they are and under which licences",
+    )
     command_line.add_sampling_flags(parser)
     command_line.add_model_flags(parser)
+    command_line.add_backend_flags(parser)
     command_line.add_device_flags(parser)
     command_line.add_speed_flags(parser)
     return parser.parse_args(argv)
@@ -57,8 +64,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     started = time.time()
-    photos = find_pictures(args.example_image)
     options = command_line.options(args)
+    if args.fetch_only:
+        fetch(options, segmenter=args.mask is None, captioner=args.caption is None)
+        return 0
+    photos = find_pictures(args.example_image)
     check(args, photos, options)
     folder = writable_folder(args.output_dir)
     if options.sources.is_builtin:

@@ -29,7 +29,9 @@ from temu_vtoff.stages.tryon_options import OFFSETS, TryOnOptions
 
 OF_TRYOFF = ("mask_dir", "mask_type", "caption", "caption_file", "text_features_dir", "image_features_dir")
 OF_TASKS = {  # flags that only one of the tasks has, with their defaults
-    "try_off": {name: getattr(TryOffTask, name) for name in OF_TRYOFF} | {"resize_mode": Options.resize_mode},
+    "try_off": {name: getattr(TryOffTask, name) for name in OF_TRYOFF}
+    | {name: getattr(Options, name) for name in ("resize_mode", "backend", "prompt_template", "focus")}
+    | {"lora": []},
     "try_on": {name: getattr(TryOnOptions, name) for name in ("tryon", "region", *OFFSETS)} | {"no_paste": False},
 }
 
@@ -55,6 +57,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     command_line.dataset.add_reading_flags(group, "photos", batch_size=4, num_workers=TryOffTask.num_workers)
     command_line.add_sampling_flags(parser)
     command_line.add_model_flags(parser)
+    command_line.add_backend_flags(parser)
     command_line.add_device_flags(parser)
     command_line.add_speed_flags(parser)
     return parser.parse_args(argv)

@@ -13,7 +13,7 @@ from drawn_people.attributes import attributes_right
 from temu_vtoff.segmentation.labels import ATR
 from temu_vtoff.segmentation.masks import GarmentNotFoundError, mask_picture
 from temu_vtoff.stages.options import Options
-from temu_vtoff.tryoff.presets import Preset
+from temu_vtoff.tryoff.presets import GUIDANCE_SCALE, Preset
 
 if TYPE_CHECKING:
     from temu_vtoff import TryOff
@@ -53,7 +53,7 @@ class Sampling:
     """How pictures are sampled: keywords of `TryOffPipeline.__call__`, and how many people it takes at once."""
 
     num_inference_steps: int | None = None
-    guidance_scale: float = Options.guidance_scale
+    guidance_scale: float = GUIDANCE_SCALE
     preset: str | Preset = Options.preset
     batch_size: int = 12
 

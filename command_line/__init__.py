@@ -13,6 +13,7 @@ from command_line.common import (
     say,
 )
 from command_line.flags import (
+    add_backend_flags,
     add_device_flags,
     add_model_flags,
     add_person_flag,
@@ -23,6 +24,7 @@ from command_line.flags import (
 )
 
 __all__ = [
+    "add_backend_flags",
     "add_device_flags",
     "add_model_flags",
     "add_person_flag",

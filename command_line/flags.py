@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import fields
 
 from command_line.common import FLAGS, positive
+from temu_vtoff.backends.registry import BACKENDS, EDITORS
 from temu_vtoff.hardware import ATTENTION_BACKENDS, OFFLOADS, PRECISIONS, QUANTIZED_BITS
 from temu_vtoff.hub.sources import IMAGE_ENCODERS, PUBLISHED_CAPTIONER, PUBLISHED_SEGMENTER, PUBLISHED_TRYON
 from temu_vtoff.pictures.fitting import RESIZE_MODES
 from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.tryon_options import OFFSETS, REGIONS, TryOnOptions
-from temu_vtoff.tryoff.presets import PRESETS
+from temu_vtoff.tryoff.presets import GUIDANCE_SCALE, PRESETS
 
 
 def options(args: argparse.Namespace, kind: type[Options] = Options) -> Options:
@@ -40,7 +41,11 @@ def add_sampling_flags(parser: argparse.ArgumentParser, tryon: bool = False) -> 
             choices=RESIZE_MODES,
             help="how photos of another aspect ratio are fitted",
         )
-    add("--guidance_scale", type=float, default=Options.guidance_scale, help="1 or less turns guidance off")
+    add(
+        "--guidance_scale",
+        type=float,
+        help=f"1 or less turns guidance off; default: the model's own, {GUIDANCE_SCALE:g} for TEMU-VTOFF",
+    )
     add("--num_inference_steps", type=positive, help=f"default: the preset's own, {steps} for exact")
 
 
@@ -95,6 +100,30 @@ def add_tryon_flags(parser: argparse.ArgumentParser) -> None:
             help=f"pixels by which the region's {side} side moves outwards, at 768 across",
         )
     add("--no_paste", action="store_true", help="write the generated pictures instead of pasting them into the photos")
+
+
+def add_backend_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that choose another model than TEMU-VTOFF, and adapters."""
+    add = parser.add_argument_group(
+        "other weights", "image-editing models; --pretrained_model_name_or_path is then a whole pipeline of theirs"
+    ).add_argument
+    named = ", ".join(f"{backend.base} for {name}" for name, backend in EDITORS.items())
+    add(
+        "--backend",
+        default=Options.backend,
+        choices=BACKENDS,
+        help=f"what makes the product pictures; default weights: {named}",
+    )
+    add(
+        "--lora",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="LORA",
+        help="adapters: FILE_OR_ID[:WEIGHT_NAME][@SCALE]",
+    )
+    add("--prompt_template", help='words for an image-editing model, with "{garment}" and "{caption}" in them')
+    add("--focus", action="store_true", help="show an image-editing model only the part of the photo with the garment")
 
 
 def add_device_flags(parser: argparse.ArgumentParser, offload: bool = True) -> None:

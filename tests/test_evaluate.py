@@ -186,6 +186,50 @@ def test_pictures_of_a_few_pixels_are_one_sentence_a_metric(tmp_path: Path, back
     assert set(results["skipped"]) == {"ssim", "ms_ssim", "lpips"}
 
 
+def test_several_models_stand_side_by_side(dresscode: Path, predictions: Path, tmp_path: Path) -> None:
+    blurred = tmp_path / "blurred"
+    for path in predictions.rglob("*.png"):
+        copy = blurred / path.relative_to(predictions)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).filter(ImageFilter.GaussianBlur(4)).save(copy)
+    flags = ("--dataset_name", "dresscode", "--dataset_root", dresscode, "--metrics", "ssim", "psnr")
+    output = tmp_path / "out"
+    run(*flags, "--pred_dir", predictions, blurred, "--names", "ours", "<theirs>", "--output_dir", output)
+    with (output / "comparison.csv").open() as file:
+        rows = {(row["model"], row["group"]): row for row in csv.DictReader(file)}
+    assert float(rows["ours", "overall"]["ssim"]) > float(rows["<theirs>", "overall"]["ssim"]) + 0.01
+    alone = json.loads((output / "ours" / "metrics.json").read_text())["metrics"]["overall"]["ssim"]["mean"]
+    assert float(rows["ours", "overall"]["ssim"]) == alone and rows["ours", "dresses"]["items"] == "4"
+    page = (output / "comparison.html").read_text()
+    assert page.count("<img") == 12 * 4 and "&lt;theirs&gt;" in page and "<theirs>" not in page
+    best = re.findall(r'class="best">([\d.]+)', page)
+    assert len(best) == 8 and best[0] == f"{100 * alone:.2f}"
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    with Image.open(output / "comparison.png") as picture:
+        assert picture.width > 4 * 180 and picture.height > 6 * 256
+    (blurred / "dresses" / "200001_1.png").unlink()
+    with pytest.raises(ValueError, match="1 missing: dresses/200001_1"):
+        run(*flags, "--pred_dir", predictions, blurred, "--output_dir", output)
+    run(*flags, "--pred_dir", predictions, blurred, "--output_dir", output, "--allow_missing")
+    counts = {name: json.loads((output / name / "metrics.json").read_text()) for name in ("predictions", "blurred")}
+    assert all(own["items"] == 11 and own["missing"] == ["dresses/200001_1"] for own in counts.values())
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("a", "b", "--names", "one"), "names are 1 and pred_dir 2"),
+        (("a", "b", "--names", "one", "one"), "Two models have one name"),
+        (("a", "x/a"), "Two models have one name: a, a; give names"),
+        (("a", "b", "--names", "one", "../b"), "is no name for a folder"),
+        (("a", "--names", "one"), "names are for several folders"),
+    ],
+)
+def test_wrong_names_of_models(flags: tuple[str, ...], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        run("--truth_dir", "t", "--pred_dir", *flags)
+
+
 def test_no_stale_results(dresscode: Path, predictions: Path) -> None:
     first = of_dresscode(dresscode, predictions, "--metrics", "ssim") / "metrics.json"
     before = json.loads(first.read_text())["metrics"]["overall"]["ssim"]["mean"]

@@ -8,7 +8,7 @@ from PIL import Image
 from temu_vtoff.hub.sources import WorkingSize
 from temu_vtoff.pictures import unfit_mask
 from temu_vtoff.stages import Garment, Options, Product, TryOff, TryOnOptions
-from temu_vtoff.tryoff.presets import choose_preset
+from temu_vtoff.tryoff.presets import GUIDANCE_SCALE, choose_preset
 from web_page.fitting_room import FittingRoom
 from web_page.watching import OnStep, watcher
 
@@ -22,7 +22,7 @@ class Settings:
     width: int
     height: int
     steps: int = 28
-    guidance: float = Options.guidance_scale
+    guidance: float = GUIDANCE_SCALE
     seed: int = 0
     count: int = 1
     fit: str = Options.resize_mode

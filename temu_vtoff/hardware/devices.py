@@ -109,10 +109,13 @@ def stored_bytes(tensor: torch.Tensor) -> int:
     return tensor.nbytes
 
 
-def place(pipe: DiffusionPipeline, device: torch.device, offload: str = "auto") -> str:
+def place(pipe: DiffusionPipeline, device: torch.device, offload: str = "auto", working: int = 0) -> str:
     """Moves a pipeline to its device, whole or with diffusers' CPU offloading, which only GPUs need.
 
     With offloading, each model leaves the device when the next one is needed: the extractor after its single run.
+
+    Args:
+        working: Bytes that a call needs besides the models; "auto" leaves them free.
 
     Returns:
         The offload mode that is used: the mode chosen for "auto", "none" on a CPU.
@@ -122,8 +125,6 @@ def place(pipe: DiffusionPipeline, device: torch.device, offload: str = "auto") 
     elif offload == "auto":
         models = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
         sizes = {name: sum(map(stored_bytes, model.state_dict().values())) for name, model in models.items()}
-        size = pipe.working_size
-        working = WORKING_BYTES_PER_PIXEL * size.width * size.height
         offload = choose_offload(sizes, working, torch.cuda.mem_get_info(device)[0])
     if offload == "none":
         pipe.to(device)

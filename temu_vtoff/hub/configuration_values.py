@@ -15,6 +15,7 @@ _SIZES = (
 )
 _LISTS = ("depths", "hidden_sizes", "patch_sizes", "strides", "sr_ratios", "block_out_channels")
 _PERHAPS_LISTS = ("num_attention_heads", "attention_head_dim", "size", "crop_size")
+_LISTS_OF = {"AutoencoderKLFlux2": ("patch_size",)}  # further ones, by class
 _WHOLE_NUMBERS: dict[str, tuple[int, int]] = {  # smallest and largest
     **dict.fromkeys((*_LAYERS, "depths"), (1, 1000)),
     **dict.fromkeys(_SIZES, (1, 2**20)),
@@ -55,11 +56,12 @@ def find_problem(
     required = (*required, *(_REQUIRED.get(kind, ()) if isinstance(kind, str) else ()))
     if absent := [name for name in required if configuration.get(name) is None]:
         return f"lacks {', '.join(absent)}"
-    problems = (_problem_of(*entry, tensors) for entry in _entries(configuration))
+    lists = (*_LISTS, *_PERHAPS_LISTS, *(_LISTS_OF.get(kind, ()) if isinstance(kind, str) else ()))
+    problems = (_problem_of(*entry, tensors, lists) for entry in _entries(configuration))
     return next((problem for problem in problems if problem is not None), None)
 
 
-def _problem_of(name: str, value: Any, is_listed: bool, tensors: int | None) -> str | None:
+def _problem_of(name: str, value: Any, is_listed: bool, tensors: int | None, lists: Sequence[str]) -> str | None:
     problem = f"says {name} is {_short(value)}"
     if name in _LISTS and not is_listed:
         return f"{problem}, not a list"
@@ -67,7 +69,7 @@ def _problem_of(name: str, value: Any, is_listed: bool, tensors: int | None) -> 
         return None
     if name in _WHOLE_NUMBERS:
         smallest, largest = _WHOLE_NUMBERS[name]
-        if is_listed and name not in (*_LISTS, *_PERHAPS_LISTS):
+        if is_listed and name not in lists:
             return f"says {name} is a list, not a number"
         if not isinstance(value, int) or isinstance(value, bool) or not smallest <= value <= largest:
             return f"{problem}, not a whole number from {smallest} to {largest}"

@@ -63,12 +63,10 @@ class EvaluationSettings:
 
 def render_report(scores: Scores, settings: EvaluationSettings) -> str:
     """The page's HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     summary, groups = scores.summary(), scores.groups()
     shown = [name for name in METRICS if name in summary[OVERALL]]
-    return environment.get_template("report.html.jinja").render(
+    return page(
+        "report.html.jinja",
         title=settings.title,
         command=settings.command,
         rule=settings.rule,
@@ -77,10 +75,10 @@ def render_report(scores: Scores, settings: EvaluationSettings) -> str:
         count=len(scores.pairs),
         metrics=[METRICS[name] for name in shown],
         rows=[
-            {"group": group, "cells": [_cell(summary[group].get(name), name) for name in shown], "count": len(rows)}
+            {"group": group, "cells": [cell(summary[group].get(name), name) for name in shown], "count": len(rows)}
             for group, rows in groups.items()
         ],
-        scale_note=_scale_note(shown),
+        scale_note=scale_note(shown),
         few_for_fid="fid" in shown and len(scores.pairs) < 2048,
         skipped=[(METRICS[name].title, reason) for name, reason in scores.skipped.items()],
         missing=settings.missing,
@@ -93,6 +91,14 @@ def render_report(scores: Scores, settings: EvaluationSettings) -> str:
     )
 
 
+def page(template: str, **content: Any) -> str:
+    """A page's HTML, from a template beside this file."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(template).render(**content)
+
+
 def scaled(value: float, name: str) -> str:
     """A value as tables show it."""
     return f"{value * METRICS[name].scale:.2f}"
@@ -103,11 +109,13 @@ def headline(entry: Mapping[str, float]) -> float:
     return entry["mean"] if "mean" in entry else entry["value"]
 
 
-def _cell(entry: Mapping[str, float] | None, name: str) -> str:
+def cell(entry: Mapping[str, float] | None, name: str) -> str:
+    """A group's number as tables show it."""
     return "–" if entry is None else scaled(headline(entry), name)
 
 
-def _scale_note(names: Sequence[str]) -> str:
+def scale_note(names: Sequence[str]) -> str:
+    """The sentences that say which metrics are shown times what."""
     by_scale: dict[float, list[str]] = {}
     for name in names:
         if METRICS[name].scale != 1:
@@ -122,7 +130,7 @@ def _published_rows(overall: Mapping[str, Mapping[str, float]], settings: Evalua
         {"name": name, "own": False, "cells": ["–" if value is None else f"{value:.2f}" for value in values]}
         for name, values in PUBLISHED[settings.dataset_name].items()
     ]
-    own = {"name": "This run", "own": True, "cells": [_cell(overall.get(name), name) for name in COLUMNS]}
+    own = {"name": "This run", "own": True, "cells": [cell(overall.get(name), name) for name in COLUMNS]}
     return [*rows, own]
 
 
@@ -191,11 +199,12 @@ def _shown_item(scores: Scores, row: int, name: str) -> dict[str, Any]:
     return {
         "key": pair.key,
         "score": scaled(scores.per_item[name][row], name),
-        "pictures": [(what, _inline(path)) for what, path in paths if path is not None],
+        "pictures": [(what, inline(path)) for what, path in paths if path is not None],
     }
 
 
-def _inline(path: Path) -> str:
+def inline(path: Path) -> str:
+    """A picture, reduced, as the source of an HTML image."""
     picture = open_picture(path)
     picture.thumbnail((2 * SHOWN_HEIGHT, SHOWN_HEIGHT))
     data = io.BytesIO()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from temu_vtoff.backends.registry import EDITORS
 from temu_vtoff.datasets import Item, TryOffDataset, open_dataset
 from temu_vtoff.files import remove_leftovers, writable_folder
 from temu_vtoff.hardware.acceleration import is_compiling_worth_it
@@ -42,7 +43,7 @@ class DatasetRun:
 
     task_settings: tuple[str, ...] = ("dataset_name", "phase", "order", "segment", "seed")
     option_settings: tuple[str, ...] = (
-        *("resize_mode", "guidance_scale", "num_inference_steps", "preset", "compile", "attention_backend"),
+        *("resize_mode", "num_inference_steps", "preset", "compile", "attention_backend"),
         *("vae_tiling", "quantize_transformers", "image_encoder_large", "image_encoder_bigG"),
     )
 
@@ -121,7 +122,7 @@ class DatasetRun:
             "width": self.width,
             "height": self.height,
             "num_inference_steps": self.options.num_inference_steps,
-            "guidance_scale": self.options.guidance_scale,
+            "guidance_scale": self.options.guidance,
             "preset": self.options.preset,
         }
 
@@ -132,6 +133,7 @@ class DatasetRun:
         self.options = self._settle(read_settings(path) or {})
         settings = {name: getattr(self.task, name) for name in self.task_settings}
         settings |= {name: getattr(self.options, name) for name in self.option_settings}
+        settings["guidance_scale"] = self.options.guidance
         settings |= {"width": self.width, "height": self.height, "dtype": str(DTYPES[self.options.precision])}
         keep_settings(path, settings | self._more_settings(), may_change)
 
@@ -148,7 +150,7 @@ class DatasetRun:
         options = self.options
         left = sum(self.share.gather([sum(map(len, self.batches))]))
         compiled = options.compile
-        if compiled is None:
+        if compiled is None and options.backend not in EDITORS:
             compiled = begun.get("compile") is True or is_compiling_worth_it(-(-left // self.share.count))
         precision = options.precision
         if precision is None:

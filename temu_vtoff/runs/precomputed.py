@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from temu_vtoff.backends.editing import EditingModel
 from temu_vtoff.runs.sharing import item_seed
 from temu_vtoff.tryoff.outputs import NotFiniteError
 
@@ -71,9 +72,16 @@ class Precomputed:
 
 
 def make_products(
-    pipe: TryOffPipeline, samples: Sequence[Sample], *, precomputed: Precomputed, seed: int, **pipeline_arguments: Any
+    pipe: TryOffPipeline | EditingModel,
+    samples: Sequence[Sample],
+    *,
+    precomputed: Precomputed,
+    seed: int,
+    **pipeline_arguments: Any,
 ) -> Sequence[Image.Image | Exception]:
     """One product picture for each sample, or the error of a picture that is not finite."""
+    if isinstance(pipe, EditingModel):
+        return [_edit(pipe, sample, item_seed(sample.item, seed), pipeline_arguments) for sample in samples]
     arguments = [precomputed.of(sample, pipe) for sample in samples]
     given = [name for name in arguments[0] if all(name in own for own in arguments)]
     try:
@@ -87,3 +95,17 @@ def make_products(
         ).images
     except NotFiniteError as error:
         return error.each()
+
+
+def _edit(editor: EditingModel, sample: Sample, seed: int, sampling: dict[str, Any]) -> Image.Image:
+    """The product picture of a sample by an image-editing model; `sampling` as for the try-off pipeline."""
+    return editor(
+        sample.person,
+        sample.mask,
+        caption=sample.caption,
+        category=sample.item.category,
+        size=(sampling["width"], sampling["height"]),
+        seed=seed,
+        steps=sampling["num_inference_steps"],
+        guidance=sampling["guidance_scale"],
+    )

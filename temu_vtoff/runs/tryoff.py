@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from temu_vtoff.backends.registry import EDITORS
 from temu_vtoff.datasets import Item, TryOffDataset
 from temu_vtoff.datasets.captions import read_captions
 from temu_vtoff.datasets.features import ImageFeatures, TextFeatures
 from temu_vtoff.datasets.masks import generated_mask_path
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware.devices import free_memory
 from temu_vtoff.runs.captioning import caption_items, read_journal, write_captions
 from temu_vtoff.runs.dataset_run import DatasetRun
@@ -100,7 +102,12 @@ class DatasetTryOff(DatasetRun):
 
     def _read_inputs(self, dataset: TryOffDataset) -> None:
         dataset.require_unique_ids()
-        task = self.task
+        task, backend = self.task, self.options.backend
+        given = [name for name in ("text_features_dir", "image_features_dir") if getattr(task, name) is not None]
+        if backend in EDITORS and given:
+            raise ArgumentError(
+                f"{{{given[0]}}} is for temu-vtoff: leave it out with {{backend}} {backend}.", given[0], "backend"
+            )
         self.captions = {} if task.caption_file is None else read_captions(task.caption_file)
         self.precomputed = Precomputed(
             text=None if task.text_features_dir is None else TextFeatures(task.text_features_dir),
@@ -112,6 +119,9 @@ class DatasetTryOff(DatasetRun):
         for name in _PATH_SETTINGS:
             source = getattr(self.task, name)
             settings[_OLD_NAMES.get(name, name)] = None if source is None else source.name
+        options = self.options
+        if options.backend in EDITORS or options.lora:  # left out otherwise, as runs of earlier versions have it
+            settings |= {name: getattr(options, name) for name in _BACKEND_SETTINGS} | {"lora": [*options.lora]}
         return settings
 
     def _written_folders(self) -> set[Path]:
@@ -146,4 +156,5 @@ class DatasetTryOff(DatasetRun):
 
 
 _OLD_NAMES = {"caption_file": "coarse_caption_file"}  # so that runs begun by earlier versions can be resumed
+_BACKEND_SETTINGS = ("backend", "prompt_template", "focus")
 _PATH_SETTINGS = ("caption_file", "mask_dir", "text_features_dir", "image_features_dir")  # compared by their last part

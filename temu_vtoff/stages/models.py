@@ -8,9 +8,14 @@ from typing import Any
 
 import torch
 
+from temu_vtoff.backends.adapters import load_loras
+from temu_vtoff.backends.editing import EditingModel
+from temu_vtoff.backends.loading import load_editing_model, working_bytes
+from temu_vtoff.backends.registry import EDITORS
 from temu_vtoff.captioning.captioner import Captioner
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware.acceleration import choose_attention_backend, is_compiling_worth_it, speed_up
-from temu_vtoff.hardware.devices import choose_device, choose_dtype, place
+from temu_vtoff.hardware.devices import WORKING_BYTES_PER_PIXEL, choose_device, choose_dtype, place
 from temu_vtoff.hub.sources import TRYOFF, TRYON, read_width
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.stages.options import Options
@@ -31,7 +36,7 @@ class LoadedPipeline:
         taken: For `run.json`: device, dtype, offload mode, attention backend, and whether blocks are compiled.
     """
 
-    pipe: TryOffPipeline | TryOnPipeline
+    pipe: TryOffPipeline | TryOnPipeline | EditingModel
     taken: dict[str, Any]
 
 
@@ -57,12 +62,12 @@ def pipeline_dtype(options: Options) -> torch.dtype:
     Raises:
         CheckpointError: The model can't be loaded.
     """
-    width = read_width(*options.denoiser)
+    width = None if options.backend in EDITORS else read_width(*options.denoiser)
     return choose_dtype(options.precision, choose_device(options.device), options.preset, width)
 
 
 def load_pipeline(options: Options, pictures: int = 1, **components: Any) -> LoadedPipeline:
-    """The try-off pipeline on its device, with the options for speed and memory applied.
+    """The try-off model, a pipeline or an image-editing one, on its device; for speed and memory as the options say.
 
     Args:
         pictures: Number of pictures to make; compiling pays only for many.
@@ -72,8 +77,10 @@ def load_pipeline(options: Options, pictures: int = 1, **components: Any) -> Loa
         CheckpointError: A source can't be loaded.
         ArgumentError: An option is not available on this machine.
     """
-    sources = options.sources
     dtype = pipeline_dtype(options)
+    if options.backend in EDITORS:
+        return _load_editor(options, dtype)
+    sources = options.sources
     bits = dict.fromkeys(TRYOFF, options.quantize_transformers) | {"text_encoder_3": options.quantize_text_encoder}
     pipe = TryOffPipeline.from_pretrained(
         sources.base,
@@ -84,6 +91,7 @@ def load_pipeline(options: Options, pictures: int = 1, **components: Any) -> Loa
         quantize={name: number for name, number in bits.items() if number is not None},
         **options.image_encoders | components,
     )
+    load_loras(pipe, options.lora)
     return _prepared(pipe, options, dtype, pictures)
 
 
@@ -104,7 +112,8 @@ def _prepared(
     pipe: TryOffPipeline | TryOnPipeline, options: Options, dtype: torch.dtype, pictures: int
 ) -> LoadedPipeline:
     device = choose_device(options.device)
-    offload = place(pipe, device, options.offload)
+    size = pipe.working_size
+    offload = place(pipe, device, options.offload, WORKING_BYTES_PER_PIXEL * size.width * size.height)
     if options.vae_tiling:
         pipe.vae.enable_tiling()
     # diffusers' hooks of sequential offloading can't be part of a compiled block.
@@ -125,6 +134,28 @@ def _prepared(
         "attention_backend": backend,
     }
     return LoadedPipeline(pipe, taken)
+
+
+def _load_editor(options: Options, dtype: torch.dtype) -> LoadedPipeline:
+    device = choose_device(options.device)
+    editor = load_editing_model(options, dtype)
+    offload = place(editor.pipe, device, options.offload, working_bytes(*options.size()))
+    if options.vae_tiling:
+        editor.pipe.vae.enable_tiling()
+    steps, guidance = editor.own_sampling()
+    if options.guidance is not None and options.guidance > 1 and guidance <= 1:
+        raise ArgumentError(
+            f"{{guidance_scale}} has no effect on {options.sources.base}, whose weights are distilled: leave it out.",
+            "guidance_scale",
+        )
+    taken = {
+        "device": _name(device),
+        "dtype": str(dtype).removeprefix("torch."),
+        "offload": offload,
+        "num_inference_steps": steps if options.num_inference_steps is None else options.num_inference_steps,
+        "guidance_scale": guidance if options.guidance is None else options.guidance,
+    }
+    return LoadedPipeline(editor, taken)
 
 
 def _name(device: torch.device) -> str:

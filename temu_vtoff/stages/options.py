@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from temu_vtoff.backends.lora import Lora
+from temu_vtoff.backends.prompt import check_template
+from temu_vtoff.backends.registry import EDITORS, TEMU_VTOFF, check_backend, read_editor_index
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware import ATTENTION_BACKENDS, OFFLOADS, PRECISIONS, QUANTIZED_BITS
@@ -18,7 +22,7 @@ from temu_vtoff.hub.sources import (
     read_working_size,
 )
 from temu_vtoff.pictures.fitting import RESIZE_MODES
-from temu_vtoff.tryoff.presets import MOST_STEPS, PRESETS
+from temu_vtoff.tryoff.presets import GUIDANCE_SCALE, MOST_STEPS, PRESETS
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,18 @@ class Options:
     """Models of the three stages and how they run. All defaults are defined here.
 
     Attributes:
+        backend: What makes the product pictures: "temu-vtoff", or an image-editing model, one of
+            `temu_vtoff.backends.registry.EDITORS`.
         base: Hub id or folder of the base model (VAE, scheduler, text encoders) or of a whole pipeline, or "builtin".
             Naming one of the two published sources fills in the other; the built-in model when both are left open.
+            Of an image-editing model: its whole pipeline; left open, the back end's own.
         tryoff: Hub id or folder of the generator and the feature extractor, or "builtin".
         segmenter: SegFormer. Left open, the built-in one beside the built-in try-off model, else the published one.
         captioner: Image-text-to-text model. Left open, chosen as the segmenter is.
+        lora: Adapters, each FILE_OR_ID[:WEIGHT_NAME][@SCALE].
+        prompt_template: The words for an image-editing model; "{garment}" and "{caption}" stand for the two. Left
+            open, `temu_vtoff.backends.prompt.TEMPLATE`.
+        focus: Show an image-editing model the part of the photo around the garment only.
         image_encoder_large: CLIP-L vision encoder. Left open, the pipeline's own, else the published one.
         image_encoder_bigG: CLIP-bigG vision encoder. Left open, chosen as CLIP-L's.
         revision: Revision of `base`.
@@ -63,18 +74,22 @@ class Options:
         height: Pixels, a multiple of 16. Left open, the model's own: published 1024, built-in 256.
         person: Whose garments in a photo of several people, from left to right, from 1. Left open, the largest's.
         resize_mode: How photos of another aspect ratio are fitted: "pad", "crop" or "stretch".
-        num_inference_steps: Left open, the preset's own: 28 for "exact".
-        guidance_scale: Guidance is off at 1 or less.
+        num_inference_steps: Left open, the preset's own, 28 for "exact", or the image-editing model's.
+        guidance_scale: Guidance is off at 1 or less. Left open, the model's own: 2.0 for TEMU-VTOFF.
         batch_size: Photos that go through a model at once.
 
     Raises:
         ArgumentError: A value that is none of the choices, or out of range.
     """
 
+    backend: str = TEMU_VTOFF
     base: str | None = None
     tryoff: str | None = None
     segmenter: str | None = None
     captioner: str | None = None
+    lora: Sequence[str] = ()
+    prompt_template: str | None = None
+    focus: bool = False
     image_encoder_large: str | None = None
     image_encoder_bigG: str | None = None
     revision: str | None = None
@@ -93,7 +108,7 @@ class Options:
     person: int | None = None
     resize_mode: str = "pad"
     num_inference_steps: int | None = None
-    guidance_scale: float = 2.0
+    guidance_scale: float | None = None
     batch_size: int = 1
 
     def __post_init__(self) -> None:
@@ -119,13 +134,29 @@ class Options:
                 f"{{num_inference_steps}} is {self.num_inference_steps}; give {MOST_STEPS} at most.",
                 "num_inference_steps",
             )
-        if not math.isfinite(self.guidance_scale):
+        if self.guidance_scale is not None and not math.isfinite(self.guidance_scale):
             raise ArgumentError(f"{{guidance_scale}} is {self.guidance_scale}; give a finite number.", "guidance_scale")
+
+        object.__setattr__(self, "lora", tuple(self.lora))
+        for lora in self.lora:
+            Lora.parse(lora)
+        if self.prompt_template is not None:
+            check_template(self.prompt_template)
+        check_backend(self)
+
+    @property
+    def guidance(self) -> float | None:
+        """The guidance scale; None for an image-editing model's own, which its weights tell."""
+        of_temu_vtoff = self.guidance_scale is None and self.backend == TEMU_VTOFF
+        return GUIDANCE_SCALE if of_temu_vtoff else self.guidance_scale
 
     @property
     def sources(self) -> Sources:
         """The models' sources, with what was left open filled in."""
-        base, tryoff = complete_sources(self.base, self.tryoff)
+        if self.backend in EDITORS:
+            base = tryoff = EDITORS[self.backend].base if self.base is None else self.base
+        else:
+            base, tryoff = complete_sources(self.base, self.tryoff)
         is_builtin = tryoff == BUILTIN
 
         def stage(named: str | None, published: str) -> str:
@@ -151,6 +182,9 @@ class Options:
         Raises:
             CheckpointError: A source can't be loaded; this is known before any weights are read.
         """
+        if self.backend in EDITORS:
+            read_editor_index(self.backend, self.sources.base, self.revision)
+            return EDITORS[self.backend].working_size
         sources = self.sources
         return read_working_size(sources.base, sources.tryoff, self.revision)
 

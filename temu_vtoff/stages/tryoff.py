@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from temu_vtoff.backends.editing import EditingModel
 from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
@@ -26,6 +27,7 @@ from temu_vtoff.segmentation.masks import label_ids, masked_image
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.serving import ErrorRow
 from temu_vtoff.stages.batches import attempt, read_each, serve_each
+from temu_vtoff.stages.editing import edit_each
 from temu_vtoff.stages.garment import ALL, Garment, Product, garments_of
 from temu_vtoff.stages.models import load_captioner, load_pipeline
 from temu_vtoff.stages.options import Options
@@ -147,7 +149,7 @@ class TryOff(Toolkit):
             "width": frame.width,
             "height": frame.height,
             "num_inference_steps": options.num_inference_steps,
-            "guidance_scale": options.guidance_scale,
+            "guidance_scale": options.guidance,
             "preset": options.preset,
             "callback_on_step_end": callback_on_step_end,
         }
@@ -157,7 +159,9 @@ class TryOff(Toolkit):
                 products: dict[Garment, Product] = {}
 
                 def make(
-                    pipe: TryOffPipeline, read: list[tuple[Garment, Any]], products: dict[Garment, Product] = products
+                    pipe: TryOffPipeline | EditingModel,
+                    read: list[tuple[Garment, Any]],
+                    products: dict[Garment, Product] = products,
                 ) -> None:
                     for product in self._generate(pipe, read, range(seed, seed + num_images), sampling):
                         products[product.garment] = product
@@ -172,8 +176,8 @@ class TryOff(Toolkit):
         """The captioner, loaded on first use."""
         return self._model("captioner", lambda: load_captioner(self.options))
 
-    def pipeline(self, pictures: int = 1) -> TryOffPipeline:
-        """The try-off pipeline, loaded on first use.
+    def pipeline(self, pictures: int = 1) -> TryOffPipeline | EditingModel:
+        """The try-off model, loaded on first use.
 
         Args:
             pictures: Number of pictures to make; decides whether compiling pays.
@@ -211,25 +215,36 @@ class TryOff(Toolkit):
 
     def _generate(
         self,
-        pipe: TryOffPipeline,
+        pipe: TryOffPipeline | EditingModel,
         read: list[tuple[Garment, tuple[Image.Image, Image.Image]]],
         seeds: range,
         sampling: dict[str, Any],
     ) -> Iterator[Product]:
         """The products of a batch, with one picture of each garment for each seed."""
-        photos, masks = ([pair[part] for _, pair in read] for part in (0, 1))
+        make = edit_each if isinstance(pipe, EditingModel) else _call
         started = time.perf_counter()
         with self._lock:
-            images = pipe(
-                photos,
-                mask=masks,
-                masked_image=[masked_image(photo, mask) for photo, mask in zip(photos, masks, strict=True)],
-                prompt=[garment.caption or "" for garment, _ in read],
-                num_images_per_prompt=len(seeds),
-                generator=[torch.Generator().manual_seed(seed) for _ in read for seed in seeds],
-                **sampling,
-            ).images
+            images = make(pipe, read, seeds, sampling)
         seconds = round((time.perf_counter() - started) / len(read), 3)
         for number, (garment, (photo, mask)) in enumerate(read):
             own = images[number * len(seeds) : (number + 1) * len(seeds)]
             yield Product(garment, own, photo=photo, mask=mask, seconds=seconds)
+
+
+def _call(
+    pipe: TryOffPipeline,
+    read: list[tuple[Garment, tuple[Image.Image, Image.Image]]],
+    seeds: range,
+    sampling: dict[str, Any],
+) -> list[Image.Image]:
+    """The pictures of a batch, garment by garment, one for each seed."""
+    photos, masks = ([pair[part] for _, pair in read] for part in (0, 1))
+    return pipe(
+        photos,
+        mask=masks,
+        masked_image=[masked_image(photo, mask) for photo, mask in zip(photos, masks, strict=True)],
+        prompt=[garment.caption or "" for garment, _ in read],
+        num_images_per_prompt=len(seeds),
+        generator=[torch.Generator().manual_seed(seed) for _ in read for seed in seeds],
+        **sampling,
+    ).images

@@ -160,7 +160,7 @@ class TryOn(Toolkit):
             "width": width,
             "height": height,
             "num_inference_steps": options.num_inference_steps,
-            "guidance_scale": options.guidance_scale,
+            "guidance_scale": options.guidance,
             "preset": options.preset,
             "callback_on_step_end": callback_on_step_end,
         }

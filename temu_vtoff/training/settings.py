@@ -12,7 +12,7 @@ from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware import PRECISIONS
 from temu_vtoff.hub.sources import PUBLISHED_BASE
 from temu_vtoff.stages.options import Options
-from temu_vtoff.tryoff.presets import PRESETS
+from temu_vtoff.tryoff.presets import GUIDANCE_SCALE, PRESETS
 
 STAGES = ("extractor", "generator", "joint")
 TIMESTEP_SAMPLINGS = ("logit_normal", "uniform", "mode")
@@ -162,7 +162,7 @@ class TrainingSettings:
     validation_steps: int = 500
     num_validation_items: int = 64
     num_validation_images: int = 8
-    guidance_scale: float = Options.guidance_scale
+    guidance_scale: float = GUIDANCE_SCALE
     num_inference_steps: int = PRESETS[Options.preset].steps
     logging_steps: int = 10
     report_to: str = TRACKERS[0]

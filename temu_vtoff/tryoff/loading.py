@@ -24,10 +24,10 @@ from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware.quantization import quantization_config
 from temu_vtoff.hub.loading import load_diffusers_model, load_processor, load_transformers_model, try_tokenizer
 from temu_vtoff.hub.model_files import VOCABULARIES, local_folder
-from temu_vtoff.hub.sources import IMAGE_ENCODERS, REQUIRED, TRYOFF, check_folders, read_index
+from temu_vtoff.hub.sources import IMAGE_ENCODERS, check_folders, read_index
 from temu_vtoff.models.feature_extractor import FeatureExtractor
 from temu_vtoff.models.generator import TryOffTransformer
-from temu_vtoff.tryoff.components import BASE, COMPONENTS, CONFIG
+from temu_vtoff.tryoff.components import COMPONENTS, CONFIG, component_sources
 
 Dtypes = torch.dtype | str | Mapping[str, torch.dtype | str] | None
 HUB = ("token", "cache_dir", "local_files_only", "force_download", "proxies")
@@ -131,16 +131,8 @@ def load_components(
         if isinstance(given.get(name), (str, Path)):
             given[name] = load_component(name, resolve(given[name], "tryoff"), None, options)
 
-    sources: dict[str, tuple[str, str | None]]  # component -> where, subfolder
     index = read_index(base, options.revision, **options.hub)
-    own = {*_listed(base, index)}
-    if tryoff == base:
-        sources = {name: (base, name) for name in own | {*REQUIRED}}
-    else:  # a whole pipeline as base has its own image encoders and their configuration
-        sources = {name: (base, name) for name in BASE}
-        sources |= {name: (tryoff, name) for name in TRYOFF}
-        sources |= {name: (where, None) for name, where in IMAGE_ENCODERS.items()}
-        sources |= {name: (base, name) for name in (*IMAGE_ENCODERS, "feature_extractor") if name in own}
+    sources = component_sources(base, tryoff, index)
     given = {name: index[name] for name in CONFIG if name in index} | given
     sources = {name: place for name, place in sources.items() if name not in given}
     check_folders(sources)
@@ -209,10 +201,3 @@ def _has_variant(where: str, subfolder: str | None, variant: str) -> bool:
     """Whether a component's folder holds the variant's weights; assumed on the hub."""
     folder = Path(where) / (subfolder or "")
     return not folder.is_dir() or any(f".{variant}" in file.name for file in folder.iterdir())
-
-
-def _listed(where: str, index: dict[str, Any]) -> list[str]:
-    """The components of a source: those in its index, else those with a folder."""
-    if index:
-        return [name for name in COMPONENTS if isinstance(index.get(name), list) and index[name][1] is not None]
-    return [name for name in COMPONENTS if (Path(where) / name).is_dir()]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from diffusers import FlowMatchEulerDiscreteScheduler, SchedulerMixin
 
 SOLVERS = ("euler", "unipc")
+GUIDANCE_SCALE = 2.0  # of the published model, try-off and try-on
 MOST_STEPS = 1000  # noise levels that the models are trained on
 
 

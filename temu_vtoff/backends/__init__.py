@@ -1,0 +1,1 @@
+"""Other weights behind the same door: diffusers' image-editing pipelines, mostly with a try-off adapter (LoRA)."""

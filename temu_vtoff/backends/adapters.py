@@ -1,0 +1,71 @@
+"""Loads LoRA adapters into a pipeline; one that fits no layer is refused."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from diffusers import DiffusionPipeline
+from huggingface_hub import hf_hub_download, is_offline_mode, list_repo_files, snapshot_download
+
+from temu_vtoff.backends.lora import Lora, find_file
+from temu_vtoff.errors import first_few
+from temu_vtoff.hub.errors import CheckpointError, explain_loading
+
+logger = logging.getLogger(__name__)
+
+
+def load_loras(pipe: DiffusionPipeline, loras: Sequence[str]) -> None:
+    """Loads adapters into a pipeline and sets their scales.
+
+    Raises:
+        CheckpointError: One can't be loaded, or fits no layer of the pipeline's models.
+    """
+    names, scales = [], []
+    for number, lora in enumerate(map(Lora.parse, loras)):
+        name = f"lora_{number}"
+        with explain_loading(lora.source, "the LoRA", "lora"):
+            keys = _load(pipe, lora, name)
+        if not any(name in adapters for adapters in pipe.get_list_adapters().values()):
+            raise CheckpointError(
+                f"The LoRA {lora.source} (argument {{lora}}) fits no layer of a {type(pipe).__name__}: is it one of "
+                f"another model? It begins with {first_few(keys, 1)}.",
+                "lora",
+            )
+        names.append(name)
+        scales.append(lora.scale)
+    if names:
+        pipe.set_adapters(names, scales)
+
+
+def _local_file(lora: Lora) -> Path:
+    """The adapter's file on this machine; downloaded when it is on the hub."""
+    place = Path(lora.source)
+    if place.is_file():
+        return place
+    if not place.is_dir() and is_offline_mode():
+        place = Path(snapshot_download(lora.source, local_files_only=True))
+    if place.is_dir():
+        return place / find_file(lora, sorted(str(file.relative_to(place)) for file in place.rglob("*.*")))
+    return Path(hf_hub_download(lora.source, find_file(lora, list_repo_files(lora.source))))
+
+
+def _load(pipe: DiffusionPipeline, lora: Lora, name: str) -> list[str]:
+    """Loads an adapter under a name; returns the keys of its file, as diffusers reads them."""
+    file = str(_local_file(lora))
+    found = pipe.lora_state_dict(file)
+    weights = found[0] if isinstance(found, tuple) else found  # with alphas or metadata
+    layers = {
+        f"{part}.{layer.replace('.base_layer', '')}"
+        for part in pipe._lora_loadable_modules
+        if getattr(pipe, part, None) is not None
+        for layer, _ in getattr(pipe, part).named_modules()
+    }
+    keys = list(weights)
+    foreign = [key for key in keys if key.split(".lora")[0].removesuffix(".alpha") not in layers]
+    if len(foreign) < len(keys):
+        if foreign:
+            logger.warning("%d of the LoRA %s's keys fit no layer: %s", len(foreign), lora.source, first_few(foreign))
+        pipe.load_lora_weights(file, adapter_name=name)
+    return keys
