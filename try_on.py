@@ -54,6 +54,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     command_line.add_tryon_flags(parser)
     command_line.add_sampling_flags(parser, tryon=True)
     command_line.add_model_flags(parser, tryon=True)
+    command_line.add_backend_flags(parser)
     command_line.add_device_flags(parser)
     command_line.add_speed_flags(parser)
     return parser.parse_args(argv)

@@ -55,14 +55,14 @@ class EditingModel:
         """
         seen = photo.crop(focus_box(mask, size)) if self.focus else photo
         prompt = product_prompt(category, caption, self.template)
-        return self.edit([fit_picture(seen, *size)], prompt, size, seed, **sampling)
+        return self.edit([fit_picture(seen, *size)], prompt, size, torch.Generator().manual_seed(seed), **sampling)
 
     def edit(
         self,
         pictures: list[Image.Image],
         prompt: str,
         size: tuple[int, int],
-        seed: int,
+        generator: torch.Generator,
         *,
         steps: int | None = None,
         guidance: float | None = None,
@@ -84,7 +84,7 @@ class EditingModel:
             width=width,
             height=height,
             num_inference_steps=own_steps if steps is None else steps,
-            generator=torch.Generator().manual_seed(seed),
+            generator=generator,
             callback_on_step_end=callback_on_step_end,
             **_guidance_arguments(self.backend, guidance),
             **({"max_area": width * height} if self.backend.pipeline == "FluxKontextPipeline" else {}),

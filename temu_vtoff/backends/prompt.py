@@ -11,6 +11,11 @@ TEMPLATE = (
     "are. No person, no mannequin, no hanger, no other clothes."
 )
 SHAPE = " The garment is {caption}."  # only where there is a caption
+TRYON_TEMPLATE = (
+    "The person of the first picture wears the garment of the second picture instead of their own. Keep the garment's "
+    "colors, pattern, print and details, and the person's face, hair, body, pose, other clothes and background exactly "
+    "as they are."
+)
 _GARMENTS = {
     "upper_body": "upper-body garment",
     "lower_body": "lower-body garment",
@@ -54,3 +59,8 @@ def product_prompt(category: str, caption: str = "", template: str | None = None
     if template is None:
         template = TEMPLATE + (SHAPE if caption else "")
     return template.format(garment=garment_words(category), caption=caption)
+
+
+def tryon_prompt(template: str | None = None) -> str:
+    """The prompt for a person, the first picture, and a garment, the second; a template has no fields to fill in."""
+    return TRYON_TEMPLATE if template is None else template

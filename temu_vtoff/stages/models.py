@@ -12,6 +12,7 @@ from temu_vtoff.backends.adapters import load_loras
 from temu_vtoff.backends.editing import EditingModel
 from temu_vtoff.backends.loading import load_editing_model, working_bytes
 from temu_vtoff.backends.registry import EDITORS
+from temu_vtoff.backends.trying_on import EditingTryOn
 from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware.acceleration import choose_attention_backend, is_compiling_worth_it, speed_up
@@ -36,7 +37,7 @@ class LoadedPipeline:
         taken: For `run.json`: device, dtype, offload mode, attention backend, and whether blocks are compiled.
     """
 
-    pipe: TryOffPipeline | TryOnPipeline | EditingModel
+    pipe: TryOffPipeline | TryOnPipeline | EditingModel | EditingTryOn
     taken: dict[str, Any]
 
 
@@ -98,6 +99,9 @@ def load_pipeline(options: Options, pictures: int = 1, **components: Any) -> Loa
 def load_tryon_pipeline(options: TryOnOptions, pictures: int = 1) -> LoadedPipeline:
     """The try-on pipeline; arguments and errors as for `load_pipeline`."""
     dtype = pipeline_dtype(options)
+    if options.backend in EDITORS:
+        loaded = _load_editor(options, dtype)
+        return LoadedPipeline(EditingTryOn(loaded.pipe), loaded.taken)
     bits = options.quantize_transformers
     pipe = TryOnPipeline.from_pretrained(
         options.tryon,

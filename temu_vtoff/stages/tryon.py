@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from temu_vtoff.backends.registry import EDITORS
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures import open_mask, open_picture
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
@@ -196,7 +197,9 @@ class TryOn(Toolkit):
             CheckpointError: The folder doesn't hold the two models.
         """
         source = self.options.pose_model
-        if source == NO_POSE_MODEL or self._no_estimate or not has_pose_guider(self.options.tryon):
+        if source == NO_POSE_MODEL or self._no_estimate or self.options.backend in EDITORS:
+            return None
+        if not has_pose_guider(self.options.tryon):
             return None
         try:
             return self._model("pose", lambda: PoseEstimator.from_pretrained(source))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 
+from temu_vtoff.backends.registry import EDITORS
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hub.sources import PUBLISHED_TRYOFF, PUBLISHED_TRYON, TRYON, WorkingSize, read_tryon_size
 from temu_vtoff.stages.options import Options, Sources
@@ -20,7 +21,8 @@ class TryOnOptions(Options):
     """Models of try-on and how they run. Left open, the sources of `Options` are the published ones.
 
     Attributes:
-        tryon: Hub id or folder of a model in FitDiT's layout; there is no built-in one.
+        tryon: Hub id or folder of a model in FitDiT's layout; there is no built-in one. None with an image-editing
+            model as `backend`, which looks at both pictures and does the try-off too.
         region: What is repainted: the "rectangle" around garment and limbs, or "tight", closely around both.
         offset_top, offset_bottom, offset_left, offset_right: How far the rectangle's sides are moved outwards, in
             pixels of a photo whose short side has 768; negative numbers move them inwards.
@@ -41,7 +43,9 @@ class TryOnOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.tryon is None:
+        if self.backend in EDITORS:
+            self._check_editor()
+        elif self.tryon is None:
             raise ArgumentError(
                 f"{{tryon}} is missing, and there is no built-in try-on model: give {PUBLISHED_TRYON} (accept its "
                 "licence on its page first) or a folder in its layout.",
@@ -58,10 +62,30 @@ class TryOnOptions(Options):
                 f"{{{moved[0]}}} moves a side of the rectangle: give {{region}} rectangle.", moved[0], "region"
             )
 
+    def _check_editor(self) -> None:
+        """Checks what goes with an image-editing model."""
+        pictures = EDITORS[self.backend].pictures
+        if pictures < 2:
+            able = " or ".join(name for name, editor in EDITORS.items() if editor.pictures > 1)
+            raise ArgumentError(
+                f"{{backend}} {self.backend} looks at one picture, and try-on needs two: choose {able}.", "backend"
+            )
+        if self.tryon is not None:
+            raise ArgumentError(
+                f"{{tryon}} is for temu-vtoff: with {{backend}} {self.backend} give {{base}}.",
+                *("tryon", "backend", "base"),
+            )
+        if self.focus:
+            raise ArgumentError("{focus} is for try-off: in try-on the whole person is seen.", "focus")
+        if self.prompt_template is not None and "{" in self.prompt_template:
+            raise ArgumentError(
+                "{prompt_template} has fields, which try-on doesn't fill in: leave them out.", "prompt_template"
+            )
+
     @property
     def sources(self) -> Sources:
         """The sources of try-off and segmenter, with what was left open filled in by the published ones."""
-        if self.base is None and self.tryoff is None:
+        if self.base is None and self.tryoff is None and self.backend not in EDITORS:
             return replace(self, tryoff=PUBLISHED_TRYOFF).sources
         return super().sources
 
@@ -75,10 +99,12 @@ class TryOnOptions(Options):
         Raises:
             CheckpointError: A source can't be loaded, or is no try-on model.
         """
-        return read_tryon_size(self.tryon)
+        return super().working_size() if self.backend in EDITORS else read_tryon_size(self.tryon)
 
     def of_tryoff(self) -> Options:
         """The options that take a garment off a person first. Size, steps and image encoders are the model's own."""
         shared = {field.name: getattr(self, field.name) for field in fields(Options) if field.name not in _OF_TRYON}
         sources = self.sources
+        if self.backend in EDITORS:
+            return Options(**shared | {"prompt_template": None})
         return Options(**shared | {"base": sources.base, "tryoff": sources.tryoff, "segmenter": sources.segmenter})

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.stages.garment import Garment
 from temu_vtoff.stages.models import load_pipeline
+from temu_vtoff.stages.tryon import TryOn
+from temu_vtoff.stages.tryon_options import TryOnOptions
 from tests.tiny_editors import SAVERS, SIZE, save_tiny_klein, save_tiny_lora
 
 PHOTO = Image.effect_noise((120, 160), 80).convert("RGB")
@@ -184,3 +187,34 @@ def test_guidance_of_distilled_weights_is_refused_and_base_weights_have_their_ow
         load_pipeline(options(editors, "flux2-klein", guidance_scale=3.0))
     base = save_tiny_klein(tmp_path, is_distilled=False)
     assert load_pipeline(options({"flux2-klein": base}, "flux2-klein")).pipe.own_sampling() == (50, 4.0)
+
+
+def test_try_on_by_two_pictures_leaves_the_rest_of_the_photo_alone(editors, tmp_path):
+    chosen = TryOnOptions(
+        backend="qwen-image-edit", base=str(editors["qwen-image-edit"]), segmenter="builtin", device="cpu"
+    )
+    chosen = replace(chosen, width=64, height=96, num_inference_steps=1)
+    toolkit = TryOn(chosen, keep_loaded=True)
+    persons = toolkit.prepare(PHOTO, mask=MASK)
+    garments = [Image.new("RGB", (60, 80), color) for color in ("red", "blue")]
+    red, blue = toolkit.generate(persons, garments, seed=1, num_images=2)
+    assert [image.size for image in red.images] == [PHOTO.size] * 2
+    outside, inside = pixels(MASK) == 0, pixels(MASK) > 0
+    difference = np.abs(pixels(red.images[0]) - pixels(PHOTO)).max(2)
+    assert difference[outside].max() == 0 and difference[inside].mean() > 5
+    assert not np.array_equal(pixels(red.images[0]), pixels(red.images[1]))
+    assert not np.array_equal(pixels(red.images[0]), pixels(blue.images[0]))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"backend": "flux-kontext"}, "looks at one picture, and try-on needs two: choose qwen-image-edit or flux2"),
+        ({"tryon": "mine"}, "tryon is for temu-vtoff: with backend flux2-klein give base"),
+        ({"focus": True}, "focus is for try-off"),
+        ({"prompt_template": "the {garment}"}, "prompt_template has fields"),
+    ],
+)
+def test_what_does_not_go_with_try_on(given, words):
+    with pytest.raises(ArgumentError, match=words):
+        TryOnOptions(**{"backend": "flux2-klein", **given})
