@@ -33,7 +33,7 @@ def serving(repositories: dict[str, Path], cards: dict[str, dict]) -> Iterator[t
             file = repositories[asked[1]] / asked[2] if asked and asked[1] in repositories else None
             if file is None or not file.is_file():
                 code = "EntryNotFound" if asked and asked[1] in repositories else "RepoNotFound"
-                return self.answer(404, b"", {"X-Error-Code": code})
+                return self.answer(404, b"", {"X-Error-Code": code, "X-Repo-Commit": COMMIT})
             content = file.read_bytes()
             if self.command == "GET":
                 sent.append(f"{asked[1]}/{asked[2]}")

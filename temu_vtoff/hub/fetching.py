@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from temu_vtoff.backends.lora import Lora, find_file
 from temu_vtoff.backends.registry import EDITORS
@@ -76,6 +78,15 @@ class Fetch:
             with explain_loading(self.wanted.source, "the model"):
                 hf_hub_download(self.wanted.source, name, revision=self.wanted.revision)
             yield name
+        self._note_absent()
+
+    def _note_absent(self) -> None:
+        """Lets the cache note that folders have no config.json: transformers asks for a tokenizer's, offline too."""
+        for folder in self.wanted.folders if self.wanted.lora is None else ():
+            name = f"{folder}/config.json".lstrip("/")
+            if name not in self.sizes:
+                with explain_loading(self.wanted.source, "the model"), suppress(RemoteEntryNotFoundError):
+                    hf_hub_download(self.wanted.source, name, revision=self.wanted.revision)
 
 
 def needs_of(options: Options, *, segmenter: bool = True, captioner: bool = True) -> list[Wanted]:
