@@ -146,6 +146,7 @@ def _load_editor(options: Options, dtype: torch.dtype) -> LoadedPipeline:
     offload = place(editor.pipe, device, options.offload, working_bytes(*options.size()))
     if options.vae_tiling:
         editor.pipe.vae.enable_tiling()
+    editor.set_progress_bar_config(disable=True)
     steps, guidance = editor.own_sampling()
     if options.guidance is not None and options.guidance > 1 and guidance <= 1:
         raise ArgumentError(
