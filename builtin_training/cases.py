@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from drawn_people import CATEGORIES, draw_person
+from drawn_people import CATEGORIES, DrawnPerson, draw_person
 from drawn_people.attributes import attributes_right
+from drawn_people.garments import OUTER, OUTER_LABEL, UPPER_LABEL
 from temu_vtoff.segmentation.labels import ATR
 from temu_vtoff.segmentation.masks import GarmentNotFoundError, mask_picture
 from temu_vtoff.stages.options import Options
@@ -30,6 +31,7 @@ VARIANTS = (
     "cut_out",
     "through_vae",
 )
+OF_TRUTH = {"true_mask_caption", "cut_out", "through_vae"}  # variants that need neither segmenter nor captioner
 
 
 @dataclass
@@ -58,23 +60,42 @@ class Sampling:
     batch_size: int = 12
 
 
-def draw_cases(count: int) -> list[Case]:
-    """`count` people per category; the categories alternate."""
+def draw_cases(count: int, layers: bool = False) -> list[Case]:
+    """`count` people per category; the categories alternate.
+
+    Args:
+        layers: People with an open jacket over a top instead; the categories are then `LAYERS`.
+    """
     cases = []
     for number in range(count):
+        if layers:
+            person = draw_person(HELD_OUT_SEEDS + number, "upper_body", layers=True)
+            cases += [
+                _case(person, "outer", OUTER, (OUTER_LABEL,)),
+                _case(person, "inner", "upper_body", (UPPER_LABEL,)),
+            ]
+            continue
         for category in CATEGORIES:
             person = draw_person(HELD_OUT_SEEDS + number, category)
-            garment = person.garments[category]
-            worn = mask_picture(np.isin(np.asarray(person.label_map), ATR.of_category(category)))
-            truth = (garment.product, garment.silhouette, garment.caption, garment.attributes, garment.pattern)
-            cases.append(Case(category, person.photo, worn, *truth))
+            cases.append(_case(person, category, category, ATR.of_category(category)))
     return cases
+
+
+def _case(person: DrawnPerson, category: str, garment: str, labels: tuple[int, ...]) -> Case:
+    worn, drawn = mask_picture(np.isin(np.asarray(person.label_map), labels)), person.garments[garment]
+    truth = (drawn.product, drawn.silhouette, drawn.caption, drawn.attributes, drawn.pattern)
+    return Case(category, person.photo, worn, *truth)
+
+
+def categories_of(cases: list[Case]) -> list[str]:
+    """The categories in their order."""
+    return list(dict.fromkeys(case.category for case in cases))
 
 
 def segment_and_caption(cases: list[Case], toolkit: TryOff) -> dict[str, float]:
     """Fills in masks and captions, and scores them: mask IoU and share of attributes that are right."""
     ious, right = {}, {}
-    for category in CATEGORIES:
+    for category in categories_of(cases):
         some = [case for case in cases if case.category == category]
         garments = toolkit.segment([case.photo for case in some], category)
         for garment, case in zip(garments, some, strict=True):
@@ -109,7 +130,8 @@ def as_variant(cases: list[Case], variant: str) -> list[Case]:
     if variant == "no_caption":
         return [replace(case, found_caption="") for case in cases]
     if variant == "other_photo":  # of the same category, because the categories alternate
-        others = cases[len(CATEGORIES) :] + cases[: len(CATEGORIES)]
+        alternating = len(categories_of(cases))
+        others = cases[alternating:] + cases[:alternating]
         return [
             replace(case, photo=other.photo, found_mask=other.found_mask)
             for case, other in zip(cases, others, strict=True)

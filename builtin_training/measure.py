@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 import command_line
-from builtin_training.cases import VARIANTS, Case, Sampling, draw_cases, segment_and_caption
+from builtin_training.cases import OF_TRUTH, VARIANTS, Case, Sampling, draw_cases, segment_and_caption
 from command_line.config import add_config_flag, parse_with_config
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.errors import ArgumentError
@@ -41,6 +41,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_config_flag(parser)
     add = parser.add_argument_group("what is measured").add_argument
     add("--count", type=command_line.positive, default=100, help="people per category")
+    add("--layers", action="store_true", help="people with an open jacket over a top; scores both garments")
     add("--output_dir", default="runs/measure", help="folder for scores.json, table.md and people.png")
     add("--pattern_classifier", type=Path, help="folder that train_pattern_classifier wrote")
     add("--variants", nargs="+", default=["full"], choices=VARIANTS, help="inputs to measure")
@@ -84,15 +85,16 @@ def main(args: argparse.Namespace) -> None:
     )
     toolkit = TryOff(options, keep_loaded=True, progress=command_line.progress)
     sampling = Sampling(args.num_inference_steps, args.guidance_scale, batch_size=args.batch_size)
-    cases = draw_cases(args.count)
+    cases = draw_cases(args.count, args.layers)
     judge = None if args.pattern_classifier is None else PatternClassifier.from_pretrained(args.pattern_classifier)
-    results = {"found": segment_and_caption(cases, toolkit) | judged_truth(cases, judge)}
+    found = {} if OF_TRUTH.issuperset(args.variants) else segment_and_caption(cases, toolkit)
+    results = {"found": found | judged_truth(cases, judge)}
     pipe = toolkit.pipeline(len(cases) * len(args.variants))
     pipe.set_progress_bar_config(disable=True)
     for variant in args.variants:
         products = make_products(pipe, cases, variant, sampling)
         results[variant] = score(products, cases, judge)
-        if variant == "full":
+        if variant == ("full" if "full" in args.variants else args.variants[0]):
             show_people(cases, products, folder / "people.png")
     scores = table({name: results[name] for name in args.variants})
     write_text(folder / "scores.json", json.dumps(results, indent=1) + "\n")

@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torchvision.transforms.functional import to_tensor
 
-from builtin_training.cases import Case
+from builtin_training.cases import Case, categories_of
 from builtin_training.pattern_classifier import PatternClassifier
 from builtin_training.products import batches
-from drawn_people import CATEGORIES
 from temu_vtoff.metrics.color_error import color_error
 from temu_vtoff.metrics.silhouette import silhouette_iou
 from temu_vtoff.metrics.ssim import ssim
@@ -44,7 +43,7 @@ def score(products: torch.Tensor, cases: list[Case], judge: PatternClassifier | 
         scores["patterns_right"] = right.mean()
         for pattern in sorted({case.pattern for case in cases}):
             scores[f"patterns_right_{pattern}"] = right[[case.pattern == pattern for case in cases]].mean()
-    for category in CATEGORIES:
+    for category in categories_of(cases):
         members = torch.tensor([case.category == category for case in cases])
         scores |= {
             f"silhouette_iou_{category}": ious[members].mean(),

@@ -95,8 +95,8 @@ class OpenTop(Top):
         self.under = under
         self._widen(bottom)
         hem = float(self.tube.half_width(self.cut.length))
-        gaps = rng.uniform((2.5, 3.0, 3.0), (6.5, 10.0, 0.6 * hem), (2, 3))  # per side at chest, waist and hem
-        self.gaps = np.minimum(gaps, (9.0, 12.0, 18.0))
+        gaps = rng.uniform((4.0, 5.0, 5.0), (9.0, 12.5, 0.7 * hem), (2, 3))  # per side at chest, waist and hem
+        self.gaps = np.minimum(gaps, (9.0, 12.5, 20.0))
 
     def _widen(self, bottom: Bottom | None) -> None:
         """Makes room for what is worn under it."""

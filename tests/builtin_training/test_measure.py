@@ -44,6 +44,18 @@ def test_the_other_photo_is_of_the_same_category_and_keeps_the_caption(cases):
         assert given.found_mask is other.found_mask
 
 
+def test_layers_are_measured_from_the_truth_without_a_segmenter_that_tells_them(tmp_path: Path):
+    cases = draw_cases(2, layers=True)
+    assert [case.category for case in cases] == ["outer", "inner"] * 2
+    assert not (np.asarray(cases[0].mask) & np.asarray(cases[1].mask)).any()
+    assert cases[0].attributes["Cloth Type"] in ("jacket", "cardigan", "coat") and cases[0].photo is cases[1].photo
+    given = ["--layers", "--count", "1", "--num_inference_steps", "2", "--device", "cpu"]
+    measure.main(measure.parse_args([*given, "--output_dir", str(tmp_path), "--variants", "true_mask_caption"]))
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["found"] == {} and {"silhouette_iou_outer", "color_error_inner"} <= set(scores["true_mask_caption"])
+    assert (tmp_path / "people.png").exists()
+
+
 def test_every_variant_is_measured_and_other_transformers_score_otherwise(tmp_path: Path, capsys):
     pipe = TryOffPipeline.from_pretrained("builtin")
     with torch.no_grad():
