@@ -4,7 +4,7 @@
     python try_on.py --person_image person.jpg --garment_from other.jpg --tryon_model BoyuanJiang/FitDiT
 
 Writes for every person and garment <person>_<garment>_output.png, _region.png (what was repainted) and _panel.png, and
-one run.json. There is no built-in try-on model.
+one run.json. The same command after a kill makes the pairs that are missing. There is no built-in try-on model.
 """
 
 import argparse
@@ -18,25 +18,35 @@ from temu_vtoff.builtin import NOTICE
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import writable_folder
 from temu_vtoff.pictures import find_pictures, open_picture, save_picture
+from temu_vtoff.runs.pair_plan import FinishedPairs, PairPlan, unfinished_batches
 from temu_vtoff.runs.record import write_run_record
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 from temu_vtoff.stages.tryon_options import TryOnOptions
 from temu_vtoff.tryon.joints import read_joints
 
 if TYPE_CHECKING:
-    from temu_vtoff.stages.fitting_room import TryOnResult
+    from temu_vtoff.stages.fitting_room import Pair, TryOnResult
+    from temu_vtoff.stages.tryon import TryOn
+    from temu_vtoff.tryon.joints import Joints
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     group = parser.add_argument_group("what")
     add = group.add_argument
-    add("--person_image", nargs="+", type=Path, required=True, help="photos of persons, or folders of them")
-    garment = group.add_mutually_exclusive_group(required=True)
+    add("--person_image", nargs="+", type=Path, help="photos of persons, or folders of them")
+    garment = group.add_mutually_exclusive_group()
     garment.add_argument("--garment_image", nargs="+", type=Path, help="product pictures, or folders of them")
     garment.add_argument(
         "--garment_from", nargs="+", type=Path, help="photos of persons whose garment is taken off first"
     )
+    add(
+        "--pairs",
+        type=Path,
+        help='file of "person garment" lines, instead of all pairs; names are relative to the '
+        "folders --person_image and --garment_image (or --garment_from), or to the file",
+    )
+    add("--any_garment", action="store_true", help="don't refuse product pictures that look like photos of somebody")
     add("--output_dir", default="outputs", help="folder of the results")
     add("--category", default="upper_body", choices=DATASET_CATEGORIES, help="garment category")
     add("--num_images", type=command_line.positive, default=1, help="images per pair, seeds SEED, SEED + 1, …")
@@ -62,60 +72,130 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     started = time.time()
-    persons = find_pictures(args.person_image)
-    garments = find_pictures(args.garment_from if args.garment_image is None else args.garment_image)
+    plan = read_plan(args)
     options = command_line.options(args, TryOnOptions)
-    check(args, persons, garments, options)
+    check(args, plan, options)
     joints = None if args.keypoints is None else read_joints(args.keypoints)
     folder = writable_folder(args.output_dir)
     if args.garment_from is not None and options.sources.is_builtin:
         command_line.say(NOTICE)
+    finished, inputs = find_finished(args, plan, options, folder)
+    done = finished.find(inputs)
+    left = unfinished_batches(
+        list(zip(plan.names, plan.pairs, strict=True)), options.batch_size, lambda p: p[0] in done
+    )
 
-    from temu_vtoff.stages.tryon import TryOn  # only now torch, which takes a second
+    failed, taken, seconds = {}, {}, {}
+    if left:
+        from temu_vtoff.stages.tryon import TryOn  # only now torch, which takes a second
 
-    toolkit = TryOn(options, progress=command_line.progress)
-    command_line.quiet_libraries()
-    prepared = toolkit.prepare(persons, args.category, mask=args.mask, joints=joints, pose=args.pose_image)
-    if len(prepared) == 1 and prepared[0].error is not None:
-        raise prepared[0].error
-    if args.garment_from is not None:
-        garments = toolkit.take_off(garments, args.category, args.seed)
-    outputs, failed = [], {}
-    sampling = {"seed": args.seed, "num_images": args.num_images, "paste": not args.no_paste}
-    for result in toolkit.generate(prepared, garments, **sampling):
-        if result.error is None:
-            outputs += write_result(folder, result)
-        else:
-            failed[result.pair.name] = result.error
+        toolkit = TryOn(options, progress=command_line.progress)
+        command_line.quiet_libraries()
+        pairs = prepare(args, toolkit, plan, left=left, joints=joints)
+        sampling = {"seed": args.seed, "num_images": args.num_images, "paste": not args.no_paste}
+        for result in toolkit.generate_pairs(pairs, **sampling):
+            if result.error is None:
+                write_result(finished.files(result.pair.name), result)
+                finished.add(result.pair.name, inputs[result.pair.name])
+            else:
+                failed[result.pair.name] = result.error
+        taken, seconds = toolkit.taken, toolkit.seconds
 
-    failures = report(failed, pairs=len(prepared) * len(garments))
-    facts = {"models": {"tryon": options.tryon, **asdict(options.sources)}, "taken": toolkit.taken, "outputs": outputs}
-    write_run_record(folder, vars(args), started, **facts, stages=toolkit.seconds, failures=failures)
+    failures = report(failed, pairs=len(plan.pairs))
+    outputs = [path for name in plan.names if name not in failed for path in finished.files(name)[1:-1]]
+    facts = {"models": {"tryon": options.tryon, **asdict(options.sources)}, "taken": taken, "outputs": outputs}
+    write_run_record(folder, vars(args), started, **facts, stages=seconds, failures=failures)
     for path in outputs:
         print(path)
     return 1 if failures else 0
 
 
-def check(args: argparse.Namespace, persons: list[Path], garments: list[Path], options: TryOnOptions) -> None:
-    """What is wrong with the flags, the only person or the only garment is told before anything is loaded."""
-    for photos in (persons, garments):
+def read_plan(args: argparse.Namespace) -> PairPlan:
+    """Persons, garments and pairs.
+
+    Raises:
+        ArgumentError: Persons or garments are missing, or a flag beside --pairs names no folder.
+    """
+    kind = "garment" if args.garment_from is None else "garment_from"
+    garments = args.garment_image if args.garment_from is None else args.garment_from
+    if args.pairs is not None:
+        for name, given in (("person_image", args.person_image), (kind, garments)):
+            if given is not None and (len(given) > 1 or not given[0].is_dir()):
+                raise ArgumentError(f"With {{pairs}}, {{{name}}} is one folder of pictures.", "pairs", name)
+        return PairPlan.read(args.pairs, *(given and given[0] for given in (args.person_image, garments)))
+    if args.person_image is None or garments is None:
+        raise ArgumentError(
+            "Give {person_image} and {garment} or {garment_from}, or {pairs}.",
+            *("person_image", "garment", "garment_from", "pairs"),
+        )
+    return PairPlan.every(find_pictures(args.person_image), find_pictures(garments))
+
+
+def check(args: argparse.Namespace, plan: PairPlan, options: TryOnOptions) -> None:
+    """Raises errors of the flags, of the only person or of the only garment, before anything is loaded."""
+    for photos in (plan.persons, plan.garments):
         if len(photos) == 1:
             open_picture(photos[0])
     for name in ("mask", "keypoints", "pose_image"):
-        if getattr(args, name) is not None and len(persons) > 1:
+        if getattr(args, name) is not None and len(plan.persons) > 1:
             raise ArgumentError(f"{{{name}}} is for one person: give a single {{person_image}}.", name, "person_image")
     options.size()
 
 
-def write_result(folder: Path, result: "TryOnResult") -> list[Path]:
-    """Writes a pair's pictures, region and panel; the paths of the pictures."""
-    name, paths = result.pair.name, []
-    save_picture(result.region, folder / f"{name}_region.png")
-    for number, image in enumerate(result.images, 1):
-        ending = "output.png" if number == 1 else f"output_{number}.png"
-        paths.append(save_picture(image, folder / f"{name}_{ending}"))
-    save_picture(result.panel(), folder / f"{name}_panel.png")
-    return paths
+def find_finished(
+    args: argparse.Namespace, plan: PairPlan, options: TryOnOptions, folder: Path
+) -> tuple[FinishedPairs, dict[str, list[Path]]]:
+    """Earlier results of the folder, and by name the files that each pair is made of."""
+    chosen = ("category", "num_images", "seed", "no_paste")
+    settings = asdict(options) | {name: getattr(args, name) for name in chosen}
+    settings["taken_off"] = args.garment_from is not None
+    beside = [path for path in (args.mask, args.keypoints, args.pose_image) if path is not None]
+    inputs = {
+        name: [plan.persons[i], plan.garments[j], *beside] for name, (i, j) in zip(plan.names, plan.pairs, strict=True)
+    }
+    return FinishedPairs(folder, settings, args.num_images), inputs
+
+
+def prepare(
+    args: argparse.Namespace,
+    toolkit: "TryOn",
+    plan: PairPlan,
+    left: "list[tuple[str, tuple[int, int]]]",
+    joints: "Joints | None",
+) -> "list[Pair]":
+    """The pairs that are left, with their regions, and with garments that were looked at or taken off.
+
+    Raises:
+        ValueError: The only person or the only garment can't be used.
+    """
+    from temu_vtoff.stages.fitting_room import Pair
+
+    size = toolkit.options.batch_size
+    places = [{pair[side] for _, pair in left} for side in (0, 1)]
+    some = [
+        unfinished_batches(range(len(photos)), size, lambda place, wanted=wanted: place not in wanted)
+        for photos, wanted in zip((plan.persons, plan.garments), places, strict=True)
+    ]
+    photos = [plan.garments[place] for place in some[1]]
+    persons = toolkit.prepare(
+        [plan.persons[place] for place in some[0]], args.category, mask=args.mask, joints=joints, pose=args.pose_image
+    )
+    if len(plan.persons) == 1 and persons[0].error is not None:
+        raise persons[0].error
+    if args.garment_from is not None:
+        garments = toolkit.take_off(photos, args.category, args.seed)
+    else:
+        garments = photos if args.any_garment else toolkit.check_garments(photos)
+        if len(plan.garments) == 1 and not args.any_garment and garments[0].error is not None:
+            raise garments[0].error
+    person_at, garment_at = (dict(zip(*both, strict=True)) for both in zip(some, (persons, garments), strict=True))
+    return [Pair(person_at[i], garment_at[j], name) for name, (i, j) in left]
+
+
+def write_result(paths: list[Path], result: "TryOnResult") -> None:
+    """Writes a pair's region, pictures and panel."""
+    for path, picture in zip(paths, [result.region, *result.images, result.panel()], strict=True):
+        save_picture(picture, path)
 
 
 def report(failed: dict[str, Exception], pairs: int) -> dict[str, str]:

@@ -18,6 +18,7 @@ from temu_vtoff.serving import describe
 FLAGS = {
     "base": "pretrained_model_name_or_path",
     "tryon": "tryon_model",
+    "garment": "garment_image",
     "joints": "keypoints",
     "pose": "pose_image",
     "tryoff": "pretrained_model_name_or_path_sd3_tryoff",

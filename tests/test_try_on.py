@@ -85,7 +85,10 @@ def test_a_person_and_a_garment_as_a_command(pictures, ann, tmp_path):
     assert "the pose is left out" not in answer.stderr
     assert answer.stdout.splitlines() == [str(tmp_path / "ann_shirt904_output.png")]
     endings = ("output.png", "region.png", "panel.png")
-    assert {path.name for path in tmp_path.iterdir()} == {"run.json", *(f"ann_shirt904_{e}" for e in endings)}
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
+        "run.json",
+        *(f"ann_shirt904_{e}" for e in endings),
+    }
     photo, output = array(pictures / "persons" / "ann.png"), array(tmp_path / "ann_shirt904_output.png")
     region = array(tmp_path / "ann_shirt904_region.png")
     assert output.shape == photo.shape == (*region.shape, 3) and set(np.unique(region)) == {0, 255}
@@ -207,9 +210,7 @@ def test_mistakes_are_one_sentence_and_nothing_is_written(call, pictures, ann, t
     assert not list(tmp_path.rglob("*.*")), "nothing is written"
 
 
-def test_a_garment_is_needed_and_only_one_kind(pictures, capsys):
-    for flags in ((), ("--garment_image", "a.png", "--garment_from", "b.png")):
-        with pytest.raises(SystemExit) as ended:
-            try_on.parse_args(["--person_image", "p.png", *flags])
-        assert ended.value.code == 2
-        assert "--garment_from" in capsys.readouterr().err
+def test_a_garment_is_of_one_kind(capsys):
+    with pytest.raises(SystemExit) as ended:
+        try_on.parse_args(["--person_image", "p.png", "--garment_image", "a.png", "--garment_from", "b.png"])
+    assert ended.value.code == 2 and "--garment_from" in capsys.readouterr().err

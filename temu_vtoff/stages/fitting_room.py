@@ -6,18 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from temu_vtoff.pictures import panel, unique_stems
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.pictures import open_picture, panel, unique_stems
 from temu_vtoff.segmentation.labels import Labels
 from temu_vtoff.segmentation.masks import mask_picture
 from temu_vtoff.stages.garment import Product
 from temu_vtoff.stages.reading import Photo, photo_names
 from temu_vtoff.stages.tryon_options import OFFSETS, TryOnOptions
+from temu_vtoff.tryon.fitting import Fitting, draw_pose
 from temu_vtoff.tryon.joints import Joints
 from temu_vtoff.tryon.region import SHORT_SIDE, Offsets, region_to_repaint
+
+if TYPE_CHECKING:
+    from temu_vtoff.tryon.pipeline import TryOnPipeline
+
+# Shares of the people's pixels, from 60 drawn photos of persons and their product pictures.
+LEAST_FACE, LEAST_BODY = 0.01, 0.08
+_BODY = ("face", "hair", "torso", "arms", "hands", "legs", "feet")
 
 
 @dataclass(eq=False)
@@ -44,13 +54,37 @@ class Person:
 
 
 @dataclass(eq=False)
+class GarmentPicture:
+    """A product picture that was looked at; `error` says why it can't be put on."""
+
+    photo: Photo
+    name: str
+    error: Exception | None = None
+
+
+@dataclass(eq=False)
 class Pair:
     """A person and a garment: a picture, or a product of `TryOff`. `error` says why the pair can't be served."""
 
     person: Person
-    garment: Photo | Product
+    garment: Photo | GarmentPicture | Product
     name: str
     error: Exception | None = None
+
+    def __post_init__(self) -> None:
+        if self.error is None:
+            self.error = self.person.error or getattr(self.garment, "error", None)
+
+    def read(self) -> tuple[Image.Image, Image.Image]:
+        """Photo and garment, RGB, upright.
+
+        Raises:
+            FileNotFoundError: One of the files is missing.
+            ValueError: One can't be read.
+        """
+        garment = self.garment.photo if isinstance(self.garment, GarmentPicture) else self.garment
+        garment = garment.images[0] if isinstance(garment, Product) else open_picture(garment)
+        return open_picture(self.person.photo), garment
 
 
 @dataclass(frozen=True)
@@ -110,14 +144,58 @@ def reduced(photo: Image.Image) -> Image.Image:
     return photo if scale == 1 else photo.resize((round(photo.width * scale), round(photo.height * scale)))
 
 
-def pairs_of(persons: Sequence[Person], garments: Sequence[Photo | Product]) -> list[Pair]:
+def read_person(person: Person, pose: Photo | None) -> Image.Image:
+    """The person's photo; its joints and its pose picture are checked against it.
+
+    Raises:
+        ValueError: Joints or pose picture of a photo of another shape.
+    """
+    photo = open_picture(person.photo)
+    if person.joints is not None:
+        person.joints = person.joints.at(*photo.size)
+    if pose is not None:
+        person.pose = open_picture(pose)
+        size = person.pose.size
+        if abs(size[0] * photo.height / (size[1] * photo.width) - 1) > 0.02:
+            raise ValueError(
+                f"the pose picture is {size[0]}x{size[1]}, not of the shape of the photo, {photo.width}x{photo.height}."
+            )
+    return photo
+
+
+def fitting_of(person: Person, photo: Image.Image, garment: Image.Image, pipe: TryOnPipeline) -> Fitting:
+    """A pair for the pipeline; a pose is drawn where the model reads one and joints are known."""
+    pose = person.pose
+    if pose is None and person.joints is not None and pipe.pose_guider is not None:
+        pose = draw_pose(person.joints, photo)
+    return Fitting(photo, garment, person.region.resize(photo.size, Image.Resampling.NEAREST), pose)
+
+
+def check_no_person(label_map: np.ndarray, labels: Labels) -> None:
+    """
+    Args:
+        label_map: (H, W), ids of `labels`, of a product picture.
+
+    Raises:
+        ArgumentError: It is a photo of somebody: it shows a face, and more of a body.
+    """
+    area = max(1, np.isin(label_map, labels.of_people).sum())
+    face, body = (np.isin(label_map, labels.ids(*parts)).sum() / area for parts in (("face",), _BODY))
+    if face >= LEAST_FACE and body >= LEAST_BODY:
+        raise ArgumentError(
+            "{garment} is a photo of somebody, not a product picture: give it as {garment_from}, which takes the garment "
+            "off first, or give {any_garment} if it is none.",
+            *("garment", "garment_from", "any_garment"),
+        )
+
+
+def pairs_of(persons: Sequence[Person], garments: Sequence[Photo | GarmentPicture | Product]) -> list[Pair]:
     """Every garment on every person; errors of either are the pair's."""
-    pictures = [garment for garment in garments if not isinstance(garment, Product)]
-    named = iter(photo_names(pictures))
-    names = [garment.garment.name if isinstance(garment, Product) else next(named) for garment in garments]
+    named = iter(photo_names([one for one in garments if not isinstance(one, (GarmentPicture, Product))]))
+    names = [
+        one.garment.name if isinstance(one, Product) else one.name if isinstance(one, GarmentPicture) else next(named)
+        for one in garments
+    ]
     both = list(product(persons, zip(garments, names, strict=True)))
     stems = unique_stems([Path(f"{person.name}_{name}.png") for person, (_, name) in both])
-    return [
-        Pair(person, garment, stem, person.error or (garment.error if isinstance(garment, Product) else None))
-        for (person, (garment, _)), stem in zip(both, stems, strict=True)
-    ]
+    return [Pair(person, garment, stem) for (person, (garment, _)), stem in zip(both, stems, strict=True)]

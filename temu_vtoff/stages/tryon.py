@@ -30,14 +30,25 @@ from temu_vtoff.segmentation.people import one_person
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.serving import ErrorRow
 from temu_vtoff.stages.batches import attempt, read_each, serve_each
-from temu_vtoff.stages.fitting_room import Pair, Person, TryOnResult, find_region, pairs_of, reduced
+from temu_vtoff.stages.fitting_room import (
+    GarmentPicture,
+    Pair,
+    Person,
+    TryOnResult,
+    check_no_person,
+    find_region,
+    fitting_of,
+    pairs_of,
+    read_person,
+    reduced,
+)
 from temu_vtoff.stages.garment import Product
 from temu_vtoff.stages.models import load_tryon_pipeline
 from temu_vtoff.stages.reading import Photo, as_list, photo_names
 from temu_vtoff.stages.toolkit import Toolkit, check_seeds
 from temu_vtoff.stages.tryoff import TryOff
 from temu_vtoff.stages.tryon_options import NO_POSE_MODEL, TryOnOptions
-from temu_vtoff.tryon.fitting import NO_JOINTS, Fitting, draw_pose, lacks_pose, put_on
+from temu_vtoff.tryon.fitting import NO_JOINTS, lacks_pose, put_on
 from temu_vtoff.tryon.joints import Joints
 from temu_vtoff.tryon.loading import has_pose_guider
 from temu_vtoff.tryon.pipeline import TryOnPipeline
@@ -100,7 +111,7 @@ class TryOn(Toolkit):
         with self._stage("segment", persons) as batches:
             errors = ErrorRow()
             for batch in batches:
-                read = read_each(batch, lambda person: _read(person, pose))
+                read = read_each(batch, lambda person: read_person(person, pose))
                 self._estimate_joints(read)
                 if mask is None:
                     if read:
@@ -109,6 +120,28 @@ class TryOn(Toolkit):
                 for person, photo in read:
                     person.region = attempt(person, lambda _, photo=photo: open_mask(mask, photo))
         return persons
+
+    def check_garments(self, garments: Photo | Sequence[Photo]) -> list[GarmentPicture]:
+        """Product pictures for `generate`, each with an error if it is a photo of somebody wearing the garment.
+
+        Raises:
+            CheckpointError: The segmenter can't be loaded.
+        """
+        garments = as_list(garments)
+        found = [GarmentPicture(one, name) for one, name in zip(garments, photo_names(garments), strict=True)]
+
+        def check(segmenter: ClothSegmenter, read: list[tuple[GarmentPicture, Image.Image]]) -> None:
+            with self._lock:
+                label_maps = segmenter.label_maps([picture for _, picture in read])
+            for (garment, _), label_map in zip(read, label_maps, strict=True):
+                attempt(garment, lambda _, label_map=label_map: check_no_person(label_map, segmenter.labels))
+
+        with self._stage("segment", found) as batches:
+            errors = ErrorRow()
+            for batch in batches:
+                if read := read_each(batch, lambda garment: reduced(open_picture(garment.photo))):
+                    serve_each(read, partial(check, self.segmenter()), errors)
+        return found
 
     def take_off(self, photos: Photo | Sequence[Photo], category: str = "upper_body", seed: int = 0) -> list[Product]:
         """Product pictures of what other persons wear, by all of `TryOff`: what `generate` takes as garments.
@@ -125,25 +158,15 @@ class TryOn(Toolkit):
     def generate(
         self,
         persons: Sequence[Person],
-        garments: Photo | Sequence[Photo | Product],
-        *,
-        seed: int = 0,
-        num_images: int = 1,
-        paste: bool = True,
-        callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
-        **changes: Any,
+        garments: Photo | Sequence[Photo | GarmentPicture | Product],
+        **how: Any,
     ) -> Iterator[TryOnResult]:
         """Puts every garment on every person.
 
         Args:
             persons: Results of `prepare`.
-            garments: Product pictures: paths, pictures, or products of `take_off`.
-            seed: Random seed of each pair's first picture; the others take the seeds that follow.
-            num_images: Pictures of each pair.
-            paste: Put the region back into the photo, at the photo's size; outside of it every pixel stays.
-            callback_on_step_end: Argument of `TryOnPipeline.__call__`.
-            changes: Sampling fields of the options for this call: `preset`, `num_inference_steps`, `guidance_scale`,
-                `width`, `height`, `batch_size`.
+            garments: Product pictures: paths, pictures, results of `check_garments`, or products of `take_off`.
+            how: Arguments of `generate_pairs`.
 
         Yields:
             A result for each pair, garment by garment for each person; without images where it failed.
@@ -152,10 +175,39 @@ class TryOn(Toolkit):
             ArgumentError: A value out of range.
             CheckpointError: The try-on model can't be loaded.
         """
+        yield from self.generate_pairs(pairs_of(persons, as_list(garments)), **how)
+
+    def generate_pairs(
+        self,
+        pairs: Sequence[Pair],
+        *,
+        seed: int = 0,
+        num_images: int = 1,
+        paste: bool = True,
+        callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
+        **changes: Any,
+    ) -> Iterator[TryOnResult]:
+        """Puts garments on persons.
+
+        Args:
+            pairs: Persons and garments as for `generate`.
+            seed: Random seed of each pair's first picture; the others take the seeds that follow.
+            num_images: Pictures of each pair.
+            paste: Put the region back into the photo, at the photo's size; outside of it every pixel stays.
+            callback_on_step_end: Argument of `TryOnPipeline.__call__`.
+            changes: Sampling fields of the options for this call: `preset`, `num_inference_steps`, `guidance_scale`,
+                `width`, `height`, `batch_size`.
+
+        Yields:
+            A result for each pair, in order; without images where it failed.
+
+        Raises:
+            ArgumentError: A value out of range.
+            CheckpointError: The try-on model can't be loaded.
+        """
         check_seeds(seed, num_images)
         options = replace(self.options, **changes)
         width, height = options.size()
-        pairs = pairs_of(persons, as_list(garments))
         pictures = num_images * sum(pair.error is None for pair in pairs)
         sampling = {
             "width": width,
@@ -177,7 +229,7 @@ class TryOn(Toolkit):
                     for result in self._generate(pipe, read, seeds=seeds, sampling=sampling, paste=paste):
                         results[result.pair] = result
 
-                if read := read_each(batch, _read_pair):
+                if read := read_each(batch, Pair.read):
                     serve_each(read, partial(make, self.pipeline(pictures)), errors)
                 yield from (results.get(pair, TryOnResult(pair)) for pair in batch)
 
@@ -240,7 +292,7 @@ class TryOn(Toolkit):
         paste: bool,
     ) -> Iterator[TryOnResult]:
         """The results of a batch that could be read, with one picture of each pair for each seed."""
-        fittings = [_fitting(pair.person, photo, garment, pipe) for pair, (photo, garment) in read]
+        fittings = [fitting_of(pair.person, photo, garment, pipe) for pair, (photo, garment) in read]
         if lacks_pose(pipe, fittings) and not self._is_warned:
             logger.warning(NO_JOINTS.format(self._no_estimate))
             self._is_warned = True
@@ -258,36 +310,3 @@ class TryOn(Toolkit):
                 region=fitting.region,
                 seconds=seconds,
             )
-
-
-def _read(person: Person, pose: Photo | None) -> Image.Image:
-    """The person's photo; its joints and its pose picture are checked against it.
-
-    Raises:
-        ValueError: Joints or pose picture of a photo of another shape.
-    """
-    photo = open_picture(person.photo)
-    if person.joints is not None:
-        person.joints = person.joints.at(*photo.size)
-    if pose is not None:
-        person.pose = open_picture(pose)
-        size = person.pose.size
-        if abs(size[0] * photo.height / (size[1] * photo.width) - 1) > 0.02:
-            raise ValueError(
-                f"the pose picture is {size[0]}x{size[1]}, not of the shape of the photo, {photo.width}x{photo.height}."
-            )
-    return photo
-
-
-def _read_pair(pair: Pair) -> tuple[Image.Image, Image.Image]:
-    """Photo and garment."""
-    garment = pair.garment.images[0] if isinstance(pair.garment, Product) else open_picture(pair.garment)
-    return open_picture(pair.person.photo), garment
-
-
-def _fitting(person: Person, photo: Image.Image, garment: Image.Image, pipe: TryOnPipeline) -> Fitting:
-    """A pair for the pipeline; a pose is drawn where the model reads one and joints are known."""
-    pose = person.pose
-    if pose is None and person.joints is not None and pipe.pose_guider is not None:
-        pose = draw_pose(person.joints, photo)
-    return Fitting(photo, garment, person.region.resize(photo.size, Image.Resampling.NEAREST), pose)
