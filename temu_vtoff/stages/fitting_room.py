@@ -183,8 +183,8 @@ def check_no_person(label_map: np.ndarray, labels: Labels) -> None:
     face, body = (np.isin(label_map, labels.ids(*parts)).sum() / area for parts in (("face",), _BODY))
     if face >= LEAST_FACE and body >= LEAST_BODY:
         raise ArgumentError(
-            "{garment} is a photo of somebody, not a product picture: give it as {garment_from}, which takes the garment "
-            "off first, or give {any_garment} if it is none.",
+            "{garment} is a photo of somebody, not a product picture: give it as {garment_from}, which takes the "
+            "garment off first, or give {any_garment} if it is none.",
             *("garment", "garment_from", "any_garment"),
         )
 
