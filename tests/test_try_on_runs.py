@@ -8,7 +8,7 @@ import pytest
 
 import try_on
 from drawn_people import draw_person
-from temu_vtoff.runs.pair_plan import PairPlan
+from temu_vtoff.runs.pair_plan import PairPlan, unfinished_batches
 from tests import script_calls
 from tests.script_processes import contents, kill_when, start
 from tests.test_try_on import QUICK, error_line
@@ -52,6 +52,11 @@ def test_names_of_pairs_never_overwrite_each_other():
     assert len({name.casefold() for name in plan.names}) == 6
 
 
+def test_batches_with_something_left_stay_whole():
+    assert unfinished_batches(range(7), 3, lambda number: number < 4) == [3, 4, 5, 6]
+    assert unfinished_batches(range(7), 3, lambda number: True) == []
+
+
 def test_pairs_are_made_once_and_again_only_when_something_changed(call, pictures, tmp_path):
     listed, out = tmp_path / "pairs.txt", tmp_path / "out"
     listed.write_text("ann 1.png bob.png\nbob.png ann 1.png\n")
@@ -73,8 +78,8 @@ def test_pairs_are_made_once_and_again_only_when_something_changed(call, picture
 
 def test_a_killed_run_is_completed_with_the_same_bytes(call, pictures, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert call(*folders(pictures), "--batch_size", 2, "--output_dir", whole)[0] == 0
-    argv = (*folders(pictures), "--batch_size", 2, "--output_dir", killed)
+    assert call(*folders(pictures), "--output_dir", whole)[0] == 0
+    argv = (*folders(pictures), "--output_dir", killed)
     assert kill_when(start("try_on", argv), lambda: len(list(killed.glob("*_panel.png"))) >= 1)
     assert call(*argv)[0] == 0
     assert contents(killed, "*.png") == contents(whole, "*.png") and len(contents(whole, "*_output.png")) == 4
