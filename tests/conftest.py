@@ -1,5 +1,6 @@
 """What all tests share: no network, few threads, and tiny real models."""
 
+import gc
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -13,6 +14,12 @@ from golden_checkpoint import GOLDEN
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: more threads would fight over it
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
     torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """Keeps what is imported by now out of garbage collections, of which every stage makes one: each took 0.3 s."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

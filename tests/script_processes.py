@@ -17,22 +17,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PRELOADED = [
-    *(
-        "inference_dataset",
-        "evaluate",
-        "train",
-        "temu_vtoff.runs.tryoff",
-        "temu_vtoff.runs.tryon",
-        "temu_vtoff.training.loop",
-    ),
-    *("transformers.models.segformer.modeling_segformer", "transformers.models.segformer.image_processing_segformer"),
-    *("transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", "transformers.models.qwen2_5_vl.processing_qwen2_5_vl"),
-]
 
 os.environ["PYTHONPATH"] = str(ROOT)  # for the server, which is started with the first process
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(PRELOADED)
+_context.set_forkserver_preload(["tests.script_preload"])
 
 
 def start(script: str, argv: Sequence[object], environment: dict[str, str] | None = None) -> BaseProcess:
