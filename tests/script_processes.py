@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,7 +26,8 @@ _context.set_forkserver_preload(["tests.script_preload"])
 
 def start(script: str, argv: Sequence[object], environment: dict[str, str] | None = None) -> BaseProcess:
     """Starts a script's main, by module name, with the given flags."""
-    process = _context.Process(target=_run, args=(script, [str(word) for word in argv], environment or {}))
+    words = [str(word) for word in argv]
+    process = _context.Process(target=_run, args=(script, words, environment or {}, os.getpid()))
     process.start()
     return process
 
@@ -64,7 +66,7 @@ def run_python(words: Sequence[object], folder: Path) -> str:
 
 def start_python(words: Sequence[str], folder: Path, printed: Path, errors: Path) -> BaseProcess:
     """Starts `python WORDS` in a folder; what it prints goes to two files."""
-    process = _context.Process(target=_as_python, args=(list(words), folder, printed, errors))
+    process = _context.Process(target=_as_python, args=(list(words), folder, printed, errors, os.getpid()))
     process.start()
     return process
 
@@ -96,21 +98,21 @@ def contents(folder: Path, *patterns: str) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for pattern in patterns for p in sorted(folder.rglob(pattern))}
 
 
-def _run(script: str, argv: list[str], environment: dict[str, str]) -> None:
+def _run(script: str, argv: list[str], environment: dict[str, str], tests: int) -> None:
     os.environ.update(environment)
-    _settle()
+    _settle(tests)
     import command_line
 
     module = importlib.import_module(script)
     command_line.run(module.main, module.parse_args(argv))
 
 
-def _as_python(words: list[str], folder: Path, printed: Path, errors: Path) -> None:
+def _as_python(words: list[str], folder: Path, printed: Path, errors: Path, tests: int) -> None:
     for stream, path in ((sys.stdout, printed), (sys.stderr, errors)):
         path.touch()
         os.dup2(os.open(path, os.O_WRONLY), stream.fileno())
     os.chdir(folder)
-    _settle()
+    _settle(tests)
     kind, *rest = words
     if kind == "-c":
         sys.argv, sys.path[0] = ["-c", *rest[1:]], ""
@@ -123,12 +125,24 @@ def _as_python(words: list[str], folder: Path, printed: Path, errors: Path) -> N
         runpy.run_path(kind, run_name="__main__")
 
 
-def _settle() -> None:
-    """What the environment of a process of its own would say."""
+def _settle(tests: int) -> None:
+    """What the environment of a process of its own would say; and that it ends with the process of the tests."""
+    Thread(target=_end_with, args=(tests,), daemon=True).start()
+    multiprocessing.set_start_method(None, force=True)  # else reading processes come from another slow server
     os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
 
     torch.set_num_threads(1)
+
+
+def _end_with(process: int) -> None:
+    """Ends this process when another one is gone: when tests are killed, nobody else ends what they started."""
+    while True:
+        time.sleep(2)
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            os._exit(1)
 
 
 def free_port() -> int:

@@ -124,6 +124,17 @@ def test_seeds(captioner, photos):
     assert greedy[0] == greedy[1] != once
 
 
+@pytest.mark.parametrize("temperature", [0, 0.2])
+def test_values_that_are_not_finite_are_no_caption(folder, photos, temperature):
+    damaged = Captioner.from_pretrained(folder)
+    damaged.model.lm_head.weight.data[5, 0] = float("nan")
+    with pytest.raises(ValueError, match=r"not finite in float32: is a weight of the checkpoint damaged\?"):
+        damaged(photos[0], "dresses", temperature=temperature)
+    damaged.model.half()
+    with pytest.raises(ValueError, match="not finite in float16: use bfloat16 or float32"):
+        damaged(photos[0], "dresses", temperature=temperature)
+
+
 def test_greedy_is_transformers_own(captioner, photos):
     content = [{"type": "image", "image": photos[0]}, {"type": "text", "text": caption_prompt("dresses", "garment")}]
     chat = [{"role": "user", "content": content}]

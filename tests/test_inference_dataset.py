@@ -218,7 +218,7 @@ def test_a_full_disk_is_told_in_one_sentence(call, expected, tmp_path: Path, mon
 
     monkeypatch.setattr("temu_vtoff.files.os.fsync", fsync)
     status, errors = call("--category", "dresses")
-    assert status == 2 and "disk" in errors and "full" in errors
+    assert status == 2 and "disk" in errors and "full" in errors and str(out / "dresses") in errors
     assert len([line for line in errors.splitlines() if line.strip()]) == 1, errors
     assert len(list(out.rglob("*_1.png"))) == 4 and not list(out.rglob(".*"))
     monkeypatch.undo()

@@ -5,6 +5,7 @@ describes what the pixels leave open.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,8 @@ class Captioner:
 
         Raises:
             ArgumentError: Unknown category or source, or a sampling setting out of range.
-            ValueError: The numbers of pictures, categories and seeds differ, or a picture is too elongated.
+            ValueError: The numbers of pictures, categories and seeds differ, a picture is too elongated, or the
+                model's scores are not finite.
         """
         images = [images] if isinstance(images, Image.Image) else list(images)
         categories = [categories] * len(images) if isinstance(categories, str) else list(categories)
@@ -166,7 +168,10 @@ class Captioner:
             top_k=None,
             pad_token_id=pad,
             suppress_tokens=[pad] if pad != tokenizer.eos_token_id else None,
-            logits_processor=[_GumbelNoise(temperature, generators)] if temperature > 0 else [],
+            logits_processor=[
+                partial(_require_finite, self.model.dtype),
+                *([_GumbelNoise(temperature, generators)] if temperature > 0 else []),
+            ],
         )
         return tokens[:, inputs["input_ids"].shape[1] :]
 
@@ -248,6 +253,18 @@ def _try_processor(processor: ProcessorMixin) -> str | None:
     if token is not None and not (inputs["input_ids"] == token).any():
         return f"its tokenizer does not know {processor.image_token}"
     return try_tokenizer(tokenizer)
+
+
+def _require_finite(dtype: torch.dtype, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """A logits processor, once it is given the model's precision: scores (B, vocabulary) come out as they are.
+
+    Raises:
+        ValueError: The best score of a row is NaN or infinite; suppressed tokens have minus infinity.
+    """
+    if not scores.amax(-1).isfinite().all():
+        remedy = "use bfloat16 or float32" if dtype == torch.float16 else "is a weight of the checkpoint damaged?"
+        raise ValueError(f"the captioner's values are not finite in {str(dtype).removeprefix('torch.')}: {remedy}")
+    return scores
 
 
 class _GumbelNoise:

@@ -34,6 +34,7 @@ _NUMBERS = {  # smallest and largest, both excluded
     "scaling_factor": (0, 1000),
     "shift_factor": (-1000, 1000),
 }
+_CHANNELS = ("image_mean", "image_std")  # three numbers each
 _TRANSFORMER = ("sample_size", "patch_size", "pos_embed_max_size", "num_layers", "num_attention_heads")
 _REQUIRED = {  # by class: values for which diffusers would use another model's defaults
     "AutoencoderKL": ("block_out_channels", "latent_channels", "scaling_factor", "shift_factor"),
@@ -65,6 +66,8 @@ def _problem_of(name: str, value: Any, is_listed: bool, tensors: int | None, lis
     problem = f"says {name} is {_short(value)}"
     if name in _LISTS and not is_listed:
         return f"{problem}, not a list"
+    if name in _CHANNELS and isinstance(value, list):
+        return f"{problem}, not three numbers"
     if value is None:
         return None
     if name in _WHOLE_NUMBERS:
@@ -87,6 +90,8 @@ def _entries(configuration: Any, name: str = "", is_listed: bool = False) -> Ite
     if isinstance(configuration, Mapping) and configuration:
         for key, value in configuration.items():
             yield from _entries(value, key)
+    elif name in _CHANNELS and isinstance(configuration, list) and len(configuration) != 3:
+        yield name, configuration, False
     elif isinstance(configuration, list) and configuration:
         for value in configuration:
             yield from _entries(value, name, is_listed=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from temu_vtoff.backends.editing import EditingModel
@@ -87,7 +88,7 @@ def make_products(
     try:
         return pipe(
             [sample.person for sample in samples],
-            mask=[sample.mask for sample in samples],
+            mask=[np.asarray(sample.mask) for sample in samples],  # pictures would be examined again
             generator=[torch.Generator().manual_seed(item_seed(sample.item, seed)) for sample in samples],
             **{name: torch.cat([own[name] for own in arguments]) for name in given},
             **precomputed.of_empty_caption(len(samples)),

@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -241,7 +242,7 @@ def _call(
     photos, masks = ([pair[part] for _, pair in read] for part in (0, 1))
     return pipe(
         photos,
-        mask=masks,
+        mask=[np.asarray(mask) for mask in masks],  # pictures would be examined, and warned about, again
         masked_image=[masked_image(photo, mask) for photo, mask in zip(photos, masks, strict=True)],
         prompt=[garment.caption or "" for garment, _ in read],
         num_images_per_prompt=len(seeds),
