@@ -183,6 +183,15 @@ def test_values_of_the_wrong_kind_are_named(copy, name, file, entry, value):
     assert f"{folder / file} says " in sentence(folder)
 
 
+@pytest.mark.parametrize("name", ["feature_extractor", "segmenter"])
+@pytest.mark.parametrize("entry", ["image_mean", "image_std"])
+@pytest.mark.parametrize("value", [[0.5], [0.5] * 4, []], ids=len)
+def test_means_of_other_than_three_channels_are_refused(copy, name, entry, value):
+    folder = copy(name)
+    change(folder / "preprocessor_config.json", entry, value)
+    assert f"says {entry} is {value}, not three numbers" in sentence(folder)
+
+
 @pytest.mark.parametrize("entry", ["scaling_factor", "shift_factor", "block_out_channels"])
 def test_a_vae_without_its_scale_is_refused(copy, entry):
     folder = copy("vae")

@@ -100,7 +100,8 @@ def _channels_first(picture: torch.Tensor | np.ndarray) -> torch.Tensor:
         if picture.ndim == 2:
             picture = picture[..., None]
         scale = 255 if picture.dtype == np.uint8 else 1
-        picture = torch.from_numpy(np.ascontiguousarray(picture)).movedim(-1, -3) / scale
+        picture = torch.tensor(np.ascontiguousarray(picture))  # a copy: the arrays of PIL pictures are read-only
+        picture = picture.movedim(-1, -3) / scale
     return picture if picture.ndim == 4 else picture.reshape(1, *(1,) * (3 - picture.ndim), *picture.shape)
 
 

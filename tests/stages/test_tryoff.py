@@ -182,6 +182,16 @@ def test_a_mask_of_ones_own(options, photos):
         assert raised.value.argument == "mask"
 
 
+def test_a_mask_that_covers_everything_is_warned_about_once(options, photos, tmp_path, caplog):
+    Image.new("L", Image.open(photos[0]).size, 255).save(tmp_path / "white.png")
+    toolkit = TryOff(options)
+    (product,) = toolkit.generate(toolkit.segment(photos[0], mask=tmp_path / "white.png"))
+    assert product.images
+    assert [record.getMessage() for record in caplog.records if "covers 100%" in record.getMessage()] == [
+        f"the mask {tmp_path / 'white.png'} covers 100% of the picture: only the garment should be white in it."
+    ]
+
+
 def test_mistakes_name_their_argument(options, photos):
     toolkit = TryOff(options)
     garments = [Garment(photos[0], "upper_body", mask=Image.new("L", SIZE, 255))]
