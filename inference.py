@@ -6,7 +6,11 @@
         --pretrained_model_name_or_path_sd3_tryoff davidelobba/TEMU-VTOFF
 
 Writes per photo <stem>_output.png, _binary_mask.png, _fine_mask.png, _caption.txt and _panel.png, and one run.json.
-With --category all the category follows the stem; further pictures are _output_2.png and so on.
+With --category all the category follows the stem; further pictures are _output_2.png and so on. For a shop, cut out and
+framed, and the best of four; docs/finishing.md explains these flags:
+
+    python inference.py --example_image photos/ --background white --margin 8% --canvas 1200x1600 \\
+        --num_images 4 --pick best
 """
 
 import argparse
@@ -21,6 +25,7 @@ from temu_vtoff.builtin import NOTICE
 from temu_vtoff.captioning.attributes import write_attributes
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import writable_folder, write_text
+from temu_vtoff.finishing.finish import Finish
 from temu_vtoff.pictures import find_pictures, open_picture, save_picture
 from temu_vtoff.runs.record import write_run_record
 from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
@@ -54,6 +59,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="only download the models that the other flags need, and say how large they are and under which licences",
     )
+    command_line.add_selection_flags(parser)
+    command_line.add_finishing_flags(parser)
     command_line.add_sampling_flags(parser)
     command_line.add_model_flags(parser)
     command_line.add_backend_flags(parser)
@@ -65,6 +72,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> int:
     started = time.time()
     options = command_line.options(args)
+    selection = command_line.selection(args)
     if args.fetch_only:
         fetch(options, segmenter=args.mask is None, captioner=args.caption is None)
         return 0
@@ -81,14 +89,17 @@ def main(args: argparse.Namespace) -> int:
     for garment in garments:
         garment.caption = args.caption
     toolkit.caption(garments)
-    outputs = []
-    for product in toolkit.generate(garments, seed=args.seed, num_images=args.num_images):
-        outputs += write_product(folder, product)
+    outputs, quality = [], {}
+    for product in toolkit.generate(garments, seed=args.seed, num_images=args.num_images, selection=selection):
+        outputs += write_product(folder, product, options.finish)
+        quality[product.garment.name] = product.facts()
         if args.attributes and product.error is None:
             write_attributes(folder / f"{product.garment.name}_attributes.json", product.garment.caption)
 
     failures = report(photos, garments)
+    warnings = {garment.name: garment.warnings for garment in garments if garment.warnings}
     facts = {"models": asdict(options.sources), "taken": toolkit.taken, "outputs": outputs}
+    facts |= {"quality": quality, "warnings": warnings}
     write_run_record(folder, vars(args), started, **facts, stages=toolkit.seconds, failures=failures)
     for path in outputs:
         print(path)
@@ -110,27 +121,32 @@ def check(args: argparse.Namespace, photos: list[Path], options: Options) -> Non
 
 
 def write_masks(folder: Path, garments: list[Garment], options: Options) -> None:
-    """Writes each garment's mask and masked image, and prints a note if another label was used."""
+    """Writes each garment's mask and masked image; prints the warnings, and a note if another label was used."""
     frame = Frame.of(options)
     for garment in garments:
         if garment.note is not None:
             command_line.say(f"{garment.photo}: {garment.note}")
+        for warning in garment.warnings:
+            command_line.say(f"warning: {garment.photo}, {garment.category}: {warning}")
         if garment.error is None:
             photo, mask = frame.pair(garment)
             save_picture(mask, folder / f"{garment.name}_binary_mask.png")
             save_picture(masked_image(photo, mask), folder / f"{garment.name}_fine_mask.png")
 
 
-def write_product(folder: Path, product: Product) -> list[Path]:
+def write_product(folder: Path, product: Product, finish: Finish | None) -> list[Path]:
     """Writes a garment's caption, product pictures and panel; returns the paths of the product pictures."""
     name, paths = product.garment.name, []
     if product.error is not None:
         return paths
     write_text(folder / f"{name}_caption.txt", product.garment.caption + "\n")
-    for number, image in enumerate(product.images, 1):
-        ending = "output.png" if number == 1 else f"output_{number}.png"
-        paths.append(save_picture(image, folder / f"{name}_{ending}"))
+    finish = Finish() if finish is None else finish
+    for number, image in enumerate(product.finished, 1):
+        ending = f"output{finish.suffix}" if number == 1 else f"output_{number}{finish.suffix}"
+        paths.append(save_picture(image, folder / f"{name}_{ending}", **finish.save_options()))
     save_picture(product.panel(), folder / f"{name}_panel.png")
+    if product.quality[0].doubts:
+        command_line.say(f"{paths[0]}: {product.quality[0].sentence}")
     return paths
 
 

@@ -23,6 +23,7 @@ import command_line.dataset
 from temu_vtoff.builtin import BUILTIN, NOTICE
 from temu_vtoff.datasets import MASK_TYPES, ORDERS
 from temu_vtoff.errors import ArgumentError
+from temu_vtoff.finishing.finish import Finish
 from temu_vtoff.runs.task import ALL, MISSING, TryOffTask, TryOnTask
 from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.tryon_options import OFFSETS, TryOnOptions
@@ -31,7 +32,8 @@ OF_TRYOFF = ("mask_dir", "mask_type", "caption", "caption_file", "text_features_
 OF_TASKS = {  # flags that only one of the tasks has, with their defaults
     "try_off": {name: getattr(TryOffTask, name) for name in OF_TRYOFF}
     | {name: getattr(Options, name) for name in ("resize_mode", "backend", "prompt_template", "focus")}
-    | {"lora": []},
+    | {"lora": []}
+    | {field.name: field.default for field in fields(Finish)},
     "try_on": {name: getattr(TryOnOptions, name) for name in ("tryon", "region", *OFFSETS)} | {"no_paste": False},
 }
 
@@ -55,6 +57,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     group = parser.add_argument_group("running")
     group.add_argument("--seed", type=int, default=TryOffTask.seed, help="random seed")
     command_line.dataset.add_reading_flags(group, "photos", batch_size=4, num_workers=TryOffTask.num_workers)
+    command_line.add_finishing_flags(parser)
     command_line.add_sampling_flags(parser)
     command_line.add_model_flags(parser)
     command_line.add_backend_flags(parser)

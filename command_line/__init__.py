@@ -15,20 +15,25 @@ from command_line.common import (
 from command_line.flags import (
     add_backend_flags,
     add_device_flags,
+    add_finishing_flags,
     add_model_flags,
     add_person_flag,
     add_sampling_flags,
+    add_selection_flags,
     add_speed_flags,
     add_tryon_flags,
     options,
+    selection,
 )
 
 __all__ = [
     "add_backend_flags",
     "add_device_flags",
+    "add_finishing_flags",
     "add_model_flags",
     "add_person_flag",
     "add_sampling_flags",
+    "add_selection_flags",
     "add_speed_flags",
     "add_tryon_flags",
     "explain",
@@ -42,4 +47,5 @@ __all__ = [
     "reason",
     "run",
     "say",
+    "selection",
 ]

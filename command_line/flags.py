@@ -6,10 +6,13 @@ from dataclasses import fields
 
 from command_line.common import FLAGS, positive
 from temu_vtoff.backends.registry import BACKENDS, EDITORS
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.finishing.finish import ALIGNS, KEEP, MOST_UPSCALE, QUALITY, SUFFIXES, TRANSPARENT, WHITE, Finish
 from temu_vtoff.hardware import ATTENTION_BACKENDS, OFFLOADS, PRECISIONS, QUANTIZED_BITS
 from temu_vtoff.hub.sources import IMAGE_ENCODERS, PUBLISHED_CAPTIONER, PUBLISHED_SEGMENTER, PUBLISHED_TRYON
 from temu_vtoff.pictures.fitting import RESIZE_MODES
 from temu_vtoff.stages.options import Options
+from temu_vtoff.stages.selection import Selection
 from temu_vtoff.stages.tryon_options import OFFSETS, REGIONS, TryOnOptions
 from temu_vtoff.tryoff.presets import GUIDANCE_SCALE, PRESETS
 
@@ -17,7 +20,36 @@ from temu_vtoff.tryoff.presets import GUIDANCE_SCALE, PRESETS
 def options(args: argparse.Namespace, kind: type[Options] = Options) -> Options:
     """The library's options with the values of the flags; options without a flag keep their defaults."""
     flags = {field.name: FLAGS.get(field.name, field.name) for field in fields(kind)}
-    return kind(**{name: getattr(args, dest) for name, dest in flags.items() if hasattr(args, dest)})
+    given = {name: getattr(args, dest) for name, dest in flags.items() if hasattr(args, dest)}
+    if hasattr(args, "background"):
+        finish = Finish(**{field.name: getattr(args, field.name) for field in fields(Finish)})
+        given["finish"] = None if finish == Finish() else finish
+    return kind(**given)
+
+
+def selection(args: argparse.Namespace) -> Selection:
+    """Which pictures of a garment are made and kept.
+
+    Raises:
+        ArgumentError: Flags that contradict each other.
+    """
+    if args.keep_all and args.pick is None:
+        raise ArgumentError("{keep_all} is for {pick} best.", "keep_all", "pick")
+    made = args.num_images * (1 + args.retries)
+    if args.pick is not None and made == 1:
+        raise ArgumentError("{pick} best needs a choice: give {num_images} 2 or more.", "pick", "num_images")
+    keep = made if args.keep_all else 1 if args.pick is not None else args.num_images if args.retries else None
+    return Selection(args.retries, args.min_quality, keep, args.check_captions)
+
+
+def add_selection_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that choose among several pictures of a garment by their quality."""
+    add = parser.add_argument_group("quality", "scores without the true picture; see docs/finishing.md").add_argument
+    add("--pick", choices=("best",), help="of --num_images, keep only the best")
+    add("--keep_all", action="store_true", help="with --pick: keep the others, too, the best first")
+    add("--retries", type=int, default=Selection.retries, help="further tries with other seeds below --min_quality")
+    add("--min_quality", type=float, help="score from 0 to 1 that is good enough")
+    add("--check_captions", action="store_true", help="also compare captions of the pictures with the garment's")
 
 
 def add_sampling_flags(parser: argparse.ArgumentParser, tryon: bool = False) -> None:
@@ -162,3 +194,25 @@ def add_speed_flags(parser: argparse.ArgumentParser) -> None:
         help="bits of both transformers' weights; 4 on a GPU only",
     )
     add("--vae_tiling", action="store_true", help="encode and decode in tiles: less memory, faint seams")
+
+
+def add_finishing_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags for background, frame and file of the product pictures; see docs/finishing.md."""
+    add = parser.add_argument_group("finishing").add_argument
+    add(
+        "--background",
+        default=Finish.background,
+        metavar="COLOUR",
+        help=f"{WHITE}, {TRANSPARENT}, a colour such as #f4f4f4, or {KEEP}: the model's own",
+    )
+    add("--trim", action="store_true", help="cut the picture to the garment")
+    add("--margin", help="room around the garment: 8%% of the picture's shorter side, or pixels; implies --trim")
+    add("--canvas", metavar="WxH", help="size of the finished picture, such as 1200x1600")
+    add("--align", default=Finish.align, choices=ALIGNS, help="where the garment stands on the canvas")
+    add("--keep_size", action="store_true", help="the photo's own size as the canvas")
+    add("--output_format", default=Finish.output_format, choices=tuple(SUFFIXES), help="format of the product pictures")
+    add("--quality", type=int, help=f"of JPEG and WebP, 1 to 100; default: {QUALITY}")
+    add("--upscale", type=int, default=Finish.upscale, help=f"factor, up to {MOST_UPSCALE}")
+    add(
+        "--upscaler", metavar="MODEL", help="diffusers or transformers model for --upscale; default: Lanczos resampling"
+    )

@@ -10,6 +10,7 @@ from temu_vtoff.lazy import lazy_names
 if TYPE_CHECKING:
     from temu_vtoff.captioning.captioner import Captioner
     from temu_vtoff.errors import ArgumentError
+    from temu_vtoff.finishing.finish import Finish
     from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
     from temu_vtoff.models.generator import TryOffTransformer
     from temu_vtoff.models.pose_guider import PoseGuider
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from temu_vtoff.segmentation.segmenter import ClothSegmenter
     from temu_vtoff.stages.garment import Garment, Product
     from temu_vtoff.stages.options import Options
+    from temu_vtoff.stages.quality import Quality
+    from temu_vtoff.stages.selection import Selection
     from temu_vtoff.stages.tryoff import TryOff
     from temu_vtoff.stages.tryon import TryOn
     from temu_vtoff.stages.tryon_options import TryOnOptions
@@ -33,12 +36,15 @@ _HOMES = {
     "Captioner": "captioning.captioner",
     "ClothSegmenter": "segmentation.segmenter",
     "FeatureExtractor": "models.feature_extractor",
+    "Finish": "finishing.finish",
     "Garment": "stages.garment",
     "Options": "stages.options",
     "PoseGuider": "models.pose_guider",
     "Preset": "tryoff.presets",
     "Product": "stages.garment",
+    "Quality": "stages.quality",
     "ReferenceFeatures": "models.feature_extractor",
+    "Selection": "stages.selection",
     "TryOff": "stages.tryoff",
     "TryOffPipeline": "tryoff.pipeline",
     "TryOffTransformer": "models.generator",
@@ -55,12 +61,15 @@ __all__ = [
     "Captioner",
     "ClothSegmenter",
     "FeatureExtractor",
+    "Finish",
     "Garment",
     "Options",
     "PoseGuider",
     "Preset",
     "Product",
+    "Quality",
     "ReferenceFeatures",
+    "Selection",
     "TryOff",
     "TryOffPipeline",
     "TryOffTransformer",

@@ -4,7 +4,7 @@ from temu_vtoff.pictures.fitting import RESIZE_MODES, fit_picture, unfit_picture
 from temu_vtoff.pictures.folders import find_pictures, list_photos, list_pictures, short_stem, unique_stems
 from temu_vtoff.pictures.formats import PICTURE_SUFFIXES
 from temu_vtoff.pictures.masks import mask_doubt, open_mask, to_mask, unfit_mask
-from temu_vtoff.pictures.opening import open_as_is, open_picture
+from temu_vtoff.pictures.opening import open_as_is, open_picture, picture_size
 from temu_vtoff.pictures.panels import panel
 from temu_vtoff.pictures.wholeness import is_whole_picture
 from temu_vtoff.pictures.writing import save_picture
@@ -22,6 +22,7 @@ __all__ = [
     "open_mask",
     "open_picture",
     "panel",
+    "picture_size",
     "save_picture",
     "short_stem",
     "to_mask",

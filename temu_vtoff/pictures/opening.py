@@ -55,6 +55,16 @@ def open_as_is(source: str | Path | Image.Image) -> Image.Image:
         return upright(image)
 
 
+def picture_size(source: str | Path | Image.Image) -> tuple[int, int]:
+    """Width and height of the upright picture; nothing is decoded.
+
+    Arguments and errors are those of `open_picture`.
+    """
+    with reading(source) as (image, _):
+        width, height = image.size
+        return (height, width) if orientation(image) >= 5 else (width, height)
+
+
 @contextmanager
 def reading(source: str | Path | Image.Image) -> Iterator[tuple[Image.Image, str]]:
     """Yields the picture, not yet decoded, and its name for messages; errors in the block become one sentence.

@@ -58,11 +58,12 @@ class DatasetRun:
         self._read_inputs(dataset)
         self.width, self.height = options.size()
         self.output_dir = writable_folder(task.output_dir)
+        self.suffix = ".png" if options.finish is None else options.finish.suffix
         self.items = first_of_each_category(dataset.items, task.limit)
         self.batches = [
             batch
             for batch in share.of(cut_batches(self.items, options.batch_size))
-            if not all(has_picture(self.output_dir, item) for item in batch)
+            if not all(has_picture(self.output_dir, item, self.suffix) for item in batch)
         ]
         self._keep_settings()
         self.journal = Journal(self.output_dir / "journal", "manifest", share.index)
@@ -101,7 +102,7 @@ class DatasetRun:
         return {self.output_dir}
 
     def _write_lists(self) -> None:
-        write_manifest(self.output_dir / "manifest.csv", self.items, self.journal, self.task.seed)
+        write_manifest(self.output_dir / "manifest.csv", self.items, self.journal, self.task.seed, self.suffix)
 
     def _open(self, **options: Any) -> TryOffDataset:
         task = self.task

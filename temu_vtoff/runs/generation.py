@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from temu_vtoff.files import write_text
 from temu_vtoff.pictures import is_whole_picture
+from temu_vtoff.runs.finishing import Finisher
 from temu_vtoff.runs.journal import Journal
 from temu_vtoff.runs.reading import naming_killed_readers
 from temu_vtoff.runs.sharing import item_seed
@@ -26,17 +27,17 @@ if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, Sample
 
 Pipeline = TypeVar("Pipeline")
-MANIFEST_COLUMNS = ("key", "status", "seed", "seconds", "reason")
+MANIFEST_COLUMNS = ("key", "status", "seed", "seconds", "quality", "doubts", "warnings", "reason")
 
 
-def picture_path(output_dir: str | Path, item: Item) -> Path:
+def picture_path(output_dir: str | Path, item: Item, suffix: str = ".png") -> Path:
     """Path of an item's picture."""
-    return Path(output_dir) / f"{item.key}.png"
+    return Path(output_dir) / f"{item.key}{suffix}"
 
 
-def has_picture(output_dir: str | Path, item: Item) -> bool:
+def has_picture(output_dir: str | Path, item: Item, suffix: str = ".png") -> bool:
     """Whether an item's picture exists and is whole."""
-    return is_whole_picture(picture_path(output_dir, item))
+    return is_whole_picture(picture_path(output_dir, item, suffix))
 
 
 @naming_killed_readers()
@@ -48,6 +49,7 @@ def generate_items(
     output_dir: str | Path,
     journal: Journal,
     *,
+    finisher: Finisher | None = None,
     seed: int = 0,
     num_workers: int = 0,
     progress: Progress = iter,
@@ -60,17 +62,19 @@ def generate_items(
         make: The pictures of a batch; an exception among them fails its sample.
         output_dir: Folder of the pictures; see `picture_path`.
         journal: Journal that gets an entry for each finished item.
+        finisher: Scores and finishes the pictures; by default they are written as `make` returns them.
         seed: Random seed of the run, for the journal.
 
     Returns:
         The errors of the items that got no picture.
     """
+    suffix = ".png" if finisher is None else finisher.finish.suffix
     failures: dict[Item, str] = {}
     errors = ErrorRow()
     steps = each_batch(
         dataset,
         batches,
-        is_done=partial(has_picture, output_dir),
+        is_done=partial(has_picture, output_dir, suffix=suffix),
         load_model=load_pipeline,
         failures=failures,
         num_workers=num_workers,
@@ -83,16 +87,20 @@ def generate_items(
             seconds = round((time.perf_counter() - started) / len(samples), 3)
             for sample, picture in pictures:
                 item = sample.item
-                if not has_picture(output_dir, item):
-                    facts = {"status": "done", "seed": item_seed(item, seed), "seconds": seconds}
-                    writer.write(
-                        picture, picture_path(output_dir, item), then=partial(journal.append, item.key, **facts)
-                    )
+                if has_picture(output_dir, item, suffix):
+                    continue
+                facts = {"status": "done", "seed": item_seed(item, seed), "seconds": seconds}
+                options = {}
+                if finisher is not None:
+                    facts |= finisher.facts(picture, sample, pipe)
+                    picture, options = finisher.picture(picture, sample), finisher.finish.save_options()
+                path = picture_path(output_dir, item, suffix)
+                writer.write(picture, path, then=partial(journal.append, item.key, **facts), **options)
     return failures
 
 
-def write_manifest(path: Path, items: Sequence[Item], journal: Journal, seed: int) -> list[Item]:
-    """Writes one row for each item: done or failed, seed, seconds, and the reason of a failure.
+def write_manifest(path: Path, items: Sequence[Item], journal: Journal, seed: int, suffix: str = ".png") -> list[Item]:
+    """Writes one row for each item: done or failed, seed, seconds, quality, doubts, and the reason of a failure.
 
     Items that earlier runs over other categories left in the journal follow at the end.
 
@@ -106,7 +114,7 @@ def write_manifest(path: Path, items: Sequence[Item], journal: Journal, seed: in
     failed = []
     for item in items:
         entry = entries.pop(item.key, {"key": item.key})
-        if has_picture(path.parent, item):  # a kill may come between picture and journal
+        if has_picture(path.parent, item, suffix):  # a kill may come between picture and journal
             entry = {**entry, "status": "done", "reason": None}
         else:
             entry = {**entry, "status": "failed"}

@@ -13,15 +13,17 @@ from temu_vtoff.datasets.captions import read_captions
 from temu_vtoff.datasets.features import ImageFeatures, TextFeatures
 from temu_vtoff.datasets.masks import generated_mask_path
 from temu_vtoff.errors import ArgumentError
+from temu_vtoff.finishing import Finish
 from temu_vtoff.hardware.devices import free_memory
 from temu_vtoff.runs.captioning import caption_items, read_journal, write_captions
 from temu_vtoff.runs.dataset_run import DatasetRun
+from temu_vtoff.runs.finishing import Finisher
 from temu_vtoff.runs.generation import generate_items
 from temu_vtoff.runs.journal import Journal
 from temu_vtoff.runs.precomputed import Precomputed, make_products
 from temu_vtoff.runs.segmenting import GarmentMasks, segment_items
 from temu_vtoff.runs.task import ALL, TryOffTask
-from temu_vtoff.stages.models import load_captioner, load_pipeline, load_segmenter
+from temu_vtoff.stages.models import load_captioner, load_pipeline, load_segmenter, load_upscaler
 from temu_vtoff.tryoff.components import TEXT_PARTS
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
@@ -96,9 +98,15 @@ class DatasetTryOff(DatasetRun):
             make=partial(make_products, precomputed=self.precomputed, seed=self.task.seed, **self._sampling()),
             output_dir=self.output_dir,
             journal=self.journal,
+            finisher=self._finisher(),
             seed=self.task.seed,
             **self._reading("try off"),
         )
+
+    def _finisher(self) -> Finisher:
+        finish = Finish() if self.options.finish is None else self.options.finish
+        upscaler = None if finish.upscaler is None else load_upscaler(self.options)
+        return Finisher(finish, upscaler, self.options.resize_mode)
 
     def _read_inputs(self, dataset: TryOffDataset) -> None:
         dataset.require_unique_ids()
@@ -115,7 +123,8 @@ class DatasetTryOff(DatasetRun):
         )
 
     def _more_settings(self) -> dict[str, Any]:
-        settings = self.models
+        finish = self.options.finish
+        settings = self.models | {"finish": None if finish is None else asdict(finish)}
         for name in _PATH_SETTINGS:
             source = getattr(self.task, name)
             settings[_OLD_NAMES.get(name, name)] = None if source is None else source.name

@@ -26,18 +26,21 @@ class PictureWriter:
         self._waiting: deque[Future] = deque()
         self._most_waiting = most_waiting
 
-    def write(self, picture: Image.Image, path: Path, then: Callable[[], None] | None = None) -> None:
+    def write(
+        self, picture: Image.Image, path: Path, then: Callable[[], None] | None = None, **options: object
+    ) -> None:
         """
         Args:
             path: Its folder is made when absent.
             then: Called in the thread once the file is complete.
+            options: Arguments of `save_picture`.
 
         Raises:
             OSError: An earlier picture could not be written.
         """
         while len(self._waiting) >= self._most_waiting:
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._write, picture, path, then))
+        self._waiting.append(self._pool.submit(self._write, picture, path, then, options))
 
     def __enter__(self) -> PictureWriter:
         return self
@@ -51,8 +54,8 @@ class PictureWriter:
                 written.result()
 
     @staticmethod
-    def _write(picture: Image.Image, path: Path, then: Callable[[], None] | None) -> None:
+    def _write(picture: Image.Image, path: Path, then: Callable[[], None] | None, options: dict[str, object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_picture(picture, path)
+        save_picture(picture, path, **options)
         if then is not None:
             then()

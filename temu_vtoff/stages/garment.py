@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,9 @@ from temu_vtoff.pictures import panel
 from temu_vtoff.segmentation.labels import Labels
 from temu_vtoff.segmentation.masks import garment_mask, garments_present, mask_picture, masked_image
 from temu_vtoff.segmentation.people import one_person
+
+if TYPE_CHECKING:
+    from temu_vtoff.stages.quality import Quality
 
 ALL = "all"  # the category for every garment found
 
@@ -28,6 +32,7 @@ class Garment:
         note: One sentence if the mask is not what was asked for, for example made of a neighbour's labels.
         caption: One line on the garment's shape; None before the caption stage.
         error: Why the garment can't be served; the stages skip it.
+        warnings: Sentences about the photo: from behind, the garment cut by the frame, tiny, or blurred.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class Garment:
     ) -> None:
         self.photo, self.category, self.name = photo, category, name
         self.labels, self.note, self.caption, self.error = labels, note, caption, error
+        self.warnings: list[str] = []
         self.mask = mask
 
     def __repr__(self) -> str:
@@ -73,7 +79,11 @@ class Product:
 
     Attributes:
         garment: The garment; its `error` is the reason if there are no pictures.
-        images: RGB, one for each seed; empty when the garment could not be served.
+        images: RGB, one for each seed, as the model makes them; empty when the garment could not be served. The best
+            come first where the best were asked for.
+        finished: The images as `Options.finish` wants them, RGB or RGBA; without it, the images themselves.
+        quality: The score of each image, judged without the true picture.
+        seeds: The seed of each image.
         photo: The photo as the model saw it, upright and fitted; None when it can't be read.
         mask: L, the mask as the model saw it.
         seconds: Time of the try-off stage, divided by the garments of the batch.
@@ -81,6 +91,9 @@ class Product:
 
     garment: Garment
     images: list[Image.Image] = field(default_factory=list)
+    finished: list[Image.Image] = field(default_factory=list)
+    quality: list[Quality] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
     photo: Image.Image | None = None
     mask: Image.Image | None = None
     seconds: float = 0.0
@@ -91,9 +104,14 @@ class Product:
         return self.garment.error
 
     def panel(self) -> Image.Image:
-        """Photo, mask, masked image and products side by side, above the caption."""
+        """Photo, mask, masked image and products side by side, above the caption and the first one's quality."""
         pictures = [self.photo, self.mask, masked_image(self.photo, self.mask), *self.images]
-        return panel(pictures, self.garment.caption or "")
+        quality = f" [{self.quality[0].sentence}]" if self.quality else ""
+        return panel(pictures, (self.garment.caption or "") + quality)
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Seed, score, its parts and doubts of each image, as JSON values."""
+        return [{"seed": seed, **asdict(quality)} for seed, quality in zip(self.seeds, self.quality, strict=True)]
 
 
 def garments_of(photo: Garment, label_map: np.ndarray, labels: Labels, person: int | None = None) -> list[Garment]:

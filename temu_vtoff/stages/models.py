@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from PIL import Image
 
 from temu_vtoff.backends.adapters import load_loras
 from temu_vtoff.backends.editing import EditingModel
@@ -55,6 +57,17 @@ def load_captioner(options: Options) -> Captioner:
         CheckpointError: It can't be loaded.
     """
     return Captioner.from_pretrained(options.sources.captioner, choose_device(options.device))
+
+
+def load_upscaler(options: Options) -> Callable[[Image.Image], Image.Image]:
+    """The upscaler that `options.finish` names.
+
+    Raises:
+        CheckpointError: It can't be loaded.
+    """
+    from temu_vtoff.finishing import upscaling  # imports diffusers' pipelines, which few need
+
+    return upscaling.load_upscaler(options.finish.upscaler, choose_device(options.device))
 
 
 def pipeline_dtype(options: Options) -> torch.dtype:

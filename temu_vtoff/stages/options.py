@@ -11,6 +11,7 @@ from temu_vtoff.backends.prompt import check_template
 from temu_vtoff.backends.registry import EDITORS, TEMU_VTOFF, check_backend, read_editor_index
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.errors import ArgumentError
+from temu_vtoff.finishing.finish import Finish
 from temu_vtoff.hardware import ATTENTION_BACKENDS, OFFLOADS, PRECISIONS, QUANTIZED_BITS
 from temu_vtoff.hub.sources import (
     IMAGE_ENCODERS,
@@ -77,6 +78,7 @@ class Options:
         num_inference_steps: Left open, the preset's own, 28 for "exact", or the image-editing model's.
         guidance_scale: Guidance is off at 1 or less. Left open, the model's own: 2.0 for TEMU-VTOFF.
         batch_size: Photos that go through a model at once.
+        finish: What becomes of the product pictures (`Product.finished`). Left open, they stay as the model makes them.
 
     Raises:
         ArgumentError: A value that is none of the choices, or out of range.
@@ -110,6 +112,7 @@ class Options:
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     batch_size: int = 1
+    finish: Finish | None = None
 
     def __post_init__(self) -> None:
         for name, choices in (

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.pictures import fit_picture, open_mask, open_picture, unique_stems
+from temu_vtoff.pictures import fit_picture, open_mask, open_picture, picture_size, unique_stems
+from temu_vtoff.segmentation.labels import ATR, Labels
 from temu_vtoff.stages.garment import Garment
 from temu_vtoff.stages.options import Options
+from temu_vtoff.stages.warnings import photo_warnings
 
 Photo = str | Path | Image.Image
 
@@ -65,6 +68,31 @@ class Frame:
         if mask.size != (self.width, self.height):
             mask = self.mask(mask, garment.photo)
         return self.photo(garment.photo), mask
+
+    def warn(
+        self,
+        garment: Garment,
+        photo: Image.Image | None = None,
+        label_map: np.ndarray | None = None,
+        labels: Labels = ATR,
+    ) -> None:
+        """Fills in the garment's warnings.
+
+        Args:
+            photo: The fitted photo, if it is open already.
+            label_map: Argument of `photo_warnings`, like `labels`.
+        """
+        if garment.mask is None:
+            return
+        photo = self.photo(garment.photo) if photo is None else photo
+        garment.warnings = photo_warnings(
+            photo,
+            garment.mask,
+            size=picture_size(garment.photo),
+            resize_mode=self.resize_mode,
+            label_map=label_map,
+            labels=labels,
+        )
 
 
 def as_list(photos: Photo | Sequence[Photo]) -> list[Photo]:

@@ -30,9 +30,11 @@ from temu_vtoff.serving import ErrorRow
 from temu_vtoff.stages.batches import attempt, read_each, serve_each
 from temu_vtoff.stages.editing import edit_each
 from temu_vtoff.stages.garment import ALL, Garment, Product, garments_of
-from temu_vtoff.stages.models import load_captioner, load_pipeline
+from temu_vtoff.stages.models import load_captioner, load_pipeline, load_upscaler
 from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.reading import Frame, Photo, as_list, photo_names
+from temu_vtoff.stages.selecting import finished, is_content, joined, judged, kept
+from temu_vtoff.stages.selection import Selection
 from temu_vtoff.stages.toolkit import Toolkit, check_seeds
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
@@ -99,6 +101,7 @@ class TryOff(Toolkit):
                     continue
                 for garment in batch:
                     garment.mask = attempt(garment, lambda g: frame.mask(mask, g.photo))
+                    attempt(garment, frame.warn)
                 garments += batch
         return garments
 
@@ -122,6 +125,7 @@ class TryOff(Toolkit):
         *,
         seed: int = 0,
         num_images: int = 1,
+        selection: Selection | None = None,
         callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
         **changes: Any,
     ) -> Iterator[Product]:
@@ -131,6 +135,7 @@ class TryOff(Toolkit):
             garments: Garments with masks; a garment without a caption gets the empty one.
             seed: Random seed of each garment's first picture.
             num_images: Pictures of each garment, with the seeds `seed`, `seed` + 1, and so on.
+            selection: Further tries of poor pictures, and how many are kept; all of `num_images` by default.
             callback_on_step_end: Argument of `TryOffPipeline.__call__`.
             changes: Sampling options for this call: `preset`, `num_inference_steps`, `guidance_scale`, `width`,
                 `height`, `resize_mode`, `batch_size`.
@@ -142,7 +147,8 @@ class TryOff(Toolkit):
             ArgumentError: A value out of range.
             CheckpointError: The try-off model can't be loaded.
         """
-        check_seeds(seed, num_images)
+        selection = Selection() if selection is None else selection
+        check_seeds(seed, num_images * (1 + selection.retries))
         options = replace(self.options, **changes)
         frame = Frame.of(options)
         pictures = num_images * sum(garment.error is None for garment in garments)
@@ -164,12 +170,19 @@ class TryOff(Toolkit):
                     read: list[tuple[Garment, Any]],
                     products: dict[Garment, Product] = products,
                 ) -> None:
-                    for product in self._generate(pipe, read, range(seed, seed + num_images), sampling):
-                        products[product.garment] = product
+                    for start in range(seed, seed + num_images * (1 + selection.retries), num_images):
+                        for product in self._generate(pipe, read, range(start, start + num_images), sampling):
+                            earlier = products.get(product.garment) if start > seed else None
+                            products[product.garment] = self._judge(joined(earlier, product), pipe, selection)
+                        read = [pair for pair in read if not is_content(products[pair[0]], selection)]
+                        if not read:
+                            return
 
                 if read := read_each(batch, frame.pair):
                     serve_each(read, partial(make, self.pipeline(pictures)), errors)
-                yield from (products.get(garment, Product(garment)) for garment in batch)
+                for garment in batch:
+                    product = products.get(garment, Product(garment))
+                    yield product if garment.error is not None else self._finish(kept(product, selection))
 
     # --- the models ---------------------------------------------------------------------------------------------
 
@@ -186,6 +199,13 @@ class TryOff(Toolkit):
 
         return self._pipeline(lambda: load_pipeline(self.options, pictures))
 
+    def upscaler(self) -> Callable[[Image.Image], Image.Image] | None:
+        """The upscaler that the options name, loaded on first use; None if they name none."""
+        finish = self.options.finish
+        if finish is None or finish.upscaler is None:
+            return None
+        return self._model("upscaler", lambda: load_upscaler(self.options))
+
     # --- one batch ----------------------------------------------------------------------------------------------
 
     def _segment(self, batch: list[Garment], frame: Frame, errors: ErrorRow) -> list[Garment]:
@@ -195,11 +215,13 @@ class TryOff(Toolkit):
         def find(segmenter: ClothSegmenter, read: list[tuple[Garment, Image.Image]]) -> None:
             with self._lock:
                 label_maps = segmenter.label_maps([photo for _, photo in read])
-            for (garment, _), label_map in zip(read, label_maps, strict=True):
+            for (garment, photo), label_map in zip(read, label_maps, strict=True):
                 garments = partial(
                     garments_of, label_map=label_map, labels=segmenter.labels, person=self.options.person
                 )
                 found[garment] = attempt(garment, garments) or [garment]
+                for part in found[garment]:
+                    attempt(part, partial(frame.warn, photo=photo, label_map=label_map, labels=segmenter.labels))
 
         if read := read_each(batch, lambda garment: frame.photo(garment.photo)):
             segmenter = self.segmenter()
@@ -229,7 +251,15 @@ class TryOff(Toolkit):
         seconds = round((time.perf_counter() - started) / len(read), 3)
         for number, (garment, (photo, mask)) in enumerate(read):
             own = images[number * len(seeds) : (number + 1) * len(seeds)]
-            yield Product(garment, own, photo=photo, mask=mask, seconds=seconds)
+            yield Product(garment, own, seeds=list(seeds), photo=photo, mask=mask, seconds=seconds)
+
+    def _judge(self, product: Product, pipe: TryOffPipeline, selection: Selection) -> Product:
+        with self._lock:
+            return judged(product, pipe, self.captioner() if selection.check_captions else None)
+
+    def _finish(self, product: Product) -> Product:
+        with self._lock:
+            return finished(product, self.options.finish, self.upscaler())
 
 
 def _call(
