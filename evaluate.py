@@ -15,6 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,6 +117,7 @@ def main(args: argparse.Namespace) -> None:
     from temu_vtoff.hardware.devices import choose_device
     from temu_vtoff.metrics.comparison import common_pairs, model_names, write_comparison
     from temu_vtoff.metrics.evaluation import Evaluator
+    from temu_vtoff.metrics.matching import read_quality
     from temu_vtoff.metrics.results import write_results
 
     started = time.time()
@@ -154,6 +156,7 @@ def main(args: argparse.Namespace) -> None:
         place = writable_folder(output_dir / name) if several else output_dir
         missing = [*matching.missing, *(left_out if several else ())]
         about = settings(args, str(folder), (width, height), list(dict.fromkeys(missing)), matching.extra)
+        about = replace(about, quality=read_quality(folder))
         written += write_results(place, scores[name], about)
     if several:
         about = settings(args, ", ".join(names), (width, height))

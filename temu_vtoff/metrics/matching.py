@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -172,3 +173,19 @@ def _by_key(paths: Sequence[Path], root: Path) -> dict[str, Path]:
 def _require_folder(folder: str | Path) -> None:
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
+
+
+def read_quality(pred_dir: str | Path) -> dict[str, float]:
+    """The scores without truth in a folder's manifest.csv, by key; empty if there is none, or if it has no such column.
+
+    Raises:
+        ValueError: The manifest can't be read.
+    """
+    try:
+        with (Path(pred_dir) / "manifest.csv").open(encoding="utf-8", newline="") as file:
+            rows = [(row.get("key"), row.get("quality")) for row in csv.DictReader(file)]
+        return {key: float(quality) for key, quality in rows if key and quality}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, csv.Error, OSError) as error:
+        raise ValueError(f"{Path(pred_dir) / 'manifest.csv'} can't be read: {error}") from error

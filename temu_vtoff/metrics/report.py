@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class EvaluationSettings:
         order: The list of pairs.
         missing: Keys of truths without a prediction.
         extra: Keys of predictions without a truth.
+        quality: The score without truth of each prediction, by key, where its run wrote one.
     """
 
     title: str
@@ -51,6 +52,7 @@ class EvaluationSettings:
     order: str = "paired"
     missing: Sequence[str] = ()
     extra: Sequence[str] = ()
+    quality: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def rule(self) -> str:
@@ -87,7 +89,7 @@ def render_report(scores: Scores, settings: EvaluationSettings) -> str:
         published_metrics=[METRICS[name] for name in COLUMNS],
         comparable=_comparable(scores, settings),
         plots=[_histogram(name, values) for name, values in scores.per_item.items() if np.isfinite(values).any()],
-        sections=_sections(scores),
+        sections=_sections(scores, settings.quality),
     )
 
 
@@ -174,7 +176,7 @@ def _histogram(name: str, values: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _sections(scores: Scores) -> list[dict[str, Any]]:
+def _sections(scores: Scores, quality: Mapping[str, float]) -> list[dict[str, Any]]:
     name = next((name for name in RANKED_BY if name in scores.per_item), None)
     if name is None:
         return []
@@ -187,18 +189,19 @@ def _sections(scores: Scores) -> list[dict[str, Any]]:
     by = f"by {METRICS[name].title}"
     chosen = {f"Best {by}": best, f"Around the median {by}": middle[start : start + SHOWN], f"Worst {by}": worst}
     return [
-        {"title": title, "examples": [_shown_item(scores, int(row), name) for row in rows]}
+        {"title": title, "examples": [_shown_item(scores, int(row), name, quality) for row in rows]}
         for title, rows in chosen.items()
         if len(rows)
     ]
 
 
-def _shown_item(scores: Scores, row: int, name: str) -> dict[str, Any]:
+def _shown_item(scores: Scores, row: int, name: str, quality: Mapping[str, float]) -> dict[str, Any]:
     pair = scores.pairs[row]
     paths = [("photo", pair.photo), ("prediction", pair.prediction), ("truth", pair.truth)]
     return {
         "key": pair.key,
         "score": scaled(scores.per_item[name][row], name),
+        "quality": f"quality {quality[pair.key]:.2f}" if pair.key in quality else "",
         "pictures": [(what, inline(path)) for what, path in paths if path is not None],
     }
 

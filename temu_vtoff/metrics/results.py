@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def write_results(folder: Path, scores: Scores, settings: EvaluationSettings) ->
     """Writes the three files into an existing folder and returns their paths."""
     files = {
         "metrics.json": json.dumps(_strict(_summary(scores, settings)), indent=1, ensure_ascii=False) + "\n",
-        "per_item.csv": _table(scores),
+        "per_item.csv": _table(scores, settings.quality),
         "report.html": render_report(scores, settings),
     }
     for name, text in files.items():
@@ -43,13 +44,14 @@ def _summary(scores: Scores, settings: EvaluationSettings) -> dict[str, Any]:
     }
 
 
-def _table(scores: Scores) -> str:
+def _table(scores: Scores, quality: Mapping[str, float]) -> str:
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(["key", "category", "prediction", "truth", *scores.per_item])
+    rows.writerow(["key", "category", "prediction", "truth", *scores.per_item, *(["quality"] if quality else [])])
     for index, pair in enumerate(scores.pairs):
         values = ("" if np.isnan(found[index]) else float(found[index]) for found in scores.per_item.values())
-        rows.writerow([pair.key, pair.category, pair.prediction, pair.truth, *values])
+        judged = [quality.get(pair.key, "")] if quality else []
+        rows.writerow([pair.key, pair.category, pair.prediction, pair.truth, *values, *judged])
     return table.getvalue()
 
 

@@ -40,7 +40,6 @@ def test_the_true_product_is_above_suspicion(person, mask, product):
 
 def test_each_fault_lowers_its_own_part_and_is_named(person, mask, product):
     sound = score(product, person, mask)
-    red, green, blue = product.split()
     torn = product.copy()
     ImageDraw.Draw(torn).rectangle((0, 110, 192, 122), "white")
     dirty = Image.fromarray(
@@ -50,8 +49,10 @@ def test_each_fault_lowers_its_own_part_and_is_named(person, mask, product):
     blotchy = np.asarray(Image.fromarray(noise[..., 0].astype(np.float32)).resize(SIZE))[..., None]
     worn = np.asarray(product.convert("L"))[..., None] < 250
     blotched = Image.fromarray(np.clip(np.asarray(product) + blotchy * worn, 0, 255).astype(np.uint8))
+    tint = np.where(worn, [1, 0.3, 0.3], 1)
+    tinted = Image.fromarray((np.asarray(product) * tint).astype(np.uint8))
     faults = {
-        "colours": (Image.merge("RGB", (blue, red, green)), "colours differ"),
+        "colours": (tinted, "colours differ"),
         "outline": (torn, "in pieces"),
         "background": (dirty, "not clean"),
         "evenness": (blotched, "blotchy"),
