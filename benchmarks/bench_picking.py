@@ -1,6 +1,6 @@
 """Whether the best of several pictures by their quality is nearer to the truth than a random one of them.
 
-    python -m benchmarks.bench_picking --people 100 --num_images 4 --preset fast
+    python -m benchmarks.bench_picking --people 90 --num_images 4 --preset fast
 
 Held-out drawn people go through the built-in model's stages. For each, SSIM and silhouette IoU of the picture with
 the best score are compared with their mean over all its pictures, which is what a random choice gets. One row goes to
@@ -22,7 +22,7 @@ SEEDS = 10**15 + 800_001  # of people that neither training nor the weights of t
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     add = parser.add_argument
-    add("--people", type=command_line.positive, default=100, help="people; the categories alternate")
+    add("--people", type=command_line.positive, default=90, help="people; the categories alternate")
     add("--num_images", type=command_line.positive, default=4, help="pictures of each person")
     add("--preset", default="fast", choices=PRESETS, help="preset of the pictures")
     add("--batch_size", type=command_line.positive, default=6, help="people at once")
