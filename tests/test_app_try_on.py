@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 import app
+from temu_vtoff import ClothSegmenter
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.pictures import open_picture
-from tests.test_app import PHOTO, client, models, painted_as, server, visitor
+from tests.test_app import PHOTO, ROOT, client, models, painted_as, server, visitor
 from tests.tiny_page import GOLDEN_TRYON
 from web_page.fitting_room import FittingRoom
 from web_page.layout import build_page
@@ -123,6 +124,15 @@ def test_mistakes_are_one_sentence(tab, garment, given, sampling, complaint):
     given = {"garment": garment, "editor": half_painted(PHOTO)} | given
     with pytest.raises(gr.Error, match=complaint):
         list(tab.try_on(visitor("a"), *arguments(**given), *sampling))
+
+
+def test_a_garment_alone_that_shows_somebody_is_refused(tab, models, garment, monkeypatch):
+    seeing = ClothSegmenter.from_pretrained("builtin", "cpu")  # the tiny one sees clothes only
+    monkeypatch.setitem(models.fitting_room.toolkit._models, "segmenter", seeing)
+    ask = lambda path, kind: next(tab.try_on(visitor("a"), *arguments(path, half_painted(PHOTO), kind), *SAMPLING))
+    with pytest.raises(gr.Error, match="shows somebody: choose that somebody wears it"):
+        ask(str(PHOTO), "alone")
+    assert ask(str(PHOTO), WORN) and ask(str(ROOT / "examples" / "outputs" / "example1_output.png"), "alone")
 
 
 def test_tiff_is_shown_as_png_in_both_fields(tab, tmp_path):

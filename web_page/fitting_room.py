@@ -6,6 +6,7 @@ from typing import Any
 from PIL import Image
 
 from temu_vtoff.builtin import BUILTIN
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures import unfit_picture
 from temu_vtoff.stages import Person, Product, TryOn, TryOnOptions, TryOnResult
 from temu_vtoff.tryoff.presets import choose_preset
@@ -51,6 +52,16 @@ class FittingRoom:
             GarmentNotFoundError: There is no such garment, or no person.
         """
         return self._person(photo, category).region.resize(photo.size, Image.Resampling.NEAREST)
+
+    def shows_somebody(self, garment: Image.Image) -> bool:
+        """Whether a picture shows somebody who wears the garment, so that it is no product picture."""
+        with self._lock:
+            (looked_at,) = self.toolkit.check_garments(garment)
+        if isinstance(looked_at.error, ArgumentError):
+            return True
+        if looked_at.error is not None:
+            raise looked_at.error
+        return False
 
     def try_on(
         self,

@@ -28,6 +28,8 @@ PHOTOGRAPH = (
     "This looks like a photograph. The small model of this page knows drawn people only, so don't trust its picture."
 )
 
+SOMEBODY = "the picture of the garment shows somebody: choose that somebody wears it, and it is taken off first."
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -144,7 +146,7 @@ class Studio:
         """What is to be put on whom, of uploaded files; a garment that somebody wears is segmented and described.
 
         Raises:
-            Mistake: A file can't be taken, or the garment is not in its photo.
+            Mistake: A file can't be taken, the garment is not in its photo, or the photo of it alone shows somebody.
         """
         check_category(category)
         picture = self.open(garment, "picture of a garment")
@@ -152,6 +154,8 @@ class Studio:
         if worn:
             mask, caption = self.segment(picture, category), self.describe(picture, category)
             picture = Garment(picture, category, name=name, mask=mask, caption=caption)
+        elif self.models.fitting_room.shows_somebody(picture):
+            raise Mistake(SOMEBODY)
         return Outfit(self.open(person), region, garment=picture, category=category, name=name)
 
     def outfit_warning(self, outfit: Outfit) -> str:
