@@ -9,6 +9,12 @@ from tests.fresh_checkout import ROOT, link_checkout
 from tests.script_processes import run_python
 
 SCRIPTS = sorted(path.name for path in (ROOT / "examples").glob("*.py") if path.stem != "make_examples")
+TRYON_MODEL = ROOT / "tests" / "golden_tryon"  # there is no built-in one
+ARGUMENTS = {"try_on.py": (TRYON_MODEL,)}
+NOTEBOOKS = {  # with the pictures that each shows
+    "quickstart": 6,  # the photo, its mask, product, seeds, guidance, and the last one
+    "try_on": 4,  # the photos, the region, the garment, the result
+}
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +25,7 @@ def checkout(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_is_short_and_runs(checkout, name):
     assert len((ROOT / "examples" / name).read_text(encoding="utf-8").splitlines()) < 40
-    assert run_python([f"examples/{name}"], checkout).strip()
+    assert run_python([f"examples/{name}", *ARGUMENTS.get(name, ())], checkout).strip()
 
 
 def test_the_example_photos_are_what_their_script_draws(checkout):
@@ -29,13 +35,15 @@ def test_the_example_photos_are_what_their_script_draws(checkout):
         assert max(high for _, high in difference.getextrema()) <= 8  # JPEG libraries may differ by little
 
 
-def test_the_notebook_runs_from_top_to_bottom(checkout):
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_runs_from_top_to_bottom(checkout, name, monkeypatch):
+    monkeypatch.setenv("TRYON_MODEL", str(TRYON_MODEL))
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    notebook = nbformat.read(checkout / "examples" / "quickstart.ipynb", as_version=4)
+    notebook = nbformat.read(checkout / "examples" / f"{name}.ipynb", as_version=4)
     nbformat.validate(notebook)
     assert not any(cell.get("outputs") for cell in notebook.cells)  # kept without, so that it never grows stale
     place = {"metadata": {"path": str(checkout / "examples")}}
     nbclient.NotebookClient(notebook, timeout=900, resources=place).execute()
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     pictures = [cell for cell in code if any("image/png" in output.get("data", {}) for output in cell.outputs)]
-    assert len(pictures) == 6  # the photo, its mask, product, seeds, guidance, and the last one
+    assert len(pictures) == NOTEBOOKS[name]
