@@ -97,7 +97,7 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         refuse(f"There is no config file {path}.")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         refuse(f"The config file {path} can't be read: {error}.")
     if not isinstance(content, dict):
         refuse(f"The config file {path} holds no flags by name; expected a JSON object.")

@@ -71,7 +71,7 @@ class _State:
         try:
             state = json.loads(path.read_text(encoding="utf-8"))
             return cls(**state | {"parts": {name: _Part(**part) for name, part in state["parts"].items()}})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise _damaged(path, error) from error
 
     def write(self, folder: Path) -> None:

@@ -177,7 +177,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
         try:
             row = json.loads(line)
             rows.append(row | {"step": row["step"]})
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             logger.warning("%s, line %d is damaged and left out.", path, number)
     return rows
 
@@ -192,7 +192,7 @@ def find_damage(checkpoint: Path) -> str | None:
                 json.loads(path.read_bytes())
             elif path.suffix == ".safetensors":
                 safe_open(path, framework="pt").__enter__()
-        except (ValueError, SafetensorError) as error:
+        except (ValueError, RecursionError, SafetensorError) as error:
             return f"{path} is damaged ({error})"
         if path.suffix in _ZIPPED and not zipfile.is_zipfile(path):
             return f"{path} is damaged (its end is missing)"

@@ -89,7 +89,7 @@ def read_joints(path: str | Path) -> Joints:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no pose file {path}.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"The pose file {path} can't be read as JSON: {error}.") from error
     try:
         if isinstance(content, dict) and "people" in content:

@@ -74,7 +74,7 @@ def test_mistakes_in_a_file_are_one_sentence_with_its_name(tmp_path, capsys, con
     refused(capsys, path, message)
 
 
-@pytest.mark.parametrize("content", [b"", b'{"seed": ', b"\xff\xfe{"])
+@pytest.mark.parametrize("content", [b"", b'{"seed": ', b"\xff\xfe{", b"[" * 100_000])
 def test_a_damaged_file_is_named(tmp_path, capsys, content):
     path = tmp_path / "mine.json"
     path.write_bytes(content)

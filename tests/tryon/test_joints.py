@@ -61,6 +61,7 @@ def test_a_drawn_dataset_is_read_at_its_photos_size(tmp_path):
     ("content", "message"),
     [
         ("no json", "can't be read as JSON"),
+        ("[" * 100_000, "can't be read as JSON"),
         ([1, 2], 'neither "people"'),
         ({"instances": []}, 'neither "people"'),
         ({"people": []}, "nobody is in it"),
