@@ -102,9 +102,12 @@ class TryOnOptions(Options):
         return super().working_size() if self.backend in EDITORS else read_tryon_size(self.tryon)
 
     def of_tryoff(self) -> Options:
-        """The options that take a garment off a person first. Size, steps and image encoders are the model's own."""
-        shared = {field.name: getattr(self, field.name) for field in fields(Options) if field.name not in _OF_TRYON}
-        sources = self.sources
+        """The options that take a garment off a person first: by the same image-editing model, with what it was given,
+        else by the try-off model, whose size, steps and image encoders are its own.
+        """
+        given = {field.name: getattr(self, field.name) for field in fields(Options)}
         if self.backend in EDITORS:
-            return Options(**shared | {"prompt_template": None})
+            return Options(**given | {"prompt_template": None})
+        shared = {name: value for name, value in given.items() if name not in _OF_TRYON}
+        sources = self.sources
         return Options(**shared | {"base": sources.base, "tryoff": sources.tryoff, "segmenter": sources.segmenter})

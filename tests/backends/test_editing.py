@@ -204,6 +204,16 @@ def test_try_on_by_two_pictures_leaves_the_rest_of_the_photo_alone(editors, tmp_
     assert difference[outside].max() == 0 and difference[inside].mean() > 5
     assert not np.array_equal(pixels(red.images[0]), pixels(red.images[1]))
     assert not np.array_equal(pixels(red.images[0]), pixels(blue.images[0]))
+    taking_off = replace(chosen, prompt_template="dress up").of_tryoff()
+    assert taking_off == Options(
+        backend="qwen-image-edit",
+        base=chosen.base,
+        segmenter="builtin",
+        device="cpu",
+        width=64,
+        height=96,
+        num_inference_steps=1,
+    )
 
 
 @pytest.mark.parametrize(
