@@ -13,17 +13,25 @@ MAX_PIXELS = 1024 * 28 * 28  # 1024 visual tokens of 28x28 pixels each: a whole 
 SEEDS = range(2**63)
 
 _FULL = ("Cloth Type", "Waist", "Fit", "Hem", "Neckline", "Sleeve Length", "Cloth Length")
-ATTRIBUTES = {"upper_body": _FULL, "lower_body": ("Cloth Type", "Waist", "Fit", "Cloth Length"), "dresses": _FULL}
+ATTRIBUTES = {
+    "upper_body": _FULL,
+    "lower_body": ("Cloth Type", "Waist", "Fit", "Cloth Length"),
+    "dresses": _FULL,
+    "outer": _FULL,
+    "inner": _FULL,
+}
 SOURCES = ("person", "garment")
 _GARMENTS = {
     "upper_body": "the upper-body garment (top, shirt or jacket)",
     "lower_body": "the lower-body garment (trousers, shorts or skirt)",
     "dresses": "the dress",
+    "outer": "the outer garment (jacket, coat, cardigan or vest)",
+    "inner": "the garment under the open jacket (top or shirt)",
 }
 
 
 def caption_prompt(category: str, source: Source = "person") -> str:
-    """The prompt for a captioner. The built-in captioner was trained on exactly these words.
+    """The prompt for a captioner. The built-in captioner was trained on exactly the words of the first three.
 
     Args:
         category: A key of `ATTRIBUTES`.
