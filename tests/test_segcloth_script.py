@@ -12,11 +12,12 @@ from PIL import Image
 from transformers import SegformerForSemanticSegmentation
 
 import SegCloth
+from drawn_people.crowd import draw_crowd
 from SegCloth import GarmentNotFoundError, batch_segment_clothing, segment_clothing
 from temu_vtoff import builtin
 from temu_vtoff.hub.errors import CheckpointError, HubUnreachableError
 from temu_vtoff.segmentation import clothing
-from temu_vtoff.segmentation.labels import ATR
+from temu_vtoff.segmentation.labels import ATR, Labels
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from tests import script_calls
 from tests.script_calls import ROOT, heavy_imports
@@ -380,3 +381,87 @@ def test_mistakes_get_one_sentence_and_status_2(model, folder, call, monkeypatch
 def test_wrong_flags(arguments, call):
     status, _, err = call(*arguments)
     assert status == 2 and "usage:" in err
+
+
+# Several people, layers and label maps
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("crowd")
+    draw_crowd(7, 2, height=512).photo.save(folder / "crowd_0.png")
+    return folder / "crowd_0.png"
+
+
+def test_one_person_of_several(crowd, tmp_path, call):
+    arguments = ("--image_path", crowd, "--model", "builtin", "--out_dir")
+    masks = []
+    for number in (1, 2):
+        status, _, err = call(*arguments, tmp_path, "--person", number, "--category", "lower_body")
+        assert status == 0 and "warning" not in err
+        masks.append(np.asarray(Image.open(tmp_path / "crowd_0_binary_mask.png")) > 0)
+        assert segment_clothing(crowd, "lower_body", model="builtin", person=number)[0] == Image.fromarray(masks[-1])
+    left_to_right = [np.nonzero(mask)[1].mean() for mask in masks]
+    assert left_to_right == sorted(left_to_right) and np.sum(masks, axis=0).max() == 1
+    status, _, err = call(*arguments, tmp_path / "largest", "--category", "lower_body")
+    assert status == 0 and "warning: There are 2 people in the photo: the largest is taken, number " in err
+    status, out, err = call(*arguments, tmp_path / "none", "--person", 3)
+    assert status == 2 and out == "" and "--person is 3, and the photo shows 2 people." in err
+    status, _, err = call("--img_dir", crowd.parent, "--model", "builtin", "--out_dir", tmp_path / "folder")
+    assert status == 0 and f"{crowd}: There are 2 people in the photo" in err
+
+
+def test_label_maps_instead_of_masks(crowd, tmp_path, call):
+    arguments = ("--model", "builtin", "--label_maps", "dresscode", "--out_dir", tmp_path)
+    status, out, _ = call("--image_path", crowd, *arguments)
+    assert status == 0 and out == f"{tmp_path / 'crowd_4.png'}\n"
+    alone = (tmp_path / "crowd_4.png").read_bytes()
+    with Image.open(tmp_path / "crowd_4.png") as label_map:
+        assert label_map.mode == "P" and label_map.size == Image.open(crowd).size
+        assert {0, 2, 4, 11} <= set(np.unique(label_map)) <= set(range(18))
+        whole = np.asarray(label_map)
+    (tmp_path / "crowd_4.png").unlink()
+    assert call("--img_dir", crowd.parent, *arguments)[:2] == (0, f"{tmp_path}: 1 made, 0 made earlier, 0 failed\n")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "crowd_4.png")), whole)
+    assert (tmp_path / "crowd_4.png").read_bytes() != alone  # it says what it was made with
+    assert "1 made earlier" in call("--img_dir", crowd.parent, *arguments)[1]
+    status, _, err = call("--img_dir", crowd.parent, *arguments, "--person", 1)
+    assert status == 2 and "made with builtin for label maps of dresscode, not builtin for label maps of" in err
+
+
+def test_layers_of_a_segmenter_that_tells_them(photo, tmp_path, call, model):
+    photo.save(tmp_path / "photo.png")
+    arguments = ("--image_path", tmp_path / "photo.png", "--out_dir", tmp_path / "out", "--category", "outer")
+    status, _, err = call(*arguments, "--model", model)
+    assert (
+        status == 2
+        and "--category is 'outer', which" in err
+        and "the segmenter sayeed99/segformer-b3-fashion can" in err
+    )
+    other = ("--img_dir", tmp_path, "--out_dir", tmp_path / "out", "--category", "outer", "--model", model)
+    assert call(*other)[0] == 2 and not list(tmp_path.glob("out/*"))
+    twin = save_tiny_segformer(tmp_path / "twin", labels=Labels(("background", "Coats", "T-shirts")))
+    for category in ("outer", "inner", "upper_body"):
+        status, out, err = call(*arguments[:-1], category, "--model", twin)
+        assert (status == 0 and len(out.split()) == 2) or "found instead" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--img_dir", ".", "--label_maps", "vitonhd", "--category", "dresses"), "--label_maps writes all labels"),
+        (("--dataset_name", "vitonhd", "--dataset_root", ".", "--person", "1"), "--person is for --image_path"),
+        (("--dataset_name", "vitonhd", "--dataset_root", ".", "--category", "bag"), "'bag'; the datasets have upper"),
+    ],
+)
+def test_flags_that_contradict(arguments, words, call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = call(*arguments)
+    assert status == 2 and out == "" and words in err and not list(tmp_path.iterdir())
+
+
+def test_names_that_become_one(photo, tmp_path, model):
+    for name in ("a.png", "a_0.png"):
+        photo.save(tmp_path / name)
+    with pytest.raises(ValueError, match=r"would both become .*a_4\.png: rename one"):
+        batch_segment_clothing(tmp_path, tmp_path / "out", model=model, label_maps="dresscode")
