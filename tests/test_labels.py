@@ -67,7 +67,7 @@ def test_twins_load_and_segment(labels, untold, tmp_path):
     mask, _ = segment_clothing(photo, clothes=[largest], model=tmp_path)
     assert mask.size == photo.size and mask.getextrema() == (0, 255)
     for category in untold:
-        with pytest.raises(ValueError, match="which the segmenter's labels .* can't tell; the segmenter .*/.* can"):
+        with pytest.raises(ValueError, match=r"which the segmenter's labels .* can't tell; the segmenter .*/.* can"):
             segment_clothing(photo, category, model=tmp_path)
 
 

@@ -6,7 +6,7 @@ import pytest
 from drawn_people import CATEGORIES, draw_person
 from drawn_people.person import stage_person
 from drawn_people.swap import draw_try_on
-from temu_vtoff.segmentation.masks import CATEGORY_LABELS
+from temu_vtoff.segmentation.labels import ATR
 
 HEAD = (1, 2, 3)  # without the face, whose neck the garment may cover
 PAIRS = [(category, person) for category in CATEGORIES for person in (10, 11, 12)]
@@ -28,11 +28,11 @@ def test_only_the_garment_and_what_it_shows_change(category, number):
     same = (np.asarray(person.photo) == np.asarray(worn.photo)).all(axis=2)
     head = np.isin(before, HEAD) & (before == after)
     assert (head & ~same).sum() <= 0.1 * head.sum()  # locks fall on other cloth
-    garments = np.isin(before, CATEGORY_LABELS[category]) | np.isin(after, CATEGORY_LABELS[category])
+    garments = np.isin(before, ATR.of_category(category)) | np.isin(after, ATR.of_category(category))
     assert same[(before == 0) & (after == 0)].mean() > 0.9  # but for the shadow on the ground
     assert not same[garments].all()
     flat = np.asarray(other.garments[category].product)[np.asarray(other.garments[category].silhouette) > 0]
-    new = np.asarray(worn.photo)[np.isin(after, CATEGORY_LABELS[category])]
+    new = np.asarray(worn.photo)[np.isin(after, ATR.of_category(category))]
     assert np.abs(new.mean(0) - flat.mean(0)).max() < 40  # its colours, under the photo's light
 
 
