@@ -1,6 +1,7 @@
 """What the parts learn from: crops, augmented label maps, contrast, dialogues."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from builtin_training.heads import MeasureHeads
 from builtin_training.tokenizers_from_text import qwen_tokenizer
 from builtin_training.train_captioner import open_pictures
 from builtin_training.train_encoders import shortened
+from drawn_people.layouts import People, write_dresscode
 from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.captioning.prompt import caption_prompt
 
@@ -151,3 +153,31 @@ def test_pictures_of_any_size_come_to_the_built_in_captioner_as_it_was_trained(s
         Image.new("RGB", PICTURE_SIZE), do_resize=False, return_tensors="pt"
     )
     assert supervised["image_grid_thw"].tolist() == seen[0]["image_grid_thw"].tolist()
+
+
+def test_a_segmenter_starts_from_one_that_knows_fewer_labels(tmp_path: Path) -> None:
+    """The old labels are scored as before; the open jacket begins as upper clothes."""
+    larger = train_segmenter.build_segmenter().eval()
+    config = type(larger.config).from_dict(larger.config.to_dict() | {"num_labels": 18})
+    trained = type(larger)(config).eval()
+    trained.save_pretrained(tmp_path)
+    train_segmenter.start_from(larger, tmp_path)
+    pixels = torch.rand(1, 3, 64, 48, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        old, new = trained(pixels).logits, larger(pixels).logits
+    assert (old.shape[1], new.shape[1]) == (18, 19) and larger.config.id2label[18] == "Outer-clothes"
+    assert torch.equal(new[:, :18], old) and torch.equal(new[:, 18], old[:, 4])
+
+
+def test_jackets_are_scored_apart_from_the_categories(tmp_path: Path) -> None:
+    write_dresscode(tmp_path, People(train=0, test=3, seed=5, layers=0.6))
+    items = data.read_items(tmp_path, "test")
+    layered = [item for item in items if item.layers]
+    assert 0 < len(layered) < len(items)
+    assert (data.read_label_maps(layered, layers=True) == 18).any() and not (data.read_label_maps(layered) == 18).any()
+    segmenter = train_segmenter.build_segmenter().eval()
+    scores = train_segmenter.garment_iou(segmenter, train_segmenter.build_processor(), items)
+    assert {"iou", "iou_outer"} <= set(scores)
+    assert {f"iou_{item.category}_layered" for item in layered} <= set(scores)
+    own = [scores[f"iou_{name}"] for name in sorted({item.category for item in items if not item.layers})]
+    assert scores["iou"] == pytest.approx(sum(own) / len(own))
