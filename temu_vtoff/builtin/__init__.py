@@ -6,7 +6,7 @@ from temu_vtoff.errors import ArgumentError
 
 BUILTIN = "builtin"
 FOLDER = Path(__file__).parent
-PARTS = ("tryoff", "segmenter", "captioner")
+PARTS = ("tryoff", "segmenter", "captioner", "tryon")
 NOTICE = "The built-in model knows drawn people only. For photographs use the published weights (see README.md)."
 
 
@@ -15,7 +15,7 @@ def resolve(name_or_path: str | Path, part: str) -> str:
 
     Args:
         name_or_path: "builtin", a hub id or a folder.
-        part: One of `PARTS`: the try-off pipeline, the SegFormer or the captioner.
+        part: One of `PARTS`: the try-off pipeline, the SegFormer, the captioner or the try-on parts.
 
     Raises:
         ArgumentError: There is no such part.

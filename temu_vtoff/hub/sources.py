@@ -115,21 +115,25 @@ def read_tryon_size(source: str) -> WorkingSize:
     Raises:
         CheckpointError: The source can't be loaded, is none of a try-on model, or a configuration is damaged.
     """
-    check_tryon(source)
-    check_folders({name: (source, name) for name in ("vae", *TRYON)})
-    return _read_size(source, source, TRYON, "the try-on model")
+    vae, source = tryon_folder(source, "vae"), tryon_folder(source)
+    check_folders({"vae": (vae, "vae")} | {name: (source, name) for name in TRYON})
+    return _read_size(vae, source, TRYON, "the try-on model")
 
 
-def check_tryon(source: str) -> None:
-    """
+def tryon_folder(source: str, part: str = TRYON[0]) -> str:
+    """Where a part of a try-on model lies: hub id or folder. The built-in one shares what it lacks with try-off's.
+
     Raises:
-        CheckpointError: The source is "builtin", or the folder of a try-off model.
+        CheckpointError: The source is "builtin" and there is none, or it is the folder of a try-off model.
     """
+    folder = Path(resolve(source, "tryon"))
     if source == BUILTIN:
-        raise CheckpointError(f"There is no built-in try-on model: name the published one, {PUBLISHED_TRYON}.")
-    folder = Path(source)
+        if not (folder / TRYON[0]).is_dir():
+            raise CheckpointError(f"There is no built-in try-on model: name the published one, {PUBLISHED_TRYON}.")
+        return str(folder) if (folder / part).is_dir() else resolve(source, "tryoff")
     if (folder / "transformer").is_dir() and not (folder / "transformer_garm").is_dir():
         raise CheckpointError(f"{source} holds a try-off model; try-on needs FitDiT's, such as {PUBLISHED_TRYON}.")
+    return source
 
 
 def _read_size(base: str, source: str, names: Sequence[str], what: str, revision: str | None = None) -> WorkingSize:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 from temu_vtoff.backends.registry import EDITORS
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.hub.sources import PUBLISHED_TRYOFF, PUBLISHED_TRYON, TRYON, WorkingSize, read_tryon_size
+from temu_vtoff.hub.sources import PUBLISHED_TRYOFF, PUBLISHED_TRYON, TRYON, WorkingSize, read_tryon_size, tryon_folder
 from temu_vtoff.stages.options import Options, Sources
 
 REGIONS = ("rectangle", "tight")
@@ -91,7 +91,7 @@ class TryOnOptions(Options):
 
     @property
     def denoiser(self) -> tuple[str, str]:
-        return self.tryon, TRYON[0]
+        return tryon_folder(self.tryon), TRYON[0]
 
     def working_size(self) -> WorkingSize:
         """The size that the try-on model was made for, from its configurations alone.

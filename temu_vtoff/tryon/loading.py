@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 
-from temu_vtoff.hub.sources import IMAGE_ENCODERS, TRYON, check_folders, check_tryon, read_index
+from temu_vtoff.builtin import BUILTIN
+from temu_vtoff.hub.sources import IMAGE_ENCODERS, TRYON, check_folders, read_index, tryon_folder
 from temu_vtoff.models.feature_extractor import FeatureExtractor
 from temu_vtoff.models.pose_guider import PoseGuider
 from temu_vtoff.models.tryon_transformer import TryOnTransformer
@@ -43,10 +44,11 @@ def load_components(
         if isinstance(parts.get(name), (str, Path)):
             parts[name] = load_component(name, str(parts[name]), None, options)
 
-    check_tryon(source)
-    is_folder = Path(source).is_dir()
-    own = _own_parts(source, read_index(source, options.revision) if is_folder else {})
-    places = {name: (source, name) for name in (*REQUIRED, *own)}
+    is_builtin, folders = source == BUILTIN, {name: tryon_folder(source, name) for name in (*REQUIRED, *OPTIONAL)}
+    source = tryon_folder(source)
+    own = _own_parts(source, read_index(source, options.revision) if Path(source).is_dir() else {})
+    own += [name for name in (*IMAGE_ENCODERS, "feature_extractor") if is_builtin and name not in own]
+    places = {name: (folders[name], name) for name in (*REQUIRED, *own)}
     places |= {name: (where, None) for name, where in IMAGE_ENCODERS.items() if name not in own}
     places = {name: place for name, place in places.items() if name not in parts}
     check_folders(places)
@@ -65,9 +67,9 @@ def has_pose_guider(source: str | Path) -> bool:
     """Whether the model reads a pose.
 
     Raises:
-        CheckpointError: The folder's index of components is damaged.
+        CheckpointError: There is no such model, or the folder's index of components is damaged.
     """
-    source = str(source)
+    source = tryon_folder(str(source))
     return "pose_guider" in _own_parts(source, read_index(source, None) if Path(source).is_dir() else {})
 
 

@@ -152,6 +152,20 @@ def test_mistakes_are_one_sentence(pipe, two, tmp_path):
         pipe(**two, **QUICK)
 
 
+def test_a_built_in_model_shares_vae_and_image_encoders_with_try_off(pipe, two, tmp_path, monkeypatch):
+    for part, names in (("tryon", ("transformer_garm", "transformer_vton", "pose_guider", "scheduler")),
+                        ("tryoff", ("vae", "image_encoder_large", "image_encoder_bigG"))):  # fmt: skip
+        (tmp_path / part).mkdir()
+        for name in names:
+            (tmp_path / part / name).symlink_to(GOLDEN / name)
+    pipe.feature_extractor.save_pretrained(tmp_path / "tryoff" / "feature_extractor")
+    monkeypatch.setattr("temu_vtoff.builtin.FOLDER", tmp_path)
+    builtin = TryOnPipeline.from_pretrained("builtin")
+    builtin.set_progress_bar_config(disable=True)
+    ours, theirs = (one(**two, **QUICK, generator=seeds(1, 2)).images for one in (builtin, pipe))
+    assert torch.equal(ours, theirs)
+
+
 def test_a_damaged_pose_guider_is_named(tmp_path):
     for name, content in (("empty", b""), ("text", b"no pickle")):
         (tmp_path / name / "pose_guider").mkdir(parents=True)
