@@ -23,6 +23,7 @@ from temu_vtoff.hub.errors import CheckpointError, explain_loading
 from temu_vtoff.hub.strict import StrictLoadingMixin, check_weights
 
 PUBLISHED_CHANNELS = (32, 64, 256, 512)
+READS = ("joints", "labels")
 PUBLISHED_WEIGHTS = "diffusion_pytorch_model.bin"  # a pickled state dict without a configuration
 
 
@@ -34,6 +35,7 @@ class PoseGuider(StrictLoadingMixin, ModelMixin, ConfigMixin):
         out_channels: D.
         in_channels: Channels of the picture.
         patch_size: p, as the denoiser's.
+        reads: "joints" (`temu_vtoff.tryon.pose_picture`) or "labels" (`temu_vtoff.tryon.body_picture`).
     """
 
     @register_to_config
@@ -43,7 +45,10 @@ class PoseGuider(StrictLoadingMixin, ModelMixin, ConfigMixin):
         out_channels: int = 1536,
         in_channels: int = 3,
         patch_size: int = 2,
+        reads: str = "joints",
     ) -> None:
+        if reads not in READS:
+            raise ValueError(f"reads is {reads!r}; choose one of {', '.join(READS)}.")
         super().__init__()
         self.conv_in = nn.Conv2d(in_channels, block_out_channels[0], 3, padding=1)
         self.blocks = nn.ModuleList()
@@ -95,7 +100,12 @@ class PoseGuider(StrictLoadingMixin, ModelMixin, ConfigMixin):
                 channels.append(len(weights[name]))
             out, inputs = weights["out.weight"].shape
             patch_size = round((inputs / channels[-1]) ** 0.5)
-            guider = cls(channels, out, weights["conv_in.weight"].shape[1], patch_size)
+            guider = cls(
+                block_out_channels=channels,  # diffusers takes values without keyword for defaults when it saves
+                out_channels=out,
+                in_channels=weights["conv_in.weight"].shape[1],
+                patch_size=patch_size,
+            )
             keys = guider.load_state_dict(weights, strict=False)
         except (KeyError, AttributeError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(

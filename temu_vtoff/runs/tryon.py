@@ -27,6 +27,7 @@ from temu_vtoff.runs.task import ALL, TryOnTask
 from temu_vtoff.stages.fitting_room import find_region, reduced
 from temu_vtoff.stages.models import load_segmenter, load_tryon_pipeline
 from temu_vtoff.stages.tryon_options import OFFSETS, TryOnOptions
+from temu_vtoff.tryon.body_picture import body_picture
 from temu_vtoff.tryon.fitting import NO_JOINTS, Fitting, draw_pose, lacks_pose, put_on
 from temu_vtoff.tryon.pipeline import TryOnPipeline
 
@@ -77,7 +78,8 @@ class FittingDataset(Dataset[FittingSample]):
         )
         region = region.resize(photo.size, Image.Resampling.NEAREST)
         pose = None if joints is None else draw_pose(joints, photo)
-        return FittingSample(item, Fitting(photo, sample.garment, region, pose))
+        body = body_picture(np.asarray(labels), self.dataset.labels)
+        return FittingSample(item, Fitting(photo, sample.garment, region, pose, body))
 
 
 class DatasetTryOn(DatasetRun):

@@ -41,6 +41,7 @@ class Person:
         region: L, 255 where the person is repainted, of the photo's shape.
         joints: In pixels of the photo; None when unknown.
         pose: Pose picture that replaces the one drawn from the joints.
+        body: Where body and clothes are, for models that read it instead of a pose; None when a mask was given.
         error: Why the person can't be served.
     """
 
@@ -50,6 +51,7 @@ class Person:
     region: Image.Image | None = None
     joints: Joints | None = None
     pose: Image.Image | None = None
+    body: Image.Image | None = None
     error: Exception | None = None
 
 
@@ -168,7 +170,8 @@ def fitting_of(person: Person, photo: Image.Image, garment: Image.Image, pipe: T
     pose = person.pose
     if pose is None and person.joints is not None and pipe.pose_guider is not None:
         pose = draw_pose(person.joints, photo)
-    return Fitting(photo, garment, person.region.resize(photo.size, Image.Resampling.NEAREST), pose)
+    body = person.body if person.pose is None else person.pose
+    return Fitting(photo, garment, person.region.resize(photo.size, Image.Resampling.NEAREST), pose, body)
 
 
 def check_no_person(label_map: np.ndarray, labels: Labels) -> None:

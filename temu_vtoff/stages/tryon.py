@@ -48,9 +48,10 @@ from temu_vtoff.stages.reading import Photo, as_list, photo_names
 from temu_vtoff.stages.toolkit import Toolkit, check_seeds
 from temu_vtoff.stages.tryoff import TryOff
 from temu_vtoff.stages.tryon_options import NO_POSE_MODEL, TryOnOptions
+from temu_vtoff.tryon.body_picture import body_picture
 from temu_vtoff.tryon.fitting import NO_JOINTS, lacks_pose, put_on
 from temu_vtoff.tryon.joints import Joints
-from temu_vtoff.tryon.loading import has_pose_guider
+from temu_vtoff.tryon.loading import reads_joints
 from temu_vtoff.tryon.pipeline import TryOnPipeline
 from temu_vtoff.tryon.pose_estimation import AUTO, PoseEstimator
 
@@ -251,7 +252,7 @@ class TryOn(Toolkit):
         source = self.options.pose_model
         if source == NO_POSE_MODEL or self._no_estimate or self.options.backend in EDITORS:
             return None
-        if not has_pose_guider(self.options.tryon):
+        if not reads_joints(self.options.tryon):
             return None
         try:
             return self._model("pose", lambda: PoseEstimator.from_pretrained(source))
@@ -277,6 +278,7 @@ class TryOn(Toolkit):
                 found = one_person(label_map, segmenter.labels, self.options.person)
                 if found.note is not None:
                     logger.warning("%s: %s", one.name, found.note)
+                one.body = body_picture(found.label_map, segmenter.labels)
                 return find_region(
                     found.label_map, segmenter.labels, category=one.category, joints=one.joints, options=self.options
                 )

@@ -36,12 +36,19 @@ class Fitting:
         garment: Product picture, RGB, upright.
         region: L, 255 where the person is repainted, of the photo's size.
         pose: Pose picture of the photo's shape; None where nothing is known.
+        body: Body picture of the photo's shape, which some models read instead of a pose; None where there is none.
     """
 
     photo: Image.Image
     garment: Image.Image
     region: Image.Image
     pose: Image.Image | None = None
+    body: Image.Image | None = None
+
+
+def reads_labels(pipe: TryOnPipeline) -> bool:
+    """Whether the model's pose guider reads body pictures instead of poses."""
+    return pipe.pose_guider is not None and pipe.pose_guider.config.reads == "labels"
 
 
 def draw_pose(joints: Joints, photo: Image.Image) -> Image.Image:
@@ -53,7 +60,9 @@ def draw_pose(joints: Joints, photo: Image.Image) -> Image.Image:
 
 def lacks_pose(pipe: TryOnPipeline, fittings: Sequence[Fitting]) -> bool:
     """Whether the model reads poses, and some pair has none."""
-    return pipe.pose_guider is not None and any(fitting.pose is None for fitting in fittings)
+    if pipe.pose_guider is None or reads_labels(pipe):
+        return False
+    return any(fitting.pose is None for fitting in fittings)
 
 
 def put_on(
@@ -77,8 +86,9 @@ def put_on(
         B lists of n pictures, RGB.
     """
     pictures: dict[int, list[Image.Image]] = {}
+    poses = [fitting.body if reads_labels(pipe) else fitting.pose for fitting in fittings]
     for posed in (True, False):
-        numbers = [number for number, fitting in enumerate(fittings) if (fitting.pose is not None) == posed]
+        numbers = [number for number, pose in enumerate(poses) if (pose is not None) == posed]
         if not numbers:
             continue
         some = [fittings[number] for number in numbers]
@@ -87,7 +97,7 @@ def put_on(
             [fitting.garment for fitting in some],
             [fitting.photo for fitting in some],
             [fitting.region for fitting in some],
-            pose=[fitting.pose for fitting in some] if posed else None,
+            pose=[poses[number] for number in numbers] if posed else None,
             num_images_per_prompt=copies,
             generator=[generator for number in numbers for generator in generators[number]],
             **sampling,

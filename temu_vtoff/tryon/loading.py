@@ -11,9 +11,10 @@ import torch
 from diffusers import AutoencoderKL
 
 from temu_vtoff.builtin import BUILTIN
+from temu_vtoff.hub.model_files import read_json
 from temu_vtoff.hub.sources import IMAGE_ENCODERS, TRYON, check_folders, read_index, tryon_folder
 from temu_vtoff.models.feature_extractor import FeatureExtractor
-from temu_vtoff.models.pose_guider import PoseGuider
+from temu_vtoff.models.pose_guider import READS, PoseGuider
 from temu_vtoff.models.tryon_transformer import TryOnTransformer
 from temu_vtoff.tryoff.loading import LoadingOptions, load_component
 
@@ -63,14 +64,17 @@ def load_components(
     return parts
 
 
-def has_pose_guider(source: str | Path) -> bool:
-    """Whether the model reads a pose.
+def reads_joints(source: str | Path) -> bool:
+    """Whether the model reads poses drawn from joints.
 
     Raises:
         CheckpointError: There is no such model, or the folder's index of components is damaged.
     """
     source = tryon_folder(str(source))
-    return "pose_guider" in _own_parts(source, read_index(source, None) if Path(source).is_dir() else {})
+    if "pose_guider" not in _own_parts(source, read_index(source, None) if Path(source).is_dir() else {}):
+        return False
+    own = Path(source, "pose_guider", "config.json")
+    return not own.is_file() or read_json(own, "the pose guider").get("reads", READS[0]) == READS[0]
 
 
 def _own_parts(source: str, index: Mapping[str, Any]) -> list[str]:

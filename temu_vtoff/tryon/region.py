@@ -16,7 +16,7 @@ from temu_vtoff.tryon import joints as order
 from temu_vtoff.tryon.joints import Joints
 
 SHORT_SIDE = 768
-GROWTH = 0.05  # of the garment's longer side: what the tight region adds around it
+GROWTH = 0.06  # of the garment's longer side: what the tight region adds around it
 _ARMS, _LEGS = ("arms", "hands"), ("legs",)
 _HEAD, _BAG, _SHOES = ("hat", "glasses", "face"), ("bag",), ("shoes", "feet")
 _JAW = range(17)  # of the face's points
