@@ -1,4 +1,4 @@
-"""Trains the feature extractor and the generator on pairs of photo and product picture.
+"""Trains try-off, the feature extractor and the generator, or try-on on pairs of photo and product picture.
 
 The published model's two stages, on SD3's weights and Dress Code, on every GPU of the machine:
 
@@ -15,6 +15,10 @@ Both transformers at once, small, from fresh weights, on drawn people:
         --caption_file data/drawn/truth/train.json data/drawn/truth/test.json --cache_dir data/drawn_encoded \
         --output_dir runs/joint --correct_clip_input --max_train_steps 7800 --learning_rate 2e-3 --shift 2 \
         --caption_dropout 0.6
+
+Try-on, its three models at once, on SD3's weights:
+
+    accelerate launch train.py --config configs/published_try_on.json --dataset_root DressCode --output_dir runs/try_on
 
 An interrupted run resumes with --resume_from_checkpoint latest and has the same losses as an uninterrupted one.
 `inference.py --pretrained_model_name_or_path_sd3_tryoff` takes the output folder. See docs/training.md.
@@ -58,7 +62,7 @@ def main(args: argparse.Namespace) -> int:
         objective = training.make_objective(settings, pipeline, vit)
 
         # 2. The items of both splits; encoding the training items may take hours
-        test = training.LiveEncoding(training.open_pairs(settings, pipeline, "test"), pipeline, vit)
+        test = training.open_test(settings, pipeline, vit)
         data = training.load_data(settings, pipeline, vit, accelerator)
 
         # 3. The steps; each depends on the weights, the optimizer's state and its number only

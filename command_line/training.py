@@ -71,7 +71,8 @@ def adder(group: argparse._ArgumentGroup, settings: type[TrainingSettings]) -> F
 
 def add_model_flags(add: Flag) -> None:
     """What is trained, and from which weights."""
-    add("stage", help="extractor (stage 1), generator (stage 2) or joint (both at once)")
+    add("task", help="what the model does")
+    add("stage", help="of try_off: extractor (stage 1), generator (stage 2) or joint (both at once)")
     add("pretrained_model_name_or_path", help="base model: hub id, folder or builtin; also where the weights start")
     add("pretrained_model_name_or_path_sd3_tryoff", help="hub id or folder of transformers to start from instead")
     add("pretrained_extractor_name_or_path", help="folder of the trained extractor, for stage generator")
@@ -88,7 +89,7 @@ def add_model_flags(add: Flag) -> None:
     add("lora_rank", type=int, help="train low-rank adapters of the generator only, of this rank")
     add("align_weight", type=float, help="weight of the alignment loss; 0 is off")
     add("align_model", help="vision transformer to align with: hub id or folder")
-    add("align_size", type=int, help=f"side of its input in pixels (published: {PUBLISHED_ALIGN_SIZE})")
+    add("align_size", type=int, rare=True, help=f"side of its input in pixels (published: {PUBLISHED_ALIGN_SIZE})")
     add("align_block", type=int, help="block of the generator that is aligned, counted from 1")
 
 
@@ -99,6 +100,7 @@ def add_data_flags(add: Flag) -> None:
     add("category", help="upper_body, lower_body, dresses or all")
     add("caption_file", nargs="+", help="JSON files of captions; an item without caption has the empty one")
     add("mask_dir", help="masks made by SegCloth.py; an item without one has its label map's")
+    add("region", rare=True, help="what try_on repaints: the rectangle around garment and limbs, or tight around both")
     add("width", type=int, help="width in pixels; default: the model's own")
     add("height", type=int, help="height in pixels; default: the model's own")
     add("cache_dir", help="encode the data once into this folder instead of at every step")

@@ -9,6 +9,8 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
 from diffusers.models.modeling_utils import ModelMixin
 from peft.utils import get_peft_model_state_dict
+from torch import nn
+from transformers import CLIPImageProcessor, PreTrainedModel
 
 from temu_vtoff.training.run_folder import write_folder
 
@@ -25,7 +27,7 @@ class Exporter:
         dtype: Dtype of the weights on disk.
     """
 
-    models: dict[str, ModelMixin]
+    models: dict[str, ModelMixin | PreTrainedModel | CLIPImageProcessor]
     scheduler: FlowMatchEulerDiscreteScheduler
     dtype: torch.dtype = torch.float32
 
@@ -35,14 +37,17 @@ class Exporter:
         for name, model in self.models.items():
             if getattr(model, "_hf_peft_config_loaded", False):
                 export_lora(model, folder / f"{name}_lora")
+            elif not isinstance(model, nn.Module):
+                write_folder(folder / name, model.save_pretrained)
             elif any(p.requires_grad for p in model.parameters()) or not (folder / name).exists():
                 export_model(model, folder / name, self.dtype)
 
 
-def export_model(model: ModelMixin, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+def export_model(model: ModelMixin | PreTrainedModel, folder: Path, dtype: torch.dtype = torch.float32) -> None:
     """Writes a model's current weights in a dtype, without the modules that training attached to the model."""
     with torch.device("meta"):
-        copy = type(model).from_config(model.config)
+        new = type(model)._from_config if isinstance(model, PreTrainedModel) else type(model).from_config
+        copy = new(model.config)
     copy.load_state_dict({k: v.detach().to("cpu", dtype) for k, v in model.state_dict().items()}, assign=True)
     write_folder(folder, copy.save_pretrained)
 

@@ -21,11 +21,16 @@ from temu_vtoff.training.settings import TrainingSettings
 from temu_vtoff.training.setup import make_exporter, make_validation
 from temu_vtoff.training.step_sampler import StepSampler, item_generators
 from temu_vtoff.training.training_run import TrainingRun
+from temu_vtoff.training.tryon_data import EncodedFittings, FittingCache, LiveFittings
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import SampleBatch
     from temu_vtoff.training.encoding import EncodedBatch
+    from temu_vtoff.training.tryon_pairs import FittingBatch
     from temu_vtoff.tryoff.pipeline import TryOffPipeline
+    from temu_vtoff.tryon.pipeline import TryOnPipeline
+
+    Batch = SampleBatch | EncodedBatch | FittingBatch | EncodedFittings
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,10 @@ def fit(
     *,
     accelerator: Accelerator,
     folder: RunFolder,
-    pipeline: TryOffPipeline,
+    pipeline: TryOffPipeline | TryOnPipeline,
     objective: nn.Module,
-    data: LatentCache | LiveEncoding,
-    test: LiveEncoding,
+    data: LatentCache | LiveEncoding | FittingCache | LiveFittings,
+    test: LiveEncoding | LiveFittings,
     optimizer: torch.optim.Optimizer,
     arguments: Mapping[str, Any],
     started: float,
@@ -84,7 +89,9 @@ def fit(
     sampler = _sampler(settings, len(data), start, accelerator)
     batches = DataLoader(data, batch_size=None, sampler=sampler, num_workers=settings.dataloader_num_workers)
 
-    def losses_of(number: int, batch: SampleBatch | EncodedBatch) -> dict[str, torch.Tensor]:
+    def losses_of(
+        number: int, batch: SampleBatch | EncodedBatch | FittingBatch | EncodedFittings
+    ) -> dict[str, torch.Tensor]:
         rngs = item_generators(settings.seed, sampler.first_position(number), settings.train_batch_size)
         encoded = data.encode(batch).to(accelerator.device)
         encoded = encoded.drop_conditions(*draw_dropped(settings.dropout, rngs), data.empty_caption)

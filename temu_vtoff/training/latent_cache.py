@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import Dataset
+from tqdm.auto import tqdm
 
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import replacing, write_text
@@ -30,6 +31,8 @@ from temu_vtoff.training.encoding import EncodedBatch, encode_garments, encode_p
 from temu_vtoff.tryoff.components import TEXT_ENCODERS
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from temu_vtoff.datasets import SampleBatch
     from temu_vtoff.training.aligner import VisionFeatures
     from temu_vtoff.training.pairs import PairDataset
@@ -97,11 +100,7 @@ class LatentCache(Dataset):
         folder = Path(folder)
         state = _State.read(folder)
         self.captions, self.batch_class = state.captions, batch_class  # captions are known once the pictures are done
-        self.fields: dict[str, np.ndarray] = {}
-        for part in parts:
-            if not self.captions or part not in state.parts or state.parts[part].done < len(self.captions):
-                raise FileNotFoundError(f"{folder} holds no finished cache of encoded {part}.")
-            self.fields |= {name: _open_array(folder / f"{name}.npy", "r") for name in state.parts[part].fields}
+        _, self.fields = open_parts(folder, parts, max(1, len(self.captions)))
         row_of = {text: row for row, text in enumerate(state.distinct)}
         self.caption_rows = torch.tensor([row_of[text] for text in self.captions])
         try:
@@ -128,6 +127,24 @@ class LatentCache(Dataset):
         return self.batch_class(
             **arrays, prompt_embeds=self.prompt_embeds[rows].float(), pooled_prompt_embeds=self.pooled[rows].float()
         )
+
+
+def open_parts(folder: Path, parts: Sequence[str], total: int) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The items of a cache, and the fields of some of its parts, a row for each item.
+
+    Args:
+        total: Items that a finished part has.
+
+    Raises:
+        FileNotFoundError: A part is missing or unfinished.
+        ArgumentError: A file of the cache is damaged.
+    """
+    state, opened = _State.read(folder), {}
+    for part in parts:
+        if part not in state.parts or state.parts[part].done < total:
+            raise FileNotFoundError(f"{folder} holds no finished cache of encoded {part}.")
+        opened |= {name: _open_array(folder / f"{name}.npy", "r") for name in state.parts[part].fields}
+    return state.items, opened
 
 
 def build_cache(
@@ -235,6 +252,16 @@ def add_part(
             state.items = items if items is not None else state.items
             state.write(folder)
         yield last
+
+
+def fill_cache(parts: dict[str, Iterator[int]], total: int, accelerator: Accelerator) -> None:
+    """Builds a cache's parts in one process, under progress bars, while the others wait."""
+    if accelerator.is_main_process:
+        for name, build in parts.items():
+            with tqdm(total=total, desc=f"encoding {name}") as progress:
+                for done in build:
+                    progress.update(done - progress.n)
+    accelerator.wait_for_everyone()
 
 
 def fingerprint(pairs: PairDataset, models: Iterable[nn.Module | None], settings: Iterable[object]) -> str:

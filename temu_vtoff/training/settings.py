@@ -12,15 +12,18 @@ from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware import PRECISIONS
 from temu_vtoff.hub.sources import PUBLISHED_BASE
 from temu_vtoff.stages.options import Options
+from temu_vtoff.stages.tryon_options import REGIONS
 from temu_vtoff.tryoff.presets import GUIDANCE_SCALE, PRESETS
 
-STAGES = ("extractor", "generator", "joint")
+TASKS = ("try_off", "try_on")
+STAGES = ("extractor", "generator", "joint")  # of try-off
 TIMESTEP_SAMPLINGS = ("logit_normal", "uniform", "mode")
 LOSS_WEIGHTINGS = ("none", "sigma_sqrt", "cosmap")
 TRACKERS = ("tensorboard", "wandb", "none")
 PUBLISHED_VIT = "facebook/dinov2-base"  # the paper's vision transformer
 PUBLISHED_ALIGN_SIZE = 448  # pixels along each side of its input
 PUBLISHED_BLOCK = 8  # of the generator's 24 blocks, counted from 1
+OF_TRY_OFF = ("stage", "pretrained_extractor_name_or_path", "lora_rank", "align_weight", "caption_file", "mask_dir")
 # Each maps the share of steps done, from 0 to 1, to a factor of the peak learning rate.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
@@ -101,9 +104,10 @@ class TrainingSettings:
         ArgumentError: A value is not among the choices, is out of range, or contradicts another one.
     """
 
-    stage: str
     dataset_root: str
     output_dir: str
+    task: str = TASKS[0]
+    stage: str | None = None
     # Models
     pretrained_model_name_or_path: str = PUBLISHED_BASE
     pretrained_model_name_or_path_sd3_tryoff: str | None = None
@@ -124,6 +128,7 @@ class TrainingSettings:
     category: str = "all"
     caption_file: Sequence[str] = ()
     mask_dir: str | None = None
+    region: str = REGIONS[0]
     width: int | None = None
     height: int | None = None
     cache_dir: str | None = None
@@ -188,6 +193,7 @@ class TrainingSettings:
         ):
             if getattr(self, name) < 1:
                 raise ArgumentError(f"{{{name}}} is {getattr(self, name)}; give at least 1.", name)
+        self._check_task()
         if self.from_scratch and self.lora_rank is not None:
             raise ArgumentError(
                 "{lora_rank} adapts trained weights; it can't be combined with {from_scratch}.",
@@ -195,11 +201,23 @@ class TrainingSettings:
                 "from_scratch",
             )
 
+    def _check_task(self) -> None:
+        if self.task == "try_off":
+            if self.stage is None:
+                raise ArgumentError(f"{{stage}} is missing; choose one of {', '.join(STAGES)}.", "stage")
+            return
+        defaults = {field.name: field.default for field in fields(self)}
+        for name in OF_TRY_OFF:
+            if getattr(self, name) != defaults[name]:
+                raise ArgumentError(f"{{{name}}} is for {{task}} try_off; leave it out for try_on.", name, "task")
+
     @classmethod
     def choices(cls) -> dict[str, Sequence[str | None]]:
         """The allowed values of the settings that have a fixed set of them."""
         return {
-            "stage": STAGES,
+            "task": TASKS,
+            "stage": (None, *STAGES),
+            "region": REGIONS,
             "dataset_name": DATASETS,
             "timestep_sampling": TIMESTEP_SAMPLINGS,
             "loss_weighting": LOSS_WEIGHTINGS,

@@ -1,4 +1,5 @@
-"""Builds the pieces of a training from its settings: models, objective, data, validation, export."""
+"""Builds the pieces of a training from its settings: models, objective, data, validation, export. For try-on they are
+those of `tryon_setup`."""
 
 from __future__ import annotations
 
@@ -8,21 +9,31 @@ from contextlib import AbstractContextManager
 import torch
 from accelerate import Accelerator
 from diffusers import ModelMixin
-from tqdm.auto import tqdm
 
 from temu_vtoff.hardware.devices import DTYPES
 from temu_vtoff.models.feature_extractor import FeatureExtractor
+from temu_vtoff.training import tryon_setup
 from temu_vtoff.training.aligner import Aligner, VisionFeatures
 from temu_vtoff.training.export import Exporter
 from temu_vtoff.training.initialization import add_lora, load_frozen, load_transformers, new_transformers
-from temu_vtoff.training.latent_cache import GARMENT_TOKENS, PICTURES, LatentCache, add_garment_tokens, build_cache
+from temu_vtoff.training.latent_cache import (
+    GARMENT_TOKENS,
+    PICTURES,
+    LatentCache,
+    add_garment_tokens,
+    build_cache,
+    fill_cache,
+)
 from temu_vtoff.training.live_encoding import LiveEncoding
 from temu_vtoff.training.objectives import ExtractorObjective, GeneratorObjective
 from temu_vtoff.training.pairs import PairDataset, open_split
 from temu_vtoff.training.person_denoiser import PersonDenoiser
 from temu_vtoff.training.settings import TrainingSettings
+from temu_vtoff.training.tryon_data import FittingCache, LiveFittings
+from temu_vtoff.training.tryon_objective import TryOnObjective
 from temu_vtoff.training.validation import Validation
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
+from temu_vtoff.tryon.pipeline import TryOnPipeline
 
 TRAINED = {  # components of the pipeline, by stage
     "extractor": ("transformer_vton",),
@@ -31,8 +42,10 @@ TRAINED = {  # components of the pipeline, by stage
 }
 
 
-def load_pipeline(settings: TrainingSettings, accelerator: Accelerator) -> TryOffPipeline:
+def load_pipeline(settings: TrainingSettings, accelerator: Accelerator) -> TryOffPipeline | TryOnPipeline:
     """The frozen models, on a GPU in the training's precision, and both transformers as they start, in float32."""
+    if settings.task == "try_on":
+        return tryon_setup.load_pipeline(settings, accelerator)
     half = DTYPES[accelerator.mixed_precision] if accelerator.device.type == "cuda" else torch.float32
     encoders = {name: getattr(settings, name) for name in ("image_encoder_large", "image_encoder_bigG")}
     parts = load_frozen(settings.pretrained_model_name_or_path, encoders, torch_dtype=half)
@@ -83,8 +96,10 @@ def load_vision_features(settings: TrainingSettings, device: torch.device) -> Vi
 
 def make_objective(
     settings: TrainingSettings, pipeline: TryOffPipeline, vit: VisionFeatures | None
-) -> ExtractorObjective | GeneratorObjective:
+) -> ExtractorObjective | GeneratorObjective | TryOnObjective:
     """The stage's losses, with gradients for the models that it trains."""
+    if settings.task == "try_on":
+        return tryon_setup.make_objective(settings, pipeline)
     freeze(pipeline, settings)
     flow = settings.flow(pipeline.scheduler.config.shift)
     if settings.stage == "extractor":
@@ -112,10 +127,21 @@ def open_pairs(settings: TrainingSettings, pipeline: TryOffPipeline, phase: str)
     return PairDataset(dataset)
 
 
+def open_test(
+    settings: TrainingSettings, pipeline: TryOffPipeline, vit: VisionFeatures | None
+) -> LiveEncoding | LiveFittings:
+    """The items of the test split, encoded on the fly."""
+    if settings.task == "try_on":
+        return tryon_setup.open_test(settings, pipeline)
+    return LiveEncoding(open_pairs(settings, pipeline, "test"), pipeline, vit)
+
+
 def load_data(
     settings: TrainingSettings, pipeline: TryOffPipeline, vit: VisionFeatures | None, accelerator: Accelerator
-) -> LatentCache | LiveEncoding:
+) -> LatentCache | LiveEncoding | FittingCache | LiveFittings:
     """The training items: encoded beforehand into the cache folder, or on the fly."""
+    if settings.task == "try_on":
+        return tryon_setup.load_data(settings, pipeline, accelerator)
     pairs = open_pairs(settings, pipeline, "train")
     if settings.cache_dir is None:
         return LiveEncoding(pairs, pipeline, vit)
@@ -139,16 +165,6 @@ def cache_parts(
     return parts
 
 
-def fill_cache(parts: dict[str, Iterator[int]], total: int, accelerator: Accelerator) -> None:
-    """Builds a cache's parts in one process, under progress bars, while the others wait."""
-    if accelerator.is_main_process:
-        for name, build in parts.items():
-            with tqdm(total=total, desc=f"encoding {name}") as progress:
-                for done in build:
-                    progress.update(done - progress.n)
-    accelerator.wait_for_everyone()
-
-
 def make_validation(
     settings: TrainingSettings,
     pipeline: TryOffPipeline,
@@ -157,6 +173,8 @@ def make_validation(
     autocast: Callable[[], AbstractContextManager],
 ) -> Validation:
     """The validation on the first items of the test split; stage 1 generates no pictures."""
+    if settings.task == "try_on":
+        return tryon_setup.make_validation(settings, pipeline, objective, data, autocast)
     return Validation(
         objective,
         data,
@@ -173,6 +191,8 @@ def make_validation(
 
 def make_exporter(settings: TrainingSettings, pipeline: TryOffPipeline) -> Exporter:
     """Writes the trained models, and the others that inference needs."""
+    if settings.task == "try_on":
+        return tryon_setup.make_exporter(settings, pipeline)
     models: dict[str, ModelMixin] = {"transformer_vton": pipeline.transformer_vton}
     if settings.stage != "extractor":
         models["transformer"] = pipeline.transformer

@@ -24,6 +24,8 @@ from temu_vtoff.training.step_sampler import item_generators, step_generator
 
 if TYPE_CHECKING:
     from temu_vtoff.training.live_encoding import LiveEncoding
+    from temu_vtoff.training.tryon_data import LiveFittings
+    from temu_vtoff.training.tryon_pairs import FittingBatch
     from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 VALIDATION = 1  # stream of random numbers; training uses 0
@@ -76,12 +78,19 @@ class Validation:
             scores = {"validation_loss": self.loss()}
             generated = self.make_pictures() if self.pipeline is not None else None
         if generated is not None:
-            found = picture_scores(generated, self.pictures.garment)
-            scores |= {f"validation_{name}": value for name, value in found.items()}
+            scores |= {f"validation_{name}": value for name, value in self.picture_scores(generated).items()}
             sheet.parent.mkdir(parents=True, exist_ok=True)
-            trios = torch.stack([self.pictures.person, generated, self.pictures.garment], dim=1)  # (B, 3, 3, H, W)
-            save_picture(to_pil_image(make_grid(trios.flatten(0, 1), nrow=12)), sheet)
+            shown = torch.stack(self.shown(generated), dim=1)  # (B, 3 or 4, 3, H, W)
+            save_picture(to_pil_image(make_grid(shown.flatten(0, 1), nrow=12)), sheet)
         return scores
+
+    def picture_scores(self, generated: torch.Tensor) -> dict[str, float]:
+        """Scores of pictures (B, 3, H, W) in [0, 1]."""
+        return picture_scores(generated, self.pictures.garment)
+
+    def shown(self, generated: torch.Tensor) -> list[torch.Tensor]:
+        """What stands side by side on the sheet."""
+        return [self.pictures.person, generated, self.pictures.garment]
 
     @torch.no_grad()
     def loss(self) -> float:
@@ -112,6 +121,44 @@ class Validation:
             )
             generated.append(output.images.float().cpu())
         return torch.cat(generated)
+
+
+class TryOnValidation(Validation):
+    """As `Validation`, for persons who get their own garment back."""
+
+    data: LiveFittings
+    pictures: FittingBatch
+
+    def picture_scores(self, generated: torch.Tensor) -> dict[str, float]:
+        """SSIM with the photo, and the mean difference of the pixels that were repainted."""
+        error = (generated - self.pictures.person).abs().mean(1, keepdim=True) * self.pictures.mask
+        return {
+            "ssim": ssim(generated, self.pictures.person).mean().item(),
+            "region_error": (error.sum() / self.pictures.mask.sum().clamp(min=1)).item(),
+        }
+
+    def shown(self, generated: torch.Tensor) -> list[torch.Tensor]:
+        masked = torch.where(self.pictures.mask < 0.5, self.pictures.person, 0.5)
+        return [masked, self.pictures.garment, generated, self.pictures.person]
+
+    def make_pictures(self) -> torch.Tensor:
+        """Persons (B, 3, H, W) in [0, 1] by the whole pipeline, each from its own seed, pasted into the photos."""
+        pictures, generated = self.pictures, []
+        self.pipeline.set_progress_bar_config(disable=True)
+        for number in range(len(pictures.items)):  # one by one: some may have no pose
+            part = slice(number, number + 1)
+            output = self.pipeline(
+                pictures.garment[part],
+                pictures.person[part],
+                pictures.mask[part],
+                pose=pictures.pose[part] if pictures.has_pose[number] else None,
+                num_inference_steps=self.steps,
+                guidance_scale=self.guidance_scale,
+                generator=[step_generator(self.seed, number)],
+                output_type="pt",
+            )
+            generated.append(output.images.float().cpu())
+        return torch.where(pictures.mask < 0.5, pictures.person, torch.cat(generated))
 
 
 def picture_scores(generated: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:

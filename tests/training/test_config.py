@@ -9,7 +9,7 @@ import pytest
 
 import command_line
 import train
-from builtin_training import train_captioner, train_transformers
+from builtin_training import train_captioner, train_transformers, train_try_on
 from builtin_training.settings import BuiltinSettings
 from command_line.training import BUILTIN_FLAGS, add_flags
 from drawn_people import __main__ as drawn_people
@@ -117,6 +117,9 @@ def test_every_config_file_fits_the_script_that_takes_it():
     for stage in ("extractor", "generator"):
         path = ROOT / "configs" / f"published_{stage}.json"
         assert parse("--config", path, "--dataset_root", "d", "--output_dir", "o").stage == stage
+    path = ROOT / "configs" / "published_try_on.json"
+    assert parse("--config", path, "--dataset_root", "d", "--output_dir", "o").task == "try_on"
+    assert parse_files(train_try_on, "builtin/try_on").lr_scheduler == "trapezoid"
     own = ["builtin/own_captions"]
     textures, last = [*own, "builtin/textures"], [*own, "builtin/textures", "builtin/attention"]
     for names in (
@@ -139,5 +142,5 @@ def test_the_makefile_takes_every_recipe_and_no_other():
     makefile = (ROOT / "Makefile").read_text().replace("$(BUILTIN)", "configs/builtin")
     taken = set(re.findall(r"configs/\S+\.json", makefile))
     recipes = {str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.json")}
-    published = {f"configs/published_{stage}.json" for stage in ("extractor", "generator")}  # for users' own runs
+    published = {f"configs/published_{stage}.json" for stage in ("extractor", "generator", "try_on")}  # for users'
     assert taken == recipes - published
