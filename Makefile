@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RUN := HF_HUB_OFFLINE=1 $(BIN)/python
 
-.PHONY: demo test test-wheel examples assets bench dataset-demo train-demo builtin builtin-people builtin-finer lint format clean
+.PHONY: demo test test-wheel examples assets bench dataset-demo train-demo builtin builtin-people builtin-finer builtin-try-on lint format clean
 
 demo: .venv/installed  ## photos in, product pictures out, with the built-in model
 	$(RUN) inference.py --example_image examples --category all --output_dir outputs
@@ -94,6 +94,14 @@ builtin-finer: builtin-people  ## trains the shipped built-in model further, wit
 	$(RUN) -m builtin_training.train_pattern_classifier --config $(BUILTIN)/parts.json $(BUILTIN)/pattern_classifier.json \
 		--dataset_root runs/unseen
 	$(MEASURE) --output_dir runs/measure_finer --pretrained_model_name_or_path_sd3_tryoff runs/finer
+
+TRY_ON := runs/try_on
+
+builtin-try-on: .venv/installed  ## trains the built-in try-on model from the try-off model, which takes hours; it resumes
+	$(RUN) -m builtin_training.encode_try_on --shards 100 --output_dir $(TRY_ON)/encoded
+	$(RUN) -m builtin_training.train_try_on --config $(BUILTIN)/try_on.json
+	$(RUN) -m builtin_training.assemble_try_on --run $(TRY_ON)/model --output_dir $(TRY_ON)/whole
+	$(RUN) -m builtin_training.measure_try_on --tryon_model $(TRY_ON)/whole --count 300 --output_dir $(TRY_ON)/measure
 
 bench: .venv/installed-dev  ## times the stages and presets here; on a GPU at the published size too
 	$(RUN) -m benchmarks.bench_generation --vs reference

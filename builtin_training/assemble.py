@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from diffusers import ModelMixin
 
 MAX_FILE = 16 * 10**6  # bytes
-MAX_TOTAL = 48 * 10**6
+MAX_TOTAL = 72 * 10**6
 ENCODERS = (*TEXT_ENCODERS, *IMAGE_ENCODERS)
 OTHERS = tuple(part for part in (*TEXT_PARTS, *IMAGE_PARTS) if part not in ENCODERS)
 TRAINED = ("transformer", "transformer_vton", "scheduler")

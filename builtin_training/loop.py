@@ -11,12 +11,14 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch import nn
 
 from builtin_training.muon import make_muon
+from builtin_training.settings import BuiltinSettings
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import writable_folder
 from temu_vtoff.runs.record import write_run_record
@@ -64,8 +66,9 @@ def train(
     validate: Callable[[nn.Module], dict[str, float]],
     num_items: int,
     args: argparse.Namespace,
+    export: Callable[[Path], None] | None = None,
 ) -> nn.Module:
-    """Trains in place, with warm-up and cosine, and returns the model with its averaged weights.
+    """Trains in place, and returns the model with its averaged weights.
 
     Processes that torchrun started share each batch; only the first one returns.
 
@@ -76,6 +79,7 @@ def train(
         validate: Scores by name, of the averaged weights.
         num_items: Number of training items; a step has the positions of its items.
         args: Flags of `part_flags`.
+        export: Writes the current part into a folder, at every checkpoint; None writes checkpoints only.
 
     Raises:
         ArgumentError: The folder holds another run, a checkpoint can't be resumed, or the loss diverges.
@@ -91,6 +95,7 @@ def train(
             _make_optimizer(model, args),
             ema_decay=args.ema_decay,
             validate=lambda step: _validated(model, validate),
+            export=export,
         )
         start = run.resume(args.resume_from_checkpoint)
 
@@ -168,6 +173,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         steps=args.max_train_steps,
         learning_rate=args.learning_rate,
         warmup=args.lr_warmup_steps,
+        schedule=BuiltinSettings.schedules()[args.lr_scheduler],
         logging_steps=args.logging_steps,
         validation_steps=args.validation_steps,
         checkpointing_steps=args.checkpointing_steps,

@@ -6,21 +6,31 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from builtin_training.settings import OPTIMIZERS
+from builtin_training.settings import OPTIMIZERS, BuiltinSettings
 from command_line.config import add_config_flag
 from temu_vtoff.hardware import PRECISIONS
 
 
 def add_arguments(
-    parser: argparse.ArgumentParser, *, steps: int, batch_size: int, learning_rate: float, ema_decay: float = 0.998
+    parser: argparse.ArgumentParser,
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    ema_decay: float = 0.998,
+    written_by: str = "python -m drawn_people",
 ) -> None:
-    """Adds the shared flags, with a script's own defaults. They are named as train.py's; old names are aliases."""
+    """Adds the shared flags, with a script's own defaults. They are named as train.py's; old names are aliases.
+
+    Args:
+        written_by: The command that writes the training data.
+    """
 
     def add(name: str, *old_names: str, **options: Any) -> None:
         parser.add_argument(f"--{name}", *(f"--{old}" for old in old_names), dest=name, **options)
 
     add_config_flag(parser)
-    add("dataset_root", "data_root", type=Path, required=True, help="folder that `python -m drawn_people` wrote")
+    add("dataset_root", "data_root", type=Path, required=True, help=f"folder that `{written_by}` wrote")
     add("output_dir", type=Path, required=True, help="folder of the run; the part is written into it")
     add("max_train_steps", "steps", type=int, default=steps, help="optimizer steps")
     add(
@@ -32,7 +42,13 @@ def add_arguments(
         "warmup_steps",
         type=int,
         default=100,
-        help="steps of linear warm-up; a cosine follows",
+        help="steps of linear warm-up",
+    )
+    add(
+        "lr_scheduler",
+        choices=[*BuiltinSettings.schedules()],
+        default=BuiltinSettings.lr_scheduler,
+        help="learning rate after the warm-up",
     )
     add(
         "optimizer",

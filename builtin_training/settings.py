@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.training.settings import SCHEDULES, TrainingSettings, TransformerShape
+from temu_vtoff.training.settings import SCHEDULES, TASKS, TrainingSettings, TransformerShape
 
 OPTIMIZERS = ("adamw", "muon")
 QK_NORMS = (None, "rms_norm")
@@ -32,6 +32,8 @@ class BuiltinSettings(TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.task != TASKS[0]:
+            raise ArgumentError("{task} try_on has a script of its own: builtin_training.train_try_on.", "task")
         if self.regress_weight and self.stage != "joint":
             raise ArgumentError(
                 f"{{regress_weight}} trains both transformers; it can't be combined with {{stage}} {self.stage}.",

@@ -17,9 +17,9 @@ from builtin_training.settings import BuiltinSettings
 from temu_vtoff import training
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.training.aligner import VisionFeatures
-from temu_vtoff.training.latent_cache import LatentCache, add_part, fingerprint
+from temu_vtoff.training.latent_cache import LatentCache, add_part, fill_cache, fingerprint
 from temu_vtoff.training.objectives import ExtractorObjective, GeneratorObjective
-from temu_vtoff.training.setup import TRAINED, cache_parts, fill_cache
+from temu_vtoff.training.setup import TRAINED, cache_parts
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 COORDS = "coordinates"  # part of a cache

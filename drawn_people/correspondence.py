@@ -51,12 +51,49 @@ def draw_correspondence(
     design = person.designs[category]
     paint_flat(product, design, person.body, _Chart)
 
-    rows, columns = np.nonzero(photo.labels == design.label)
+    return _found(product, product.labels > 0, photo, photo.labels == design.label)
+
+
+def draw_try_on_correspondence(
+    person: int, garment: int, category: str, width: int = 192, height: int = 256, plain: float = PLAIN_SHARE
+) -> np.ndarray:
+    """Where the product picture shows the middle of each cell of the photo of `draw_try_on`.
+
+    Args:
+        As for `draw_try_on`.
+
+    Returns:
+        As `draw_correspondence`, but cells of the photo, and shares of the product picture's width and height.
+
+    Raises:
+        ValueError: As for `draw_try_on`.
+    """
+    wearer = stage_person(garment, category, width, height, plain, _Chart)
+    design = wearer.designs[category]
+    photo, product = Canvas(width, height), Canvas(width, height)
+    stage_person(person, category, width, height, plain).dressed_in(design, height, _Chart).paint(photo)
+    paint_flat(product, design, wearer.body, _Chart)
+    return _found(photo, photo.labels == design.label, product, product.labels > 0)
+
+
+def _found(wanted: Canvas, shown: np.ndarray, searched: Canvas, cloth: np.ndarray) -> np.ndarray:
+    """Where one picture in charted cloth shows the cells of another.
+
+    Args:
+        wanted: Its cells are looked for.
+        shown: (H, W) bool, its cloth.
+        searched: The picture that is searched.
+        cloth: (H, W) bool, its cloth.
+    """
+    height, width = shown.shape
+    rows, columns = np.nonzero(cloth)
     middles = np.ix_(*(_middles(side, round(side / CELL)) for side in (height, width)))
-    wanted = product.rgb[middles]  # (height / CELL, width / CELL, 3)
-    distance, nearest = cKDTree(photo.rgb[rows, columns]).query(wanted, distance_upper_bound=_NEAR)
-    seen = (product.labels[middles] > 0) & (distance < _NEAR)
-    coords = np.full((*wanted.shape[:2], 2), np.nan, np.float32)
+    colors = wanted.rgb[middles]  # (height / CELL, width / CELL, 3)
+    coords = np.full((*colors.shape[:2], 2), np.nan, np.float32)
+    if len(rows) == 0:
+        return coords
+    distance, nearest = cKDTree(searched.rgb[rows, columns]).query(colors, distance_upper_bound=_NEAR)
+    seen = shown[middles] & (distance < _NEAR)
     found = nearest[seen]
     coords[seen] = (np.stack([columns[found], rows[found]], axis=1) + 0.5) / (width, height)
     return coords

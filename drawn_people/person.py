@@ -148,13 +148,14 @@ class StagedPerson:
         keypoints[outside] = np.nan
         return keypoints.astype(np.float32)
 
-    def dressed_in(self, design: Design, height: int) -> "StagedPerson":
+    def dressed_in(self, design: Design, height: int, material: type[Cloth] = Cloth) -> "StagedPerson":
         """The same person in another garment of the category that it was asked for; the body is shared with `self`.
 
         Args:
             design: Replaces the garment of its category. What is worn with it stays, but a bottom rises to a short top;
                 a new bottom sits where the old one sat.
             height: Of the photo, in pixels.
+            material: What all garments are made of.
         """
         designs = self.designs | {design.category: design}
         if design.category != "dresses":
@@ -162,7 +163,7 @@ class StagedPerson:
             rise = min(rise, highest_rise(design.cut)) if design.category == "upper_body" else rise
             bottom = designs["lower_body"]
             designs["lower_body"] = replace(bottom, cut=replace(bottom.cut, rise=rise))
-        worn = dress(self.body, designs, 1 / (height / 256 * self.zoom), design.category, Cloth)
+        worn = dress(self.body, designs, 1 / (height / 256 * self.zoom), design.category, material)
         return replace(self, designs=designs, worn=worn)
 
 
