@@ -1,11 +1,11 @@
 """Fields that several parts of the page have."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 from web_page.messages import CATEGORY_NAMES
 
 Shown = dict[gr.components.Component, Any]  # what a handler answers: new values by component
@@ -17,9 +17,9 @@ def afterwards(event: Any, *what: Any, **how: Any) -> None:
     event.failure(*what, **how)
 
 
-def category_choices() -> list[tuple[str, str]]:
+def category_choices(categories: Sequence[str]) -> list[tuple[str, str]]:
     """The garments as visitors read them, and their names in the library."""
-    return [(CATEGORY_NAMES[name], name) for name in DATASET_CATEGORIES]
+    return [(CATEGORY_NAMES[name], name) for name in categories]
 
 
 def pictures_field(title: str, **options: Any) -> gr.Gallery:

@@ -14,7 +14,13 @@ from web_page.visits import Step
 
 logger = logging.getLogger(__name__)
 
-CATEGORY_NAMES = {"upper_body": "Upper body", "lower_body": "Lower body", "dresses": "Dress"}
+CATEGORY_NAMES = {
+    "upper_body": "Upper body",
+    "lower_body": "Lower body",
+    "dresses": "Dress",
+    "outer": "Jacket or coat",
+    "inner": "Under it",
+}
 LABELS = {  # of the page's fields, by the library's names of arguments
     "category": "Garment",
     "prompt": "Caption",
@@ -44,8 +50,15 @@ PEOPLES_WORDS = {  # for the segmenter's labels
     "Right-arm": "arms",
     "Bag": "a bag",
     "Scarf": "a scarf",
+    "Outer-clothes": "an open jacket",
 }
-GARMENT_WORDS = {"upper_body": "top", "lower_body": "skirt or trousers", "dresses": "dress"}
+GARMENT_WORDS = {
+    "upper_body": "top",
+    "lower_body": "skirt or trousers",
+    "dresses": "dress",
+    "outer": "jacket or coat over something",
+    "inner": "top under a jacket",
+}
 OUT_OF_MEMORY = "the memory did not suffice: choose a smaller size or fewer pictures."
 FAULT = "something went wrong here, and it isn't your photo's fault; the server's log says what."
 

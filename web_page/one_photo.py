@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import gradio as gr
 
-from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
+from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
 from temu_vtoff.stages import Garment
 from web_page.fields import Shown, afterwards, category_choices, example_photos, photo_upload
 from web_page.mask_editor import mask_editor
@@ -41,7 +41,11 @@ class OnePhoto(PictureTab):
         self.samples = example_photos(self.photo, self.examples, elem_id="examples")
         gr.Markdown("### 2. Garment")
         self.category = gr.Radio(
-            category_choices(), value=DATASET_CATEGORIES[0], show_label=False, container=False, elem_id="category"
+            category_choices(TRYOFF_CATEGORIES),
+            value=TRYOFF_CATEGORIES[0],
+            show_label=False,
+            container=False,
+            elem_id="category",
         )
         gr.Markdown("### 3. Its mask")
         self.mask = mask_editor(

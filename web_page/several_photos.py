@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from temu_vtoff.pictures import unique_stems
+from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
 from temu_vtoff.stages import Garment
 from web_page.fields import Shown, afterwards, category_choices, pictures_field
 from web_page.messages import FAULT, Mistake, errors_in_one_sentence, explain, logger, status
@@ -41,7 +42,10 @@ class SeveralPhotos:
             elem_id="photos",
         )
         self.category = gr.Radio(
-            [*category_choices(), ("Every garment", ALL)], value=ALL, label="Garment", elem_id="many_category"
+            [*category_choices(TRYOFF_CATEGORIES), ("Every garment", ALL)],
+            value=ALL,
+            label="Garment",
+            elem_id="many_category",
         )
         with gr.Row(elem_classes="side-by-side"):
             self.make = gr.Button("Try off", variant="primary", interactive=False, elem_id="make_many")

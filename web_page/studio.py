@@ -11,7 +11,7 @@ from PIL import Image
 
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures import RESIZE_MODES, mask_doubt
-from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
+from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
 from temu_vtoff.segmentation.masks import GarmentNotFoundError
 from temu_vtoff.stages import Garment, Product
 from web_page.messages import GARMENT_WORDS, Mistake, in_words, not_found
@@ -252,10 +252,10 @@ def _reporter(run: Run, part: Part) -> OnStep:
 def check_category(category: Any) -> None:
     """
     Raises:
-        ArgumentError: It is none of the three.
+        ArgumentError: It is none of them.
     """
-    if category not in DATASET_CATEGORIES:
-        raise ArgumentError(f"{{category}} is {category!r}; choose one of {', '.join(DATASET_CATEGORIES)}.", "category")
+    if category not in TRYOFF_CATEGORIES:
+        raise ArgumentError(f"{{category}} is {category!r}; choose one of {', '.join(TRYOFF_CATEGORIES)}.", "category")
 
 
 def name_of(path: str | Path) -> str:

@@ -51,7 +51,11 @@ class TryOnTab(PictureTab):
         self.persons = example_photos(self.person, self.examples, elem_id="persons")
         gr.Markdown("### 2. Garment")
         self.category = gr.Radio(
-            category_choices(), value=DATASET_CATEGORIES[0], show_label=False, container=False, elem_id="on_category"
+            category_choices(DATASET_CATEGORIES),
+            value=DATASET_CATEGORIES[0],
+            show_label=False,
+            container=False,
+            elem_id="on_category",
         )
         self.kind = gr.Radio(KINDS, value=KINDS[0][1], show_label=False, container=False, elem_id="kind")
         self.garment = photo_upload(label="Garment", elem_id="garment")
