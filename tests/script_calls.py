@@ -1,5 +1,6 @@
 """Scripts called in this process, just as their last line calls them, and what importing one costs."""
 
+import logging
 import subprocess
 import sys
 import warnings
@@ -15,6 +16,8 @@ ROOT = Path(__file__).parent.parent
 
 def call(script: ModuleType, *argv: object) -> int:
     """Runs a script's main with the given flags; its exit status."""
+    for handler in logging.getLogger("temu_vtoff").handlers:
+        getattr(handler, "shown", set()).clear()  # a process of its own has shown no warning yet
     with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:  # scripts set their own way to show warnings
         command_line.run(script.main, script.parse_args([str(word) for word in argv]))
     return ended.value.code
