@@ -29,7 +29,7 @@ def model_names(folders: Sequence[Path], names: Sequence[str] | None) -> list[st
     Raises:
         ArgumentError: Another number of names than of folders, or a name twice or unfit for a folder.
     """
-    chosen = [folder.name for folder in folders] if names is None else list(names)
+    chosen = [folder.resolve().name for folder in folders] if names is None else list(names)
     if len(chosen) != len(folders):
         raise ArgumentError(
             f"{{names}} are {len(chosen)} and {{pred_dir}} {len(folders)}; give one name for each.", "names", "pred_dir"
