@@ -63,6 +63,7 @@ builtin: .venv/installed  ## trains the built-in model from seeds, which takes h
 	$(RUN) -m drawn_people --config $(BUILTIN)/people.json
 	$(RUN) -m builtin_training.train_vae --config $(BUILTIN)/parts.json $(BUILTIN)/vae.json
 	$(RUN) -m builtin_training.train_encoders --config $(BUILTIN)/parts.json $(BUILTIN)/encoders.json
+	$(RUN) -m drawn_people --config $(BUILTIN)/layered_people.json
 	$(RUN) -m builtin_training.train_segmenter --config $(BUILTIN)/parts.json $(BUILTIN)/segmenter.json
 	$(RUN) -m builtin_training.train_captioner --config $(BUILTIN)/parts.json $(BUILTIN)/captioner_start.json
 	$(RUN) -m builtin_training.train_captioner --config $(BUILTIN)/parts.json $(BUILTIN)/captioner.json
