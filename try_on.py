@@ -85,7 +85,7 @@ def main(args: argparse.Namespace) -> int:
         list(zip(plan.names, plan.pairs, strict=True)), options.batch_size, lambda p: p[0] in done
     )
 
-    failed, taken, seconds = {}, {}, {}
+    failed, warnings, taken, seconds = {}, {}, {}, {}
     if left:
         from temu_vtoff.stages.tryon import TryOn  # only now torch, which takes a second
 
@@ -97,13 +97,18 @@ def main(args: argparse.Namespace) -> int:
             if result.error is None:
                 write_result(finished.files(result.pair.name), result)
                 finished.add(result.pair.name, inputs[result.pair.name])
+                if result.warnings:
+                    warnings[result.pair.name] = result.warnings
             else:
                 failed[result.pair.name] = result.error
         taken, seconds = toolkit.taken, toolkit.seconds
 
     failures = report(failed, pairs=len(plan.pairs))
+    for name, sentences in warnings.items():
+        command_line.say(f"warning: {name}: {' '.join(sentences)}")
     outputs = [path for name in plan.names if name not in failed for path in finished.files(name)[1:-1]]
     facts = {"models": {"tryon": options.tryon, **asdict(options.sources)}, "taken": taken, "outputs": outputs}
+    facts["warnings"] = warnings
     write_run_record(folder, vars(args), started, **facts, stages=seconds, failures=failures)
     for path in outputs:
         print(path)

@@ -284,6 +284,8 @@ def test_failed_items_are_told_and_tried_again(call, dresscode: Path, tmp_path: 
     kept = photo.read_bytes(), labels.read_bytes()
     photo.write_bytes(b"damaged")
     labels.unlink()
+    with Image.open(root / "lower_body/label_maps/100000_4.png") as label_map:
+        label_map.point([2 if label == 11 else label for label in range(256)]).save(label_map.filename)  # hair, no face
 
     flags = ("--dataset_root", root, "--coarse_caption_file", tmp_path / "captions_0_2.json")
     status, errors = call(*flags)
@@ -293,6 +295,7 @@ def test_failed_items_are_told_and_tried_again(call, dresscode: Path, tmp_path: 
     assert set(failed) == {"dresses/200000_1", "upper_body/000003_1", "lower_body/100004_1"}
     assert "200000_0.jpg" in failed["dresses/200000_1"] and "000003_4.png" in failed["upper_body/000003_1"]
     assert "no caption" in failed["lower_body/100004_1"] and "3 items failed" in errors
+    assert [key for key, row in rows.items() if "seen from behind" in row["warnings"]] == ["lower_body/100000_1"]
     assert all(reason in errors for reason in failed.values())
 
     photo.write_bytes(kept[0])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 
 import try_on
 from drawn_people import draw_person
@@ -147,7 +147,14 @@ def test_mask_pose_image_region_and_no_paste(call, pictures, ann, tmp_path):
     mask = Image.new("L", SIZE)
     mask.paste(255, (60, 80, 130, 170))
     mask.save(tmp_path / "mask.png")
-    assert call(*one(pictures), *QUICK, "--mask", tmp_path / "mask.png", "--output_dir", tmp_path / "masked")[0] == 0
+    with Image.open(pictures / "persons/ann.png") as photo:
+        photo.filter(ImageFilter.GaussianBlur(4)).save(tmp_path / "ann.png")
+    garment = ("--garment_image", pictures / "garments/shirt904.png", "--mask", tmp_path / "mask.png")
+    status, _, err = call("--person_image", tmp_path / "ann.png", *garment, *QUICK, "--output_dir", tmp_path / "masked")
+    assert status == 0 and "warning: ann_shirt904: the photo is blurred." in err
+    assert json.loads((tmp_path / "masked/run.json").read_text())["warnings"] == {
+        "ann_shirt904": ["the photo is blurred."]
+    }
     assert np.array_equal(array(tmp_path / "masked/ann_shirt904_region.png"), np.asarray(mask))
     regions = {}
     for name, flags in (("plain", ()), ("tight", ("--region", "tight")), ("low", ("--offset_bottom", 90))):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from temu_vtoff.segmentation.conversion import convert_label_map
 from temu_vtoff.segmentation.masks import GarmentNotFoundError, garment_mask, mask_picture
 from temu_vtoff.segmentation.people import one_person
 from temu_vtoff.serving import ErrorRow
+from temu_vtoff.stages.warnings import is_from_behind
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, Sample, TryOffDataset
@@ -91,8 +92,15 @@ class _Drawing:
             self.notes[item] = " ".join(remarks)
 
 
+@dataclass(frozen=True)
 class GarmentMasks(_Drawing):
-    """Draws the garment's mask."""
+    """Draws the garment's mask.
+
+    Attributes:
+        from_behind: Gets the items whose person is seen from behind.
+    """
+
+    from_behind: set[Item] = field(default_factory=set)
 
     def __call__(self, item: Item, label_map: np.ndarray, labels: Labels) -> Image.Image:
         """
@@ -102,6 +110,8 @@ class GarmentMasks(_Drawing):
         one = one_person(label_map, labels)
         garment = garment_mask(one.label_map, item.category, labels=labels)
         self._remark(item, one.note, garment.note)
+        if is_from_behind(one.label_map, labels):
+            self.from_behind.add(item)
         return mask_picture(garment.mask)
 
 

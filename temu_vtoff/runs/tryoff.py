@@ -24,6 +24,7 @@ from temu_vtoff.runs.precomputed import Precomputed, make_products
 from temu_vtoff.runs.segmenting import GarmentMasks, segment_items
 from temu_vtoff.runs.task import ALL, TryOffTask
 from temu_vtoff.stages.models import load_captioner, load_pipeline, load_segmenter, load_upscaler
+from temu_vtoff.stages.warnings import is_from_behind
 from temu_vtoff.tryoff.components import TEXT_PARTS
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
@@ -40,6 +41,7 @@ class DatasetTryOff(DatasetRun):
         return asdict(self.options.sources)
 
     def _stages(self) -> None:
+        self.from_behind: set[Item] = set()  # found by the segmenter
         self.made_captions = Journal(self.output_dir / "journal", "captions", self.share.index)
         self.segment()
         self.caption()
@@ -55,7 +57,7 @@ class DatasetTryOff(DatasetRun):
             self._select(lambda item: every or not item.label_map.exists()),
             partial(load_segmenter, self.options),
             partial(generated_mask_path, self.task.masks),
-            GarmentMasks(self.notes),
+            GarmentMasks(self.notes, self.from_behind),
             **self._reading("segment"),
         )
         free_memory()
@@ -98,15 +100,24 @@ class DatasetTryOff(DatasetRun):
             make=partial(make_products, precomputed=self.precomputed, seed=self.task.seed, **self._sampling()),
             output_dir=self.output_dir,
             journal=self.journal,
-            finisher=self._finisher(),
+            finisher=self._finisher(dataset),
             seed=self.task.seed,
             **self._reading("try off"),
         )
 
-    def _finisher(self) -> Finisher:
+    def _finisher(self, dataset: TryOffDataset) -> Finisher:
         finish = Finish() if self.options.finish is None else self.options.finish
-        upscaler = None if finish.upscaler is None else load_upscaler(self.options)
-        return Finisher(finish, upscaler, self.options.resize_mode)
+        return Finisher(
+            finish, load_upscaler(self.options), self.options.resize_mode, partial(self._is_from_behind, dataset)
+        )
+
+    def _is_from_behind(self, dataset: TryOffDataset, item: Item) -> bool:
+        if item in self.from_behind:
+            return True
+        try:
+            return is_from_behind(dataset.label_map(item), dataset.labels)
+        except (FileNotFoundError, ValueError):  # masks were made without one, or come from elsewhere
+            return False
 
     def _read_inputs(self, dataset: TryOffDataset) -> None:
         dataset.require_unique_ids()

@@ -43,6 +43,7 @@ class Person:
         pose: Pose picture that replaces the one drawn from the joints.
         body: Where body and clothes are, for models that read it instead of a pose; None when a mask was given.
         error: Why the person can't be served.
+        warnings: Sentences about the photo, see `temu_vtoff.stages.warnings.person_warnings`.
     """
 
     photo: Photo
@@ -53,6 +54,7 @@ class Person:
     pose: Image.Image | None = None
     body: Image.Image | None = None
     error: Exception | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -113,6 +115,12 @@ class TryOnResult:
     def error(self) -> Exception | None:
         """Why there are no images."""
         return self.pair.error
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about the person's photo, and about the photo that the garment was taken off."""
+        garment = self.pair.garment
+        return [*self.pair.person.warnings, *(garment.garment.warnings if isinstance(garment, Product) else [])]
 
     def panel(self) -> Image.Image:
         """Person, region, garment and results side by side."""

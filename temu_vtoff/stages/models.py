@@ -59,15 +59,20 @@ def load_captioner(options: Options) -> Captioner:
     return Captioner.from_pretrained(options.sources.captioner, choose_device(options.device))
 
 
-def load_upscaler(options: Options) -> Callable[[Image.Image], Image.Image]:
-    """The upscaler that `options.finish` names.
+def load_upscaler(options: Options) -> Callable[[Image.Image], Image.Image] | None:
+    """The upscaler that `options.finish` names; None if it names none.
 
     Raises:
         CheckpointError: It can't be loaded.
     """
+    finish = options.finish
+    if finish is None or finish.upscaler is None:
+        if finish is not None and finish.upscale > 1:
+            logger.warning("Pictures are enlarged by Lanczos resampling, which adds no detail; an upscaler would.")
+        return None
     from temu_vtoff.finishing import upscaling  # imports diffusers' pipelines, which few need
 
-    return upscaling.load_upscaler(options.finish.upscaler, choose_device(options.device))
+    return upscaling.load_upscaler(finish.upscaler, choose_device(options.device))
 
 
 def pipeline_dtype(options: Options) -> torch.dtype:

@@ -201,9 +201,6 @@ class TryOff(Toolkit):
 
     def upscaler(self) -> Callable[[Image.Image], Image.Image] | None:
         """The upscaler that the options name, loaded on first use; None if they name none."""
-        finish = self.options.finish
-        if finish is None or finish.upscaler is None:
-            return None
         return self._model("upscaler", lambda: load_upscaler(self.options))
 
     # --- one batch ----------------------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ from temu_vtoff.stages.reading import Photo, as_list, photo_names
 from temu_vtoff.stages.toolkit import Toolkit, check_seeds
 from temu_vtoff.stages.tryoff import TryOff
 from temu_vtoff.stages.tryon_options import NO_POSE_MODEL, TryOnOptions
+from temu_vtoff.stages.warnings import person_warnings
 from temu_vtoff.tryon.body_picture import body_picture
 from temu_vtoff.tryon.fitting import NO_JOINTS, lacks_pose, put_on
 from temu_vtoff.tryon.joints import Joints
@@ -120,6 +121,7 @@ class TryOn(Toolkit):
                     continue
                 for person, photo in read:
                     person.region = attempt(person, lambda _, photo=photo: open_mask(mask, photo))
+                    person.warnings = person_warnings(photo)
         return persons
 
     def check_garments(self, garments: Photo | Sequence[Photo]) -> list[GarmentPicture]:
@@ -270,15 +272,17 @@ class TryOn(Toolkit):
                     person.joints = attempt(person, lambda _, photo=photo: estimator.estimate_joints(photo))
 
     def _find_regions(self, segmenter: ClothSegmenter, read: list[tuple[Person, Image.Image]]) -> None:
+        photos = [reduced(photo) for _, photo in read]
         with self._lock:
-            label_maps = segmenter.label_maps([reduced(photo) for _, photo in read])
-        for (person, _), label_map in zip(read, label_maps, strict=True):
+            label_maps = segmenter.label_maps(photos)
+        for (person, _), photo, label_map in zip(read, photos, label_maps, strict=True):
 
-            def find(one: Person, label_map: np.ndarray = label_map) -> Image.Image:
+            def find(one: Person, photo: Image.Image = photo, label_map: np.ndarray = label_map) -> Image.Image:
                 found = one_person(label_map, segmenter.labels, self.options.person)
                 if found.note is not None:
                     logger.warning("%s: %s", one.name, found.note)
                 one.body = body_picture(found.label_map, segmenter.labels)
+                one.warnings = person_warnings(photo, found.label_map, segmenter.labels)
                 return find_region(
                     found.label_map, segmenter.labels, category=one.category, joints=one.joints, options=self.options
                 )

@@ -12,6 +12,8 @@ from temu_vtoff.segmentation.labels import ATR, Labels
 LEAST_PIXELS = 96  # of a garment's longer side in the photo
 LEAST_OF_MODEL = 4  # the model's height divided by this is enough for small models
 LEAST_AREA = 0.01  # of the photo
+FROM_BEHIND = "the person is seen from behind: the garment's front is a guess."
+BLURRED = "the photo is blurred."
 _CUT = 0.03  # share of a side of the photo that the garment touches
 _FACE, _HAIR = 0.0005, 0.002  # shares of the photo; more shows a face, or the back of a head
 _HEIGHT = 256  # pixels; blur is measured at this size
@@ -44,8 +46,8 @@ def photo_warnings(
     if not worn.any():
         return []
     found = []
-    if label_map is not None and _is_from_behind(label_map, labels):
-        found.append("the person is seen from behind: the garment's front is a guess.")
+    if label_map is not None and is_from_behind(label_map, labels):
+        found.append(FROM_BEHIND)
     if sides := _cut_sides(worn):
         found.append(f"the garment is cut off at the {' and the '.join(sides)} of the photo.")
     if worn.mean() < LEAST_AREA:
@@ -54,7 +56,17 @@ def photo_warnings(
     if (longer := max(right - left, bottom - top)) < min(LEAST_PIXELS, photo.height // LEAST_OF_MODEL):
         found.append(f"the garment is only {longer} pixels large in the photo.")
     elif blur_of(photo) > _BLUR:
-        found.append("the photo is blurred.")
+        found.append(BLURRED)
+    return found
+
+
+def person_warnings(photo: Image.Image, label_map: np.ndarray | None = None, labels: Labels = ATR) -> list[str]:
+    """One sentence for each doubt about a person on whom a garment is put; arguments as for `photo_warnings`."""
+    found = []
+    if label_map is not None and is_from_behind(label_map, labels):
+        found.append("the person is seen from behind: product pictures show garments from the front.")
+    if blur_of(photo) > _BLUR:
+        found.append(BLURRED)
     return found
 
 
@@ -74,8 +86,8 @@ def blur_of(photo: Image.Image) -> float:
     return ((4 - square) / (square - 1)) ** 0.5 if 1 < square < 4 else (0.0 if square >= 4 else float("inf"))
 
 
-def _is_from_behind(label_map: np.ndarray, labels: Labels) -> bool:
-    """Whether there is hair, and no face under it."""
+def is_from_behind(label_map: np.ndarray, labels: Labels) -> bool:
+    """Whether a (H, W) map of ids of `labels` shows hair, and no face under it."""
     if not labels.ids("face"):
         return False
     hair, face = (np.isin(label_map, labels.ids(*parts)).mean() for parts in (["hair"], ["face", "glasses"]))

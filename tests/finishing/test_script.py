@@ -36,9 +36,10 @@ def test_a_finished_best_picture_and_its_record(tmp_path, capsys):
         inference,
         *("--example_image", tmp_path / "top.png", "--output_dir", tmp_path / "out", "--num_inference_steps", 2),
         *("--num_images", 2, "--pick", "best", "--background", "white", "--margin", "8%", "--canvas", "300x400"),
-        *("--output_format", "webp", "--caption", "a shirt"),
+        *("--output_format", "webp", "--caption", "a shirt", "--upscale", 2),
     )
-    assert status == 0, capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert status == 0 and err.count("Lanczos") == 1, err
     assert {path.name for path in (tmp_path / "out").glob("*output*")} == {"top_output.webp"}
     with Image.open(tmp_path / "out" / "top_output.webp") as picture:
         assert picture.size == (300, 400) and (np.asarray(picture)[:10] >= 253).all()

@@ -8,7 +8,7 @@ from drawn_people import draw_person
 from temu_vtoff.segmentation.labels import ATR
 from temu_vtoff.segmentation.masks import garment_mask, mask_picture
 from temu_vtoff.stages.quality import Quality, judge, same_phrases
-from temu_vtoff.stages.warnings import photo_warnings
+from temu_vtoff.stages.warnings import BLURRED, person_warnings, photo_warnings
 
 SIZE = (192, 256)
 
@@ -113,6 +113,9 @@ def test_each_doubt_about_a_photo_is_one_sentence(person, mask):
 
     behind = np.where(np.isin(labels, ATR.ids("face", "glasses")), *ATR.ids("hair"), labels)
     assert "seen from behind" in warnings(label_map=behind)
+    assert "seen from behind" in " ".join(person_warnings(person.photo, behind))
+    assert person_warnings(person.photo, labels) == []
+    assert person_warnings(person.photo.filter(ImageFilter.GaussianBlur(4))) == [BLURRED]
     cut = mask.copy()
     cut.paste(255, (60, 200, 120, 256))
     assert "cut off at the bottom of the photo" in warnings(worn=cut)
