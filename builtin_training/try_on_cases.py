@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import to_tensor
 
+import command_line
 from builtin_training.cases import HELD_OUT_SEEDS, overlap
 from builtin_training.products import batches
 from drawn_people import CATEGORIES, draw_person
@@ -61,7 +62,7 @@ def draw_cases(count: int) -> list[TryOnCase]:
 
 def find_regions(cases: list[TryOnCase], toolkit: TryOn) -> list[TryOnCase]:
     """Fills in the persons as found; those without a region keep their error, and their photo is their picture."""
-    for category in CATEGORIES:
+    for category in dict.fromkeys(case.category for case in cases):
         some = [case for case in cases if case.category == category]
         for case, person in zip(some, toolkit.prepare([case.photo for case in some], category), strict=True):
             case.person = person
@@ -79,7 +80,7 @@ def make(cases: list[TryOnCase], variant: str, toolkit: TryOn) -> list[Image.Ima
     pipe.set_progress_bar_config(disable=True)
     width, height = options.size()
     served = [number for number, case in enumerate(cases) if case.person.error is None and garments[number] is not None]
-    for batch in toolkit.progress(list(batches(served, options.batch_size)), variant):
+    for batch in command_line.progress(list(batches(served, options.batch_size)), variant):
         fittings = [
             Fitting(cases[i].photo, garments[i], cases[i].person.region, None, cases[i].person.body) for i in batch
         ]
@@ -161,6 +162,7 @@ def _taken_off(cases: list[TryOnCase], toolkit: TryOn) -> list[Image.Image | Non
     """Product pictures of what the others wear, by the try-off model; None where it fails."""
     taken: list[Image.Image | None] = []
     for category in CATEGORIES:
-        products = toolkit.take_off([case.other for case in cases if case.category == category], category)
+        others = [case.other for case in cases if case.category == category]
+        products = toolkit.take_off(others, category) if others else []
         taken += [product.images[0] if product.images else None for product in products]
     return taken

@@ -1,6 +1,7 @@
 """The built-in try-on model from drawn people to its scores, with a step of training; and what its scores mean."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,11 @@ def folder(tmp_path_factory) -> Path:
     AcceleratorState._reset_state(reset_partial_state=True)
     where = ["--dataset_root", str(root / "encoded"), "--output_dir", str(root / "model")]
     small = ["--max_train_steps", "1", "--train_batch_size", "2", "--num_validation_items", "2", "--logging_steps", "1"]
-    train_try_on.main(train_try_on.parse_args([*where, *small, "--validation_steps", "1", "--mixed_precision", "no"]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_try_on, "SHOWN", 2)
+        patch.setattr(train_try_on, "STEPS", 1)
+        more = ["--validation_steps", "1", "--mixed_precision", "no"]
+        train_try_on.main(train_try_on.parse_args([*where, *small, *more]))
     AcceleratorState._reset_state(reset_partial_state=True)
     whole = ["--run", str(root / "model"), "--output_dir", str(root / "whole")]
     assemble_try_on.main(assemble_try_on.parse_args(whole))
@@ -67,14 +72,24 @@ def test_a_run_logs_scores_and_becomes_a_model_that_try_on_opens(folder):
 def test_the_measuring_reports_every_variant(folder):
     out = folder / "measured"
     flags = ["--tryon_model", str(folder / "whole"), "--count", "2", "--num_inference_steps", "1"]
-    measure_try_on.main(measure_try_on.parse_args([*flags, "--output_dir", str(out)]))
+    variants = ["product", "person_as_is", "product_pasted"]
+    measure_try_on.main(measure_try_on.parse_args([*flags, "--output_dir", str(out), "--variants", *variants]))
     scores = json.loads((out / "scores.json").read_text())
-    assert set(scores) == set(measure_try_on.VARIANTS)
+    assert list(scores) == variants
     for of_variant in scores.values():
         assert set(of_variant) == {"all", "upper_body", "lower_body", "dresses"}
         assert of_variant["all"]["outside_equal"] == 1
     assert "| person_as_is |" in (out / "table.md").read_text()
     assert Image.open(out / "people.png").width > 192
+
+
+def test_a_transfer_takes_the_garment_off_the_other_person_first(folder):
+    sources = {"base": "builtin", "tryoff": "builtin", "segmenter": "builtin"}
+    options = TryOnOptions(tryon=str(folder / "whole"), **sources, region="tight", preset="turbo")
+    toolkit, case = TryOn(replace(options, num_inference_steps=1)), try_on_cases.draw_cases(2)[0]
+    try_on_cases.find_regions([case], toolkit)
+    (transferred,), (put_on,) = (try_on_cases.make([case], variant, toolkit) for variant in ("transfer", "product"))
+    assert transferred.size == put_on.size and transferred.tobytes() != put_on.tobytes()
 
 
 def test_the_truth_itself_scores_best():
