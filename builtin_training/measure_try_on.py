@@ -37,7 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--output_dir", default="runs/measure_try_on", help="folder for scores.json, table.md and people.png")
     add("--variants", nargs="+", default=[*VARIANTS], choices=VARIANTS, help="what is measured")
     add("--num_inference_steps", type=command_line.positive, default=28, help="sampling steps")
-    add("--guidance_scale", type=float, default=2.0, help="1 or less turns guidance off")
+    add("--guidance_scale", type=float, help="default: 2; 1 or less turns guidance off")
     add("--batch_size", type=command_line.positive, default=8, help="people at once")
     return parse_with_config(parser, argv)
 

@@ -91,7 +91,7 @@ def make(cases: list[TryOnCase], variant: str, toolkit: TryOn) -> list[Image.Ima
             width=width,
             height=height,
             num_inference_steps=options.num_inference_steps,
-            guidance_scale=options.guidance_scale,
+            guidance_scale=options.guidance,
         )
         made |= {i: some[0] for i, some in zip(batch, pictures, strict=True)}
     return [made.get(number, case.photo) for number, case in enumerate(cases)]
