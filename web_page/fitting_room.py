@@ -10,9 +10,9 @@ from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures import unfit_picture
 from temu_vtoff.stages import Person, Product, TryOn, TryOnOptions, TryOnResult
 from temu_vtoff.tryoff.presets import choose_preset
+from temu_vtoff.tryoff.watching import OnStep, watcher
 from temu_vtoff.tryon.pipeline import EXACT_STEPS
 from web_page.photos import on_screen
-from web_page.watching import OnStep, watcher
 
 
 class FittingRoom:

@@ -9,8 +9,8 @@ from temu_vtoff.hub.sources import WorkingSize
 from temu_vtoff.pictures import unfit_mask
 from temu_vtoff.stages import Garment, Options, Product, TryOff, TryOnOptions
 from temu_vtoff.tryoff.presets import GUIDANCE_SCALE, choose_preset
+from temu_vtoff.tryoff.watching import OnStep, watcher
 from web_page.fitting_room import FittingRoom
-from web_page.watching import OnStep, watcher
 
 SIZE_FACTORS = (0.5, 0.75, 1, 1.25, 1.5)  # of the model's own size
 

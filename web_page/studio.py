@@ -14,12 +14,12 @@ from temu_vtoff.pictures import RESIZE_MODES, mask_doubt
 from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
 from temu_vtoff.segmentation.masks import GarmentNotFoundError
 from temu_vtoff.stages import Garment, Product
+from temu_vtoff.tryoff.watching import OnStep
 from web_page.messages import GARMENT_WORDS, Mistake, in_words, not_found
 from web_page.models import Models, Settings
 from web_page.photos import looks_like_a_photograph, open_upload
 from web_page.results import Result, file_name, save_outfits, save_results
 from web_page.visits import Run, Step, Visits
-from web_page.watching import OnStep
 
 ALL = "all"  # the category that stands for every garment found
 FITS = ("pad", "crop")

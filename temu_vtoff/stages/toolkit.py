@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import torch
+from diffusers import DiffusionPipeline
+
+from temu_vtoff.backends.editing import EditingModel
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware.devices import free_memory
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
@@ -55,6 +59,16 @@ class Toolkit:
             self._models.clear()
             free_memory()
 
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Names of the models that are loaded: "segmenter", "captioner", "pipeline", and so on."""
+        return tuple(self._models)
+
+    def loaded_bytes(self, device: torch.device | None = None) -> int:
+        """Bytes of the loaded models' weights: of all, or of those on a device."""
+        weights = {weight for model in self._models.values() for part in _parts(model) for weight in part.parameters()}
+        return sum(weight.nbytes for weight in weights if device is None or weight.device.type == device.type)
+
     def _pipeline(self, load: Callable[[], LoadedPipeline]) -> Any:
         """The pipeline, loaded on first use."""
 
@@ -85,6 +99,16 @@ class Toolkit:
             self.seconds[name] = round(self.seconds.get(name, 0) + time.perf_counter() - started, 2)
             if not self.keep_loaded:
                 self.release()
+
+
+def _parts(model: Any) -> Iterator[torch.nn.Module]:
+    """The modules of a model: of a pipeline its components, of anything else what it holds."""
+    held = model.components if isinstance(model, DiffusionPipeline) else getattr(model, "__dict__", {})
+    for part in held.values():
+        if isinstance(part, torch.nn.Module):
+            yield part
+        elif isinstance(part, (DiffusionPipeline, EditingModel)):
+            yield from _parts(part)
 
 
 def check_seeds(seed: int, num_images: int) -> None:

@@ -77,7 +77,7 @@ class TryOnPipeline(DiffusionPipeline):
         "image_encoder_large->image_encoder_bigG->pose_guider->transformer_garm->transformer_vton->vae"
     )
     _optional_components = ["pose_guider", *IMAGE_ENCODERS, "feature_extractor"]
-    _guidance_scale, _interrupt = 1.0, False  # of no call yet
+    _guidance_scale, _interrupt, _num_timesteps = 1.0, False, 0  # of no call yet
     _callback_tensor_inputs = ["latents", "pred_original_sample"]
 
     def __init__(
@@ -157,6 +157,11 @@ class TryOnPipeline(DiffusionPipeline):
         """Of the call under way; a callback may change `_guidance_scale`."""
         return self._guidance_scale
 
+    @property
+    def num_timesteps(self) -> int:
+        """Number of steps of the call under way."""
+        return self._num_timesteps
+
     @torch.no_grad()
     def __call__(
         self,
@@ -220,7 +225,7 @@ class TryOnPipeline(DiffusionPipeline):
         inputs.check_batch(len(pairs), garment_embeds=garment_embeds)
         generator = inputs.check_generators(generator, len(pairs) * num_images_per_prompt)
         names = chosen_tensors(callback_on_step_end, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
-        self._guidance_scale, self._interrupt = guidance_scale, False
+        self._guidance_scale, self._interrupt, self._num_timesteps = guidance_scale, False, steps
 
         # 2. The garment: embeddings, latents, and of these the reference, once
         embeds = self.encode_image(pairs.garment) if garment_embeds is None else garment_embeds
