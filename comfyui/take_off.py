@@ -6,7 +6,7 @@ leaves it out. When all of them fail, the node does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from comfy_api.latest import io
@@ -179,8 +179,11 @@ def captioned(models: Models, garments: list[Garment]) -> None:
     stop_if_asked()
 
 
-def taken_off(models: Models, garments: list[Garment], sampling: dict[str, object]) -> list[Product]:
+def taken_off(models: Models, garments: list[Garment], sampling: dict[str, Any]) -> list[Product]:
     """The product pictures, one product for each garment.
+
+    Args:
+        sampling: Arguments of `TryOff.generate`, with `num_images`.
 
     Raises:
         InterruptProcessingException: The user has stopped it.
@@ -189,7 +192,7 @@ def taken_off(models: Models, garments: list[Garment], sampling: dict[str, objec
     sound = sum(garment.error is None for garment in garments)
     with models.at_work(toolkit, "pipeline"):
         if sound:
-            toolkit.pipeline(sound)
+            toolkit.pipeline(sound * sampling["num_images"])
         callback = watch(toolkit, sound, previews=models.has_previews)
         for product in toolkit.generate(garments, callback_on_step_end=callback, **sampling):
             stop_if_asked()
