@@ -64,6 +64,11 @@ class Garment:
         with Image.open(io.BytesIO(self._mask)) as picture:
             return picture.convert("L")
 
+    @property
+    def mask_png(self) -> bytes | None:
+        """The mask as the content of a PNG file."""
+        return self._mask
+
     @mask.setter
     def mask(self, mask: Image.Image | None) -> None:
         self._mask: bytes | None = None  # compressed: thousands of garments wait for the next stage

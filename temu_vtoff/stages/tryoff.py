@@ -231,7 +231,10 @@ class TryOff(Toolkit):
         with self._lock:
             captions = captioner([photo for _, photo in read], [garment.category for garment, _ in read])
         for (garment, _), caption in zip(read, captions, strict=True):
-            garment.caption = caption
+            if isinstance(caption, Exception):  # a server's answers fail one by one
+                garment.error = caption
+            else:
+                garment.caption = caption
 
     def _generate(
         self,

@@ -1,0 +1,140 @@
+"""Millions of photos from storage to storage, by actors on a Ray cluster or on this machine; see docs/scale.md.
+
+    python inference_bulk.py --input photos/ --output outputs/bulk
+    python inference_bulk.py --input s3://bucket/shards/ --output s3://bucket/garments/ --address auto \\
+        --output_kind webdataset --category all --actors caption=2 try_off=8 --gpus caption=0.5 try_off=1 \\
+        --pretrained_model_name_or_path_sd3_tryoff davidelobba/TEMU-VTOFF
+    python inference_bulk.py --input catalogue.parquet --id_column sku --photo_column url --output outputs/bulk \\
+        --stages segment caption try_off finish --background white --caption_server http://localhost:8000/v1
+
+Needs Ray: pip install "ray[data]" webdataset. Writes OUTPUT/data/*.parquet, one row for each garment with its error if
+it has one. After a kill of the driver or of a worker, the same command finishes the rest, each photo exactly once.
+"""
+
+import argparse
+from dataclasses import replace
+
+import command_line
+from temu_vtoff.builtin import NOTICE
+from temu_vtoff.bulk import INPUT_KINDS, OUTPUT_KINDS, STAGES
+from temu_vtoff.bulk.job import ALL, GPUS, BulkJob, Pool
+from temu_vtoff.datasets import PHASES
+from temu_vtoff.errors import ArgumentError
+from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
+
+SHOWN = 5  # failures
+EXTRA = 'Ray is not installed: pip install "ray[data]" webdataset.'
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_line.parser(__doc__)
+    add = parser.add_argument_group(
+        "photos and results", "folders, or addresses such as s3://bucket/photos"
+    ).add_argument
+    add("--input", required=True, help="photos, Parquet files, WebDataset shards, or the root of a dataset")
+    add("--input_kind", choices=INPUT_KINDS, help="default: told by the files' names; datasets must be named")
+    add("--output", required=True, help="folder of the results; the same one again resumes")
+    add("--output_kind", default=BulkJob.output_kind, choices=OUTPUT_KINDS, help="where the pictures are written")
+    add("--id_column", default=BulkJob.id_column, help="of Parquet files: the photo's unique name")
+    add("--photo_column", default=BulkJob.photo_column, help="of Parquet files: the photo's bytes, path or URL")
+    add("--category_column", default=BulkJob.category_column, help="of Parquet files: the garment's category, if any")
+    add("--phase", default=BulkJob.phase, choices=PHASES, help="split of a dataset")
+    add = parser.add_argument_group("work").add_argument
+    add("--stages", nargs="+", default=list(BulkJob.stages), choices=STAGES, help="what is done, in this order")
+    add(
+        "--category",
+        default=BulkJob.category,
+        choices=(*TRYOFF_CATEGORIES, ALL),
+        help="of photos that name none themselves",
+    )
+    add("--seed", type=int, default=BulkJob.seed, help="random seed")
+    add("--batch_size", type=command_line.positive, default=1, help="photos that go through a model at once")
+    add("--caption_server", metavar="URL", help="caption by an OpenAI-compatible server, http://localhost:8000/v1")
+    add("--caption_with_vllm", action="store_true", help="caption by vLLM inside Ray")
+    _add_cluster_flags(parser)
+    command_line.add_finishing_flags(parser)
+    command_line.add_sampling_flags(parser)
+    command_line.add_model_flags(parser)
+    command_line.add_backend_flags(parser)
+    command_line.add_device_flags(parser)
+    command_line.add_speed_flags(parser)
+    return parser.parse_args(argv)
+
+
+def _add_cluster_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("cluster", "of a stage, as STAGE=NUMBER").add_argument
+    add("--address", help='a running cluster, such as "auto" or ray://host:10001; default: this machine')
+    add("--num_cpus", type=command_line.positive, help="CPUs of this machine that Ray uses; default: all")
+    add("--actors", nargs="+", default=[], metavar="STAGE=N", help="actors, or STAGE=LEAST:MOST (default: 1 each)")
+    add("--cpus", nargs="+", default=[], metavar="STAGE=N", help=f"CPUs of each actor (default: {Pool.cpus} each)")
+    shares = " ".join(f"{stage}={share:g}" for stage, share in GPUS.items())
+    add("--gpus", nargs="+", default=[], metavar="STAGE=N", help=f"GPUs of each actor (default, with GPUs: {shares})")
+    add(
+        "--rows_per_file",
+        type=command_line.positive,
+        default=BulkJob.rows_per_file,
+        help="least photos in a file; a kill costs those of unfinished files",
+    )
+    add("--worker_memory", type=float, metavar="GIB", help="memory of an actor; a photo that needs more is an error")
+
+
+def main(args: argparse.Namespace) -> int:
+    job = make_job(args)
+    options = command_line.options(args)
+    try:
+        from temu_vtoff.bulk.run import run_bulk, start_ray
+    except ModuleNotFoundError as error:
+        if error.name not in ("ray", "pyarrow", "webdataset"):
+            raise
+        raise ValueError(EXTRA) from error
+
+    if options.sources.is_builtin:
+        command_line.say(NOTICE)
+    command_line.quiet_libraries()
+    start_ray(args.address, args.num_cpus)
+    counts = run_bulk(job, options)
+    for name, error in list(counts.failures.items())[:SHOWN]:
+        command_line.say(f"{name}: {error}")
+    if len(counts.failures) > SHOWN:
+        command_line.say(f"... and {len(counts.failures) - SHOWN} more; the column error has them all.")
+    if counts.repeated:
+        command_line.say(
+            f"warning: {len(counts.repeated)} names stand twice in the input, such as {counts.repeated[0]}"
+        )
+    print(
+        f"{args.output}: {counts.photos} photos, {counts.garments} garments, {counts.pictures} pictures, "
+        f"{len(counts.failures)} failed"
+    )
+    return 1 if counts.failures else 0
+
+
+def make_job(args: argparse.Namespace) -> BulkJob:
+    """The job of the flags.
+
+    Raises:
+        ArgumentError: A value out of range.
+    """
+    pools: dict[str, Pool] = {}
+    for argument in ("actors", "cpus", "gpus"):
+        for text in getattr(args, argument):
+            stage, equals, value = text.partition("=")
+            try:
+                numbers = [float(number) for number in value.split(":")]
+                if stage not in STAGES or not equals or len(numbers) > 1 + (argument == "actors") or min(numbers) < 0:
+                    raise ValueError
+            except ValueError:
+                raise ArgumentError(
+                    f"{{{argument}}} is {text!r}; give STAGE=NUMBER, such as try_off=1.", argument
+                ) from None
+            pool = pools.get(stage, Pool())
+            if argument == "actors":
+                least, most = (max(1, int(number)) for number in (numbers[0], numbers[-1]))
+                pools[stage] = replace(pool, least=least, most=most)
+            else:
+                pools[stage] = replace(pool, **{argument: numbers[0]})
+    names = [name for name in BulkJob.__dataclass_fields__ if name != "pools"]
+    return BulkJob(**{name: getattr(args, name) for name in names}, pools=pools)
+
+
+if __name__ == "__main__":
+    command_line.run(main, parse_args())

@@ -1,0 +1,29 @@
+"""Which photos were in work when a worker died, so that a photo that kills its worker ends as an error."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import ray
+
+MOST_DEATHS = 3
+
+
+@ray.remote(num_cpus=0)
+class Ledger:
+    """Counts, by stage and id, how often work on a photo was begun and not ended."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[tuple[str, str]] = Counter()
+
+    def deaths(self, stage: str, ids: Sequence[str]) -> list[int]:
+        """How often a worker died at each of the photos."""
+        return [self._begun[stage, photo] for photo in ids]
+
+    def begin(self, stage: str, ids: Sequence[str]) -> None:
+        """Work on the photos begins."""
+        self._begun.update((stage, photo) for photo in ids)
+
+    def end(self, stage: str, ids: Sequence[str]) -> None:
+        """Work on the photos has ended, well or with an error."""
+        for photo in ids:
+            self._begun.pop((stage, photo), None)

@@ -1,0 +1,117 @@
+"""A bulk run: source, pools of actors, sink; a killed one resumes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import ray
+from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.data.checkpoint import CheckpointConfig
+
+from temu_vtoff.bulk.job import GPUS, BulkJob
+from temu_vtoff.bulk.ledger import Ledger
+from temu_vtoff.bulk.reading import ROWS, PhotoSource
+from temu_vtoff.bulk.stages import ACTORS
+from temu_vtoff.bulk.storage import Storage
+from temu_vtoff.bulk.writing import Counts, GarmentSink, count_results, job_settings
+from temu_vtoff.stages.options import Options
+
+_TASK = {"num_cpus": 0.25}  # reading and writing wait for disks
+_FILTER_MEMORY = 2**26  # bytes; the ids of a million photos
+
+
+def start_ray(address: str | None = None, cpus: int | None = None) -> None:
+    """Joins the cluster at the address, or starts one on this machine; without Ray's own output and reports.
+
+    Raises:
+        ValueError: No cluster answers.
+    """
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    local: dict[str, Any] = {} if address is not None else {"num_cpus": cpus, "include_dashboard": False}
+    try:
+        with _silence():
+            ray.init(address or "local", logging_level=logging.CRITICAL, log_to_driver=False, **local)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ValueError(f"no Ray cluster answers at {address}: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Hides what Ray's core writes to standard error when it starts, past Python's logging."""
+    shown = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(shown, 2)
+        os.close(shown)
+        os.close(nothing)
+
+
+def run_bulk(job: BulkJob, options: Options) -> Counts:
+    """Runs a job on the cluster that was started, and counts what lies in its output.
+
+    Raises:
+        ArgumentError: The input holds nothing, or the output can't be opened.
+        CheckpointError: A model can't be loaded.
+        ValueError: The output was begun with other settings.
+    """
+    options.size()  # raises before anything starts if the try-off model can't be had
+    source, output = PhotoSource(job), Storage.at(job.output, "output")
+    job_settings(job, options, output)
+    context = DataContext.get_current()
+    config = CheckpointConfig(
+        "id",
+        output.path("checkpoint"),
+        override_filesystem=output.filesystem,
+        delete_checkpoint_on_success=False,
+    )
+    config.checkpoint_actor_memory_bytes = _FILTER_MEMORY
+    context.checkpoint_config = config
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    photos = ray.data.read_datasource(source, override_num_blocks=len(source.tasks), **_TASK)
+    suffix = ".png" if options.finish is None or "finish" not in job.stages else options.finish.suffix
+    sink = GarmentSink(output, job.output_kind, suffix, job.rows_per_file)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            through_stages(photos, job, options).write_datasink(sink, ray_remote_args=_TASK)
+    except Exception as error:
+        raise cause_of(error) from error
+    return count_results(output)
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The error of a worker inside those that Ray wraps around it."""
+    while isinstance(inner := getattr(error, "cause", None) or error.__cause__, BaseException):
+        error = inner
+    return error
+
+
+def through_stages(photos: Dataset, job: BulkJob, options: Options) -> Dataset:
+    """The dataset behind all stages of the job."""
+    ledger = Ledger.remote()
+    has_gpus = "GPU" in ray.cluster_resources()
+    photos = photos.repartition(target_num_rows_per_block=ROWS)
+    for name in job.stages:
+        pool = job.pool(name)
+        gpus = (GPUS[name] if has_gpus else 0) if pool.gpus is None else pool.gpus
+        photos = photos.map_batches(
+            ACTORS[name],
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(min_size=pool.least, max_size=max(pool.least, pool.most)),
+            num_cpus=pool.cpus,
+            num_gpus=gpus,
+            fn_constructor_args=(job, options if name == "finish" else replace(options, finish=None), ledger),
+        )
+    return photos
