@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RUN := HF_HUB_OFFLINE=1 $(BIN)/python
 
-.PHONY: demo test test-wheel examples assets bench dataset-demo train-demo builtin builtin-people builtin-finer builtin-try-on lint format clean
+.PHONY: demo test test-wheel examples assets bench dataset-demo bulk-demo train-demo builtin builtin-people builtin-finer builtin-try-on lint format clean
 
 demo: .venv/installed  ## photos in, product pictures out, with the built-in model
 	$(RUN) inference.py --example_image examples --category all --output_dir outputs
@@ -49,6 +49,12 @@ dataset-demo: .venv/installed  ## both layouts, from nothing to a report, within
 		--text_features_dir $(DATA_DEMO)/text_features --image_features_dir $(DATA_DEMO)/image_features
 	$(RUN) evaluate.py --dataset_name vitonhd --dataset_root $(DATA_DEMO)/vitonhd \
 		--pred_dir $(DATA_DEMO)/pictures_vitonhd
+
+BULK_DEMO := outputs/bulk-demo
+
+bulk-demo: .venv/installed-dev  ## 300 photos in shards through all stages on Ray, killed half-way and resumed; see docs/scale.md
+	$(RUN) -m drawn_people --layout dresscode --train 1 --test 100 --seed 4242 --output $(BULK_DEMO)/people
+	$(RUN) -m benchmarks.bench_bulk --dataset_root $(BULK_DEMO)/people --output_dir $(BULK_DEMO)
 
 train-demo: .venv/installed  ## both training stages on drawn people, within ten minutes; see docs/training.md
 	$(RUN) -m drawn_people --config configs/train_demo/people.json

@@ -50,7 +50,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--seed", type=int, default=BulkJob.seed, help="random seed")
     add("--batch_size", type=command_line.positive, default=1, help="photos that go through a model at once")
     add("--caption_server", metavar="URL", help="caption by an OpenAI-compatible server, http://localhost:8000/v1")
-    add("--caption_with_vllm", action="store_true", help="caption by vLLM inside Ray")
     _add_cluster_flags(parser)
     command_line.add_finishing_flags(parser)
     command_line.add_sampling_flags(parser)
@@ -91,7 +90,7 @@ def main(args: argparse.Namespace) -> int:
     if options.sources.is_builtin:
         command_line.say(NOTICE)
     command_line.quiet_libraries()
-    start_ray(args.address, args.num_cpus)
+    start_ray(job, args.address, args.num_cpus)
     counts = run_bulk(job, options)
     for name, error in list(counts.failures.items())[:SHOWN]:
         command_line.say(f"{name}: {error}")

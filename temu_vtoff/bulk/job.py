@@ -53,7 +53,6 @@ class BulkJob:
         pools: The actors of the stages; `Pool()` for those that are not named.
         worker_memory: GiB of host memory that an actor may use; a photo that needs more becomes an error.
         caption_server: Address of an OpenAI-compatible server that captions, such as http://localhost:8000/v1.
-        caption_with_vllm: Caption by vLLM inside Ray (`ray.data.llm`).
 
     Raises:
         ArgumentError: A value that is none of the choices, out of range, or missing what it needs.
@@ -74,7 +73,6 @@ class BulkJob:
     pools: Mapping[str, Pool] = field(default_factory=dict)
     worker_memory: float | None = None
     caption_server: str | None = None
-    caption_with_vllm: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -92,12 +90,6 @@ class BulkJob:
             raise ArgumentError(f"{{rows_per_file}} is {self.rows_per_file}; give at least 1.", "rows_per_file")
         if self.worker_memory is not None and not self.worker_memory > 0:
             raise ArgumentError(f"{{worker_memory}} is {self.worker_memory}; give more than 0.", "worker_memory")
-        if self.caption_with_vllm and self.category == ALL:
-            raise ArgumentError("{caption_with_vllm} asks once for each photo: name one {category}.", *_VLLM)
-        if self.caption_with_vllm and self.caption_server is not None:
-            raise ArgumentError(
-                "{caption_with_vllm} and {caption_server} both caption: choose one.", *_VLLM[:1], "caption_server"
-            )
 
     def pool(self, stage: str) -> Pool:
         """The actors of a stage."""
@@ -113,6 +105,3 @@ class BulkJob:
             raise ArgumentError("{stages} begins with segment: the others need its masks.", "stages")
         if "finish" in self.stages and "try_off" not in self.stages:
             raise ArgumentError("{stages}: finish needs the pictures of try_off.", "stages")
-
-
-_VLLM = ("caption_with_vllm", "category")

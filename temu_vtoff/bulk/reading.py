@@ -22,7 +22,7 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from temu_vtoff.bulk.job import BulkJob
 from temu_vtoff.bulk.rows import ROW, Photo, table_of
-from temu_vtoff.bulk.storage import Storage, is_address
+from temu_vtoff.bulk.storage import Storage
 from temu_vtoff.datasets import DATASETS, open_dataset
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures.formats import PICTURE_SUFFIXES
@@ -166,12 +166,11 @@ def _files(storage: Storage, kind: str | None) -> tuple[str, list[str]]:
 
 def _folder_photos(storage: Storage, files: Sequence[str]) -> list[tuple[str, str, None]]:
     """Id, place and no category of each file; ids keep the suffix where two files differ in nothing else."""
-    scheme = f"{storage.address.split('://')[0]}://" if is_address(storage.address) else ""
     names = [storage.relative(file) for file in files]
     count = Counter(posixpath.splitext(name)[0] for name in names)
     stems = [posixpath.splitext(name)[0] for name in names]
     ids = [stem if count[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
-    return [(photo, scheme + file, None) for photo, file in zip(ids, files, strict=True)]
+    return [(photo, storage.address_of(file), None) for photo, file in zip(ids, files, strict=True)]
 
 
 def _named_photos(photos: Sequence[tuple[str, str, str | None]]) -> Iterator[pa.Table]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -20,21 +21,36 @@ from temu_vtoff.bulk.reading import ROWS, PhotoSource
 from temu_vtoff.bulk.stages import ACTORS
 from temu_vtoff.bulk.storage import Storage
 from temu_vtoff.bulk.writing import Counts, GarmentSink, count_results, job_settings
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.stages.options import Options
 
 _TASK = {"num_cpus": 0.25}  # reading and writing wait for disks
+_OWN_CPUS = 3  # Ray's cutting of blocks and its filter of finished ids take one each, reading and writing the third
 _FILTER_MEMORY = 2**26  # bytes; the ids of a million photos
 
 
-def start_ray(address: str | None = None, cpus: int | None = None) -> None:
+def needed_cpus(job: BulkJob) -> int:
+    """CPUs, as Ray counts them, below which a job would wait for ever."""
+    return _OWN_CPUS + math.ceil(sum(job.pool(stage).least * job.pool(stage).cpus for stage in job.stages))
+
+
+def start_ray(job: BulkJob, address: str | None = None, cpus: int | None = None) -> None:
     """Joins the cluster at the address, or starts one on this machine; without Ray's own output and reports.
+
+    Args:
+        job: What will run. On this machine Ray is given CPUs enough for it: they are only counted, not reserved.
+        address: Of a running cluster.
+        cpus: Of this machine, by default all.
 
     Raises:
         ValueError: No cluster answers.
     """
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    local: dict[str, Any] = {} if address is not None else {"num_cpus": cpus, "include_dashboard": False}
+    cpus = (os.cpu_count() if cpus is None else cpus) or 1
+    local: dict[str, Any] = (
+        {} if address is not None else {"num_cpus": max(cpus, needed_cpus(job)), "include_dashboard": False}
+    )
     try:
         with _silence():
             ray.init(address or "local", logging_level=logging.CRITICAL, log_to_driver=False, **local)
@@ -65,6 +81,7 @@ def run_bulk(job: BulkJob, options: Options) -> Counts:
         ValueError: The output was begun with other settings.
     """
     options.size()  # raises before anything starts if the try-off model can't be had
+    _check_cluster(job)
     source, output = PhotoSource(job), Storage.at(job.output, "output")
     job_settings(job, options, output)
     context = DataContext.get_current()
@@ -95,6 +112,16 @@ def cause_of(error: BaseException) -> BaseException:
     while isinstance(inner := getattr(error, "cause", None) or error.__cause__, BaseException):
         error = inner
     return error
+
+
+def _check_cluster(job: BulkJob) -> None:
+    """
+    Raises:
+        ArgumentError: The actors would never find a place.
+    """
+    needed, there = needed_cpus(job), ray.cluster_resources().get("CPU", 0)
+    if there < needed:
+        raise ArgumentError(f"the cluster has {there:g} CPUs and the stages need {needed}: lower {{cpus}}.", "cpus")
 
 
 def through_stages(photos: Dataset, job: BulkJob, options: Options) -> Dataset:

@@ -54,6 +54,13 @@ class Storage:
         """The path of a file below the root."""
         return posixpath.join(self.root, *parts)
 
+    def address_of(self, path: str) -> str:
+        """The whole address of a file, by its path in the file system."""
+        if not is_address(self.address):
+            return path
+        address = urlsplit(self.address)
+        return f"{address.scheme}://{path}" + (f"?{address.query}" if address.query else "")
+
     def exists(self, *parts: str) -> bool:
         """Whether there is such a file or folder."""
         return self.filesystem.get_file_info(self.path(*parts)).type != fs.FileType.NotFound

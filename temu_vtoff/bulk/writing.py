@@ -71,7 +71,7 @@ class GarmentSink(BlockBasedFileDatasink):
         results = [result for photo in photos_of(block.to_arrow()) for result in results_of(photo, self.suffix)]
         if self.kind == "folder":
             for result in results:
-                if (picture := result.pop("picture")) is not None:
+                if (picture := result.pop("picture", None)) is not None:
                     result["file"] = f"pictures/{result['file']}"
                     self.output.write_bytes(result["file"], picture)
         elif self.kind == "webdataset":
@@ -119,7 +119,7 @@ def _write_shard(results: list[dict[str, Any]], file: pa.NativeFile) -> None:
     """The pictures of the rows; rows without one are in the table alone."""
     with TarWriter(file, encoder=False, mtime=0) as shard:
         for result in results:
-            if (picture := result.pop("picture")) is None:
+            if (picture := result.pop("picture", None)) is None:
                 continue
             key, suffix = result["file"].rsplit(".", 1)
             mask = result.pop("mask")
