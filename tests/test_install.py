@@ -15,6 +15,7 @@ from tests.fresh_checkout import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = {"gradio": "page", "torchmetrics": "metrics", "cleanfid": "metrics", "DISTS_pytorch": "metrics"}
 EXTRAS |= {"tensorboard": "train", "rtmlib": "pose"}
+EXTRAS |= dict.fromkeys(("ray", "pyarrow", "webdataset"), "ray")
 MASK = """
 import sys
 for name in {names}:
