@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import comfy.model_management as model_management
+
 from temu_vtoff.errors import ArgumentError, is_out_of_memory
 from temu_vtoff.serving import describe
 

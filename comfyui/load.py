@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
+import comfy.model_management as model_management
 from comfy_api.latest import io
 
-import comfy.model_management as model_management
 from temu_vtoff.backends.registry import BACKENDS, EDITORS, TEMU_VTOFF
 from temu_vtoff.hardware import OFFLOADS, PRECISIONS
 from temu_vtoff.stages.options import Options

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
 import comfy.model_management as model_management
+import torch
 from comfy.model_patcher import ModelPatcher
 
 ALL = 1e30  # bytes; as ComfyUI's own "unload all"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 import comfy.model_management as model_management
 import comfy.utils
+from PIL import Image
 
 if TYPE_CHECKING:
     from temu_vtoff.stages.toolkit import Toolkit
