@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 from diffusers import DiffusionPipeline
-from huggingface_hub import hf_hub_download, is_offline_mode, list_repo_files, snapshot_download
 
-from temu_vtoff.backends.lora import Lora, find_file
+from temu_vtoff.backends.lora import Lora
+from temu_vtoff.backends.lora_files import local_file
 from temu_vtoff.errors import first_few
 from temu_vtoff.hub.errors import CheckpointError, explain_loading
 
@@ -39,21 +38,9 @@ def load_loras(pipe: DiffusionPipeline, loras: Sequence[str]) -> None:
         pipe.set_adapters(names, scales)
 
 
-def _local_file(lora: Lora) -> Path:
-    """The adapter's file on this machine; downloaded when it is on the hub."""
-    place = Path(lora.source)
-    if place.is_file():
-        return place
-    if not place.is_dir() and is_offline_mode():
-        place = Path(snapshot_download(lora.source, local_files_only=True))
-    if place.is_dir():
-        return place / find_file(lora, sorted(str(file.relative_to(place)) for file in place.rglob("*.*")))
-    return Path(hf_hub_download(lora.source, find_file(lora, list_repo_files(lora.source))))
-
-
 def _load(pipe: DiffusionPipeline, lora: Lora, name: str) -> list[str]:
     """Loads an adapter under a name; returns the keys of its file, as diffusers reads them."""
-    file = str(_local_file(lora))
+    file = str(local_file(lora))
     found = pipe.lora_state_dict(file)
     weights = found[0] if isinstance(found, tuple) else found  # with alphas or metadata
     layers = {

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from temu_vtoff.errors import ArgumentError, first_few
-from temu_vtoff.hub.errors import CheckpointError
-
-USUAL_NAME = "pytorch_lora_weights.safetensors"  # diffusers' name
+from temu_vtoff.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -42,21 +38,3 @@ class Lora:
         if not source or weight_name == "":
             raise ArgumentError(f"{{lora}} is {text!r}; give FILE_OR_ID[:WEIGHT_NAME][@SCALE].", "lora")
         return cls(source, weight_name, scale)
-
-
-def find_file(lora: Lora, names: Sequence[str]) -> str:
-    """The adapter's file among the names of a folder or a repository.
-
-    Raises:
-        CheckpointError: It is not there, or there are several to choose from.
-    """
-    found = [name for name in names if name.endswith(".safetensors")]
-    if lora.weight_name is None and len(found) > 1 and USUAL_NAME in found:
-        return USUAL_NAME
-    chosen = found if lora.weight_name is None else [name for name in names if name == lora.weight_name]
-    if len(chosen) == 1:
-        return chosen[0]
-    there = f"there are {first_few(found, 10)}" if found else "there is no .safetensors file"
-    raise CheckpointError(
-        f"The LoRA {lora.source} needs the name of its file, {{lora}} {lora.source}:WEIGHT_NAME; {there}.", "lora"
-    )

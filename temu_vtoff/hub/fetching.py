@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
-from temu_vtoff.backends.lora import Lora, find_file
+from temu_vtoff.backends.lora import Lora
+from temu_vtoff.backends.lora_files import find_file
 from temu_vtoff.backends.registry import EDITORS
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.hub.errors import explain_loading

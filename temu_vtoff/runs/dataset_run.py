@@ -18,6 +18,7 @@ from temu_vtoff.runs.phases import Outcome, Progress, gather_outcome, silent
 from temu_vtoff.runs.settings import keep_settings, read_settings
 from temu_vtoff.runs.sharing import Share, cut_batches, first_of_each_category
 from temu_vtoff.runs.task import DatasetTask
+from temu_vtoff.stages.checking import check_sources
 from temu_vtoff.stages.models import pipeline_dtype
 from temu_vtoff.stages.options import Options
 
@@ -57,7 +58,7 @@ class DatasetRun:
         dataset = self._open(load=())
         self._read_inputs(dataset)
         self.width, self.height = options.size()
-        self.output_dir = writable_folder(task.output_dir)
+        self.output_dir = Path(task.output_dir)
         self.suffix = ".png" if options.finish is None else options.finish.suffix
         self.items = first_of_each_category(dataset.items, task.limit)
         self.batches = [
@@ -65,6 +66,10 @@ class DatasetRun:
             for batch in share.of(cut_batches(self.items, options.batch_size))
             if not all(has_picture(self.output_dir, item, self.suffix) for item in batch)
         ]
+        if self.batches:
+            captioner = getattr(task, "caption", None) is not None
+            check_sources(options, segmenter=task.segment is not None, captioner=captioner)
+        writable_folder(task.output_dir)
         self._keep_settings()
         self.journal = Journal(self.output_dir / "journal", "manifest", share.index)
         self.failures: dict[Item, str] = {}

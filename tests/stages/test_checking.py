@@ -1,0 +1,38 @@
+"""Sources that can't be had are found before anything is written."""
+
+from pathlib import Path
+
+import pytest
+
+from temu_vtoff import Finish, Options
+from temu_vtoff.hub.errors import CheckpointError
+from temu_vtoff.stages.checking import check_sources
+from tests.script_calls import heavy_imports
+
+
+@pytest.mark.parametrize("gone", ["./gone/here", "somebody/gone"])
+@pytest.mark.parametrize("name", ["segmenter", "captioner", "image_encoder_large", "lora", "upscaler"])
+def test_every_source_is_checked(name, gone):
+    options = {"lora": {"lora": [gone]}, "upscaler": {"finish": Finish(upscale=2, upscaler=gone)}}.get(name)
+    with pytest.raises(CheckpointError, match=gone) as raised:
+        check_sources(Options(**({name: gone} if options is None else options)))
+    assert raised.value.argument == name
+
+
+def test_what_is_not_needed_is_not_checked(tmp_path):
+    check_sources(Options(segmenter="somebody/gone", captioner="./gone"), segmenter=False, captioner=False)
+    check_sources(Options(segmenter=str(tmp_path), captioner=str(tmp_path)))  # the loaders say what is missing there
+
+
+def test_adapters_of_a_folder_without_any():
+    with pytest.raises(CheckpointError, match=r"there is no \.safetensors file"):
+        check_sources(Options(lora=[str(Path(__file__).parent)]))
+
+
+def test_it_stays_light():
+    assert (
+        heavy_imports(
+            "from temu_vtoff.stages.checking import check_sources; import temu_vtoff as t; check_sources(t.Options())"
+        )
+        == set()
+    )
