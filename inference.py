@@ -21,6 +21,7 @@ from pathlib import Path
 import command_line
 import temu_vtoff
 from command_line.fetching import fetch
+from temu_vtoff.backends.registry import check_category
 from temu_vtoff.builtin import NOTICE
 from temu_vtoff.captioning.attributes import write_attributes
 from temu_vtoff.errors import ArgumentError
@@ -28,7 +29,7 @@ from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.finishing.finish import Finish
 from temu_vtoff.pictures import find_pictures, open_picture, save_picture
 from temu_vtoff.runs.record import write_run_record
-from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
+from temu_vtoff.segmentation.categories import ALL, CATEGORIES
 from temu_vtoff.segmentation.masks import masked_image
 from temu_vtoff.stages.garment import Garment, Product
 from temu_vtoff.stages.options import Options
@@ -45,8 +46,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         "--category",
         default="upper_body",
-        choices=(*TRYOFF_CATEGORIES, "all"),
-        help="garment; all: every garment found",
+        choices=(*CATEGORIES, ALL),
+        help="garment; all: every garment found; shoes and smaller things only with another --backend",
     )
     command_line.add_person_flag(add)
     add("--mask", type=Path, help="mask of the garment, white on it, instead of segmenting; for one photo and category")
@@ -107,7 +108,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace, photos: list[Path], options: Options) -> None:
-    """Raises errors of the flags, or of a single photo, before anything is loaded."""
+    """Raises errors of the flags, of a single photo or of the models' sources, before anything is loaded."""
+    from temu_vtoff.stages.checking import check_sources  # takes 0.2 s, which --help does not have
+
+    check_category(args.category, options.backend)
     if len(photos) == 1:
         open_picture(photos[0])
     if args.mask is not None and (len(photos) > 1 or args.category == "all"):
@@ -117,7 +121,7 @@ def check(args: argparse.Namespace, photos: list[Path], options: Options) -> Non
         )
     if args.caption is not None and args.category == "all":
         raise ArgumentError("{caption} is for one category: give {category}.", "caption", "category")
-    options.size()
+    check_sources(options, segmenter=args.mask is None, captioner=args.caption is None)
 
 
 def write_masks(folder: Path, garments: list[Garment], options: Options) -> None:

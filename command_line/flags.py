@@ -81,9 +81,13 @@ def add_sampling_flags(parser: argparse.ArgumentParser, tryon: bool = False) -> 
     add("--num_inference_steps", type=positive, help=f"default: the preset's own, {steps} for exact")
 
 
-def add_person_flag(add: Callable[..., argparse.Action]) -> None:
-    """Adds the flag that chooses among several people, to the group whose `add_argument` is given."""
-    add("--person", type=positive, metavar="N", help="whose garment, from left to right; default: the largest person's")
+def add_person_flag(add: Callable[..., argparse.Action], what: str = "whose garment") -> None:
+    """Adds the flag that chooses among several people, to the group whose `add_argument` is given.
+
+    Args:
+        what: What the flag chooses.
+    """
+    add("--person", type=positive, metavar="N", help=f"{what}, from left to right; default: the largest person")
 
 
 def add_model_flags(

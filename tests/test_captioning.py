@@ -190,7 +190,7 @@ def test_nothing_in_nothing_out(captioner):
 @pytest.mark.parametrize(
     ("arguments", "options", "words"),
     [
-        ((1, "hat"), {}, "category is 'hat'; choose one of upper_body, lower_body, dresses"),
+        ((1, "tie"), {}, "category is 'tie'; choose one of upper_body, lower_body, dresses"),
         ((1, "dresses"), {"source": "shop"}, "choose one of person, garment"),
         ((1, ["dresses"] * 2), {}, "1 pictures came with 2 categories and 1 seeds"),
         ((1, "dresses"), {"seed": [1, 2]}, "1 pictures came with 1 categories and 2 seeds"),

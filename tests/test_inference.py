@@ -13,8 +13,10 @@ from PIL import Image
 
 import inference
 from drawn_people import draw_person
+from temu_vtoff.segmentation.labels import ATR, Labels
 from tests import script_calls
 from tests.script_processes import python
+from tests.tiny_stages import save_decided_segformer
 
 ROOT = Path(__file__).parent.parent
 QUICK = ("--num_inference_steps", "2")
@@ -207,8 +209,40 @@ def test_out_of_memory_says_what_helps(call, photos, tmp_path, monkeypatch):
     assert status == 2 and "--offload model" in error_line(err)
 
 
+def test_a_jacket_is_told_from_the_top_under_it(call, photos, tmp_path):
+    labels = Labels((*ATR.names, "Outer-clothes"))
+    save_decided_segformer(tmp_path / "layers", labels, other=len(ATR.names))
+    flags = ("--example_image", photos / "top.png", "--segmentation_model", tmp_path / "layers", *QUICK)
+    masks = []
+    for category in ("outer", "inner"):
+        status, out, err = call(*flags, "--category", category, "--output_dir", tmp_path / category)
+        assert status == 0 and out.splitlines() == [str(tmp_path / category / "top_output.png")], err
+        masks.append(np.asarray(Image.open(tmp_path / category / "top_binary_mask.png")) > 0)
+    assert all(mask.any() for mask in masks) and not (masks[0] & masks[1]).any()
+    assert json.loads((tmp_path / "outer" / "run.json").read_text())["arguments"]["category"] == "outer"
+    status, _, err = call(*flags[:2], *QUICK, "--category", "outer", "--output_dir", tmp_path / "none")
+    assert status == 2 and "the segmenter sayeed99/segformer-b3-fashion can" in error_line(err)
+    assert [*(tmp_path / "none").iterdir()] == []
+
+
+def test_a_category_that_the_weights_dont_make(call, photos, tmp_path):
+    status, _, err = call(
+        "--example_image", photos / "top.png", "--category", "shoes", "--output_dir", tmp_path / "none"
+    )
+    assert status == 2 and "--category is 'shoes', which --backend temu-vtoff doesn't make" in error_line(err)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("flag", ["--lora", "--caption_model", "--image_encoder_large"])
+def test_a_model_that_the_last_stage_needs_is_missed_at_once(call, photos, tmp_path, flag):
+    gone = tmp_path / "gone.safetensors"
+    status, _, err = call("--example_image", photos / "top.png", flag, gone, "--output_dir", tmp_path / "none")
+    assert status == 2 and f"there is no folder {gone}" in error_line(err) and f"argument {flag}" in err
+    assert not (tmp_path / "none").exists()
+
+
 def test_bad_flags_and_help_of_the_real_script(tmp_path):
-    for argv in (("--category", "shoes"), ("--num_inference_steps", "0"), ("--seed", "x"), ("--no_such_flag",)):
+    for argv in (("--category", "tie"), ("--num_inference_steps", "0"), ("--seed", "x"), ("--no_such_flag",)):
         answer = run_script(*argv)
         assert answer.returncode == 2 and "error: " in answer.stderr and "Traceback" not in answer.stderr
     missing = run_script("--example_image", "gone.jpg", cwd=tmp_path)

@@ -143,6 +143,21 @@ def test_garment_transfer_takes_the_garment_off_first(call, pictures, tmp_path):
     assert garment[:16].mean() > 250 and np.abs(garment.astype(int) - truth).mean() < 25
 
 
+def test_one_of_two_persons(call, pictures, tmp_path):
+    both = Image.new("RGB", (2 * SIZE[0], SIZE[1]))
+    for number, name in enumerate(("ann", "bob")):
+        both.paste(Image.open(pictures / "persons" / f"{name}.png"), (number * SIZE[0], 0))
+    both.save(tmp_path / "both.png")
+    flags = ("--person_image", tmp_path / "both.png", "--garment_from", pictures / "persons/bob.png", *QUICK)
+    tryoff = ("--pretrained_model_name_or_path_sd3_tryoff", "builtin", "--preset", "turbo")
+    status, _, err = call(*flags, *tryoff, "--person", 2, "--output_dir", tmp_path / "2")
+    assert status == 0, err
+    left, right = np.split(array(tmp_path / "2" / "both_bob_region.png") > 0, 2, axis=1)
+    assert right.mean() > 0.2 and left.sum() < 0.05 * right.sum(), "the rectangle's rim may reach over the middle"
+    status, _, err = call(*flags, *tryoff, "--person", 3, "--output_dir", tmp_path / "3")
+    assert status == 2 and "--person" in error_line(err)
+
+
 def test_mask_pose_image_region_and_no_paste(call, pictures, ann, tmp_path):
     mask = Image.new("L", SIZE)
     mask.paste(255, (60, 80, 130, 170))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from temu_vtoff.segmentation.labels import ATR, Labels
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from tests.tiny_datasets import draw_person
 from tests.tiny_models import save_tiny_qwen, save_tiny_segformer
@@ -18,13 +19,13 @@ def save_stages(folder: Path) -> Path:
     return folder
 
 
-def save_decided_segformer(folder: Path) -> None:
-    """A tiny one, which sees upper clothes on about half of a photo and pants on the rest."""
-    save_tiny_segformer(folder)
+def save_decided_segformer(folder: Path, labels: Labels = ATR, other: int = 6) -> None:
+    """A tiny one, which sees upper clothes on about half of a photo, and another label, pants, on the rest."""
+    save_tiny_segformer(folder, labels=labels)
     segmenter = ClothSegmenter.from_pretrained(folder)
     model = segmenter.model
     with torch.no_grad():
         scores = model(**segmenter.processor([draw_person("000000")], return_tensors="pt")).logits[0]
-        model.decode_head.classifier.bias[4] += 100 - (scores[4] - scores[6]).median()
-        model.decode_head.classifier.bias[6] += 100
+        model.decode_head.classifier.bias[4] += 100 - (scores[4] - scores[other]).median()
+        model.decode_head.classifier.bias[other] += 100
     model.save_pretrained(folder)

@@ -20,6 +20,8 @@ _GARMENTS = {
     "upper_body": "upper-body garment",
     "lower_body": "lower-body garment",
     "dresses": "dress",
+    "outer": "outer garment",
+    "inner": "garment under the open jacket or coat",
 }
 _FIELDS = ("garment", "caption")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.hub.sources import WorkingSize, read_index
+from temu_vtoff.segmentation.categories import ALL, CATEGORIES, TRYOFF_CATEGORIES
 
 if TYPE_CHECKING:
     from temu_vtoff.stages.options import Options
@@ -29,6 +30,7 @@ class Backend:
         multiple: Each side of a picture must be a multiple of this, in pixels.
         pictures: Number of pictures that one call can look at.
         distilled: Steps and guidance of weights that say that they are distilled; None where there are none.
+        categories: Keys of `temu_vtoff.segmentation.categories.CATEGORIES` that it makes pictures of.
     """
 
     pipeline: str
@@ -38,6 +40,7 @@ class Backend:
     multiple: int
     pictures: int
     distilled: tuple[int, float] | None = None
+    categories: tuple[str, ...] = tuple(CATEGORIES)
 
     @property
     def working_size(self) -> WorkingSize:
@@ -93,6 +96,29 @@ def check_backend(options: Options) -> None:
             raise ArgumentError(sentence, name, "backend")
     if options.focus and options.resize_mode != "pad":
         raise ArgumentError("{focus} keeps the photo's shape: leave {resize_mode} at pad.", "focus", "resize_mode")
+
+
+def categories_of(backend: str) -> tuple[str, ...]:
+    """The categories of garments that a back end makes pictures of."""
+    return TRYOFF_CATEGORIES if backend == TEMU_VTOFF else EDITORS[backend].categories
+
+
+def check_category(category: str, backend: str) -> None:
+    """
+    Raises:
+        ArgumentError: An unknown category, or one that the back end doesn't make.
+    """
+    if category in (*categories_of(backend), ALL):
+        return
+    able = [name for name in BACKENDS if category in categories_of(name)]
+    if not able:
+        offered = ", ".join((*categories_of(backend), ALL))
+        raise ArgumentError(f"{{category}} is {category!r}; choose one of {offered}.", "category")
+    raise ArgumentError(
+        f"{{category}} is {category!r}, which {{backend}} {backend} doesn't make: choose {{backend}} "
+        f"{' or '.join(able)}, or one of {', '.join((*categories_of(backend), ALL))}.",
+        *("category", "backend"),
+    )
 
 
 def read_editor_index(backend: str, base: str, revision: str | None = None) -> dict[str, Any]:

@@ -19,6 +19,11 @@ ATTRIBUTES = {
     "dresses": _FULL,
     "outer": _FULL,
     "inner": _FULL,
+    "shoes": ("Cloth Type", "Toe", "Heel", "Height", "Fastening"),
+    "bag": ("Cloth Type", "Size", "Handles", "Closure"),
+    "hat": ("Cloth Type", "Crown", "Brim"),
+    "scarf": ("Cloth Type", "Width", "Cloth Length", "Ends"),
+    "belt": ("Cloth Type", "Width", "Buckle"),
 }
 SOURCES = ("person", "garment")
 _GARMENTS = {
@@ -27,6 +32,11 @@ _GARMENTS = {
     "dresses": "the dress",
     "outer": "the outer garment (jacket, coat, cardigan or vest)",
     "inner": "the garment under the open jacket (top or shirt)",
+    "shoes": "the shoes",
+    "bag": "the bag",
+    "hat": "the hat",
+    "scarf": "the scarf",
+    "belt": "the belt",
 }
 
 

@@ -44,6 +44,7 @@ CATEGORIES: dict[str, Category] = {
     "scarf": Category(("scarf",)),
     "belt": Category(("belt",)),
 }
+ALL = "all"  # stands for every garment found
 LAYERS = ("outer", "inner")  # of upper_body
 DATASET_CATEGORIES = ("upper_body", "lower_body", "dresses")  # DressCode's; those of try-on too
 TRYOFF_CATEGORIES = (*DATASET_CATEGORIES, *LAYERS)  # what the published weights and the built-in ones draw

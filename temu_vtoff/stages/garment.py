@@ -11,14 +11,13 @@ import numpy as np
 from PIL import Image
 
 from temu_vtoff.pictures import panel
+from temu_vtoff.segmentation.categories import ALL
 from temu_vtoff.segmentation.labels import Labels
 from temu_vtoff.segmentation.masks import garment_mask, garments_present, mask_picture, masked_image
 from temu_vtoff.segmentation.people import one_person
 
 if TYPE_CHECKING:
     from temu_vtoff.stages.quality import Quality
-
-ALL = "all"  # the category for every garment found
 
 
 class Garment:

@@ -21,15 +21,16 @@ import torch
 from PIL import Image
 
 from temu_vtoff.backends.editing import EditingModel
+from temu_vtoff.backends.registry import check_category
 from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
+from temu_vtoff.segmentation.categories import ALL
 from temu_vtoff.segmentation.masks import label_ids, masked_image
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.serving import ErrorRow
 from temu_vtoff.stages.batches import attempt, read_each, serve_each
 from temu_vtoff.stages.editing import edit_each
-from temu_vtoff.stages.garment import ALL, Garment, Product, garments_of
+from temu_vtoff.stages.garment import Garment, Product, garments_of
 from temu_vtoff.stages.models import load_captioner, load_pipeline, load_upscaler
 from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.reading import Frame, Photo, as_list, photo_names
@@ -73,21 +74,20 @@ class TryOff(Toolkit):
 
         Args:
             photos: Paths or pictures, one or several.
-            category: One of `TRYOFF_CATEGORIES`, or "all" for every garment found.
+            category: One that the back end makes (`temu_vtoff.backends.registry.categories_of`), or "all" for every
+                garment found.
             mask: With a single photo: its mask, white on the garment, instead of segmenting.
 
         Returns:
             Garments in the order of the photos, each with its mask and the mask's labels, or with an error.
 
         Raises:
-            ArgumentError: An unknown category, one that the segmenter's labels can't tell, or a mask for several photos
-                or categories.
+            ArgumentError: An unknown category, one that the back end doesn't make or the segmenter's labels can't tell,
+                or a mask for several photos or categories.
             CheckpointError: The segmenter can't be loaded.
         """
         photos = as_list(photos)
-        choices = (*TRYOFF_CATEGORIES, ALL)
-        if category not in choices:
-            raise ArgumentError(f"{{category}} is {category!r}; choose one of {', '.join(choices)}.", "category")
+        check_category(category, self.options.backend)
         if mask is not None and (len(photos) > 1 or category == ALL):
             raise ArgumentError("{mask} is for a single photo and a single {category}.", "mask", "category")
         frame = Frame.of(self.options)

@@ -23,6 +23,7 @@ class TryOnOptions(Options):
     Attributes:
         tryon: Hub id or folder of a model in FitDiT's layout; there is no built-in one. None with an image-editing
             model as `backend`, which looks at both pictures and does the try-off too.
+        person: As in `Options`, in the photos of persons; where a garment is taken off, the largest person counts.
         region: What is repainted: the "rectangle" around garment and limbs, or "tight", closely around both.
         offset_top, offset_bottom, offset_left, offset_right: How far the rectangle's sides are moved outwards, in
             pixels of a photo whose short side has 768; negative numbers move them inwards.
@@ -103,9 +104,10 @@ class TryOnOptions(Options):
 
     def of_tryoff(self) -> Options:
         """The options that take a garment off a person first: by the same image-editing model, with what it was given,
-        else by the try-off model, whose size, steps and image encoders are its own.
+        else by the try-off model, whose size, steps and image encoders are its own. It sees other photos, so that
+        `person` doesn't count.
         """
-        given = {field.name: getattr(self, field.name) for field in fields(Options)}
+        given = {field.name: getattr(self, field.name) for field in fields(Options)} | {"person": None}
         if self.backend in EDITORS:
             return Options(**given | {"prompt_template": None})
         shared = {name: value for name, value in given.items() if name not in _OF_TRYON}

@@ -7,9 +7,10 @@ from temu_vtoff import Options
 from temu_vtoff.backends.focus import focus_box
 from temu_vtoff.backends.lora import Lora
 from temu_vtoff.backends.prompt import product_prompt
-from temu_vtoff.backends.registry import EDITORS
+from temu_vtoff.backends.registry import EDITORS, TEMU_VTOFF, check_category
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hub.sources import PUBLISHED_CAPTIONER, PUBLISHED_SEGMENTER
+from temu_vtoff.segmentation.categories import CATEGORIES, TRYOFF_CATEGORIES
 from tests.script_calls import heavy_imports
 
 
@@ -68,7 +69,20 @@ def test_the_prompt_names_the_garment_and_its_shape():
     assert "the upper-body garment that this person wears" in plain and "The garment is" not in plain
     assert shaped == f"{plain} The garment is a shirt with long sleeves."
     assert "the dress that" in product_prompt("dresses") and "the shoes that" in product_prompt("shoes")
-    assert product_prompt("outer", "a coat", "TRYOFF {garment}: {caption}") == "TRYOFF outer: a coat"
+    assert product_prompt("outer", "a coat", "TRYOFF {garment}: {caption}") == "TRYOFF outer garment: a coat"
+
+
+def test_each_back_end_says_which_categories_it_makes():
+    for backend in EDITORS:
+        for category in (*CATEGORIES, "all"):
+            check_category(category, backend)
+    for category in (*TRYOFF_CATEGORIES, "all"):
+        check_category(category, TEMU_VTOFF)
+    words = "category is 'bag', which backend temu-vtoff doesn't make: choose backend qwen-image-edit or flux2-klein or"
+    with pytest.raises(ArgumentError, match=words):
+        check_category("bag", TEMU_VTOFF)
+    with pytest.raises(ArgumentError, match=r"category is 'tie'; choose one of upper_body, .*, belt, all"):
+        check_category("tie", "flux2-klein")
 
 
 def test_the_box_around_a_garment():

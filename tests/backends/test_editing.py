@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from drawn_people import draw_person
 from temu_vtoff import Options, TryOff
 from temu_vtoff.backends.adapters import load_loras
 from temu_vtoff.backends.registry import EDITORS
@@ -127,6 +128,14 @@ def test_the_stages_run_and_every_photo_is_made_alone(editors, tmp_path):
     assert toolkit.taken["num_inference_steps"] == 4 and toolkit.taken["guidance_scale"] == 1.0
     (again,) = toolkit.generate(garments[:1], seed=6)
     assert np.array_equal(pixels(again.images[0]), pixels(good.images[1]))
+
+
+def test_shoes_go_all_the_way(editors, tmp_path):
+    draw_person(919, "lower_body").photo.save(tmp_path / "photo.png")
+    chosen = options(editors, "flux2-klein", segmenter="builtin", captioner="builtin", width=192, height=256)
+    (product,) = TryOff(chosen)(tmp_path / "photo.png", "shoes")
+    assert product.error is None and product.images[0].size == (192, 256) and product.garment.caption
+    assert set(product.garment.labels) == {"Left-shoe", "Right-shoe"}
 
 
 def test_a_focused_model_sees_the_garment_large(editors, tmp_path):
