@@ -74,7 +74,7 @@ def read_items(root: Path, split: str, count: int | None = None) -> list[Item]:
         for number, row in enumerate(rows[: None if count is None else count // len(CATEGORIES)], 1):
             try:
                 facts = json.loads(row)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(
                     f"{truth}, line {number} is damaged; `python -m drawn_people`, called as before, writes it again."
                 ) from error

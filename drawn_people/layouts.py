@@ -242,7 +242,7 @@ def _read_record(path: Path) -> dict | None:
     """The facts about an item; None if there are none or the file is damaged, and then the item is drawn again."""
     try:
         return json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
 
 

@@ -264,7 +264,7 @@ def test_arguments_of_diffusers_loading(folder, tmp_path, pipe):
     options = {"token": False, "cache_dir": str(tmp_path), "local_files_only": True}
     options |= {"use_safetensors": True, "low_cpu_mem_usage": True, "device_map": "cpu"}
     assert torch.equal(sample(load(folder, **options)), plain)
-    with pytest.raises(ValueError, match="device is 'balanced'"):
+    with pytest.raises(ValueError, match="device_map is 'balanced'; give one device"):
         load(folder, device_map="balanced")
     with pytest.raises(ValueError, match="quantize names unet; there are"):
         load(folder, quantize={"unet": 8})

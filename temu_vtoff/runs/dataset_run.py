@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from temu_vtoff.backends.registry import EDITORS
 from temu_vtoff.datasets import Item, TryOffDataset, open_dataset
 from temu_vtoff.files import remove_leftovers, writable_folder
 from temu_vtoff.hardware.acceleration import is_compiling_worth_it
-from temu_vtoff.hardware.devices import DTYPES, choose_device, multiplies_bf16
+from temu_vtoff.hardware.devices import DTYPES, choose_device, free_memory, multiplies_bf16
 from temu_vtoff.runs.generation import has_picture, write_manifest
 from temu_vtoff.runs.journal import Journal
 from temu_vtoff.runs.phases import Outcome, Progress, gather_outcome, silent
+from temu_vtoff.runs.segmenting import segment_items
 from temu_vtoff.runs.settings import keep_settings, read_settings
 from temu_vtoff.runs.sharing import Share, cut_batches, first_of_each_category
-from temu_vtoff.runs.task import DatasetTask
+from temu_vtoff.runs.task import ALL, DatasetTask
 from temu_vtoff.stages.checking import check_sources
-from temu_vtoff.stages.models import pipeline_dtype
+from temu_vtoff.stages.models import load_segmenter, pipeline_dtype
 from temu_vtoff.stages.options import Options
 
 
@@ -67,8 +71,7 @@ class DatasetRun:
             if not all(has_picture(self.output_dir, item, self.suffix) for item in batch)
         ]
         if self.batches:
-            captioner = getattr(task, "caption", None) is not None
-            check_sources(options, segmenter=task.segment is not None, captioner=captioner)
+            check_sources(options, segmenter=False, captioner=False)
         writable_folder(task.output_dir)
         self._keep_settings()
         self.journal = Journal(self.output_dir / "journal", "manifest", share.index)
@@ -118,6 +121,22 @@ class DatasetRun:
         """The batches without unwanted and failed items; the same in every run."""
         chosen = [[i for i in batch if i not in self.failures and wanted(i)] for batch in self.batches]
         return [batch for batch in chosen if batch]
+
+    def _unsegmented(self) -> list[list[Item]]:
+        """The batches whose label maps or masks are asked for and missing."""
+        every = self.task.segment == ALL
+        return [] if self.task.segment is None else self._select(lambda item: every or not item.label_map.exists())
+
+    def _segment(self, path: Callable[[Item], Path], draw: Callable[..., Image.Image]) -> None:
+        """Makes and writes what `_unsegmented` says is missing; arguments of `segment_items`."""
+        batches = self._unsegmented()
+        if not batches:
+            return
+        load = partial(load_segmenter, self.options)
+        self.failures |= segment_items(
+            self._open(load=["person"]), batches, load, path, draw, **self._reading("segment")
+        )
+        free_memory()
 
     def _reading(self, stage: str) -> dict[str, Any]:
         return {"num_workers": self.task.num_workers, "progress": lambda batches: self.progress(batches, stage)}

@@ -21,9 +21,10 @@ from temu_vtoff.runs.finishing import Finisher
 from temu_vtoff.runs.generation import generate_items
 from temu_vtoff.runs.journal import Journal
 from temu_vtoff.runs.precomputed import Precomputed, make_products
-from temu_vtoff.runs.segmenting import GarmentMasks, segment_items
+from temu_vtoff.runs.segmenting import GarmentMasks
 from temu_vtoff.runs.task import ALL, TryOffTask
-from temu_vtoff.stages.models import load_captioner, load_pipeline, load_segmenter, load_upscaler
+from temu_vtoff.stages.checking import check_sources
+from temu_vtoff.stages.models import load_captioner, load_pipeline, load_upscaler
 from temu_vtoff.stages.warnings import is_from_behind
 from temu_vtoff.tryoff.components import TEXT_PARTS
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
@@ -43,32 +44,23 @@ class DatasetTryOff(DatasetRun):
     def _stages(self) -> None:
         self.from_behind: set[Item] = set()  # found by the segmenter
         self.made_captions = Journal(self.output_dir / "journal", "captions", self.share.index)
+        known = self._read_captions()
+        uncaptioned = any(item.id not in known for batch in self._uncaptioned() for item in batch)
+        check_sources(self.options, segmenter=bool(self._unsegmented()), captioner=uncaptioned)
         self.segment()
         self.caption()
         self.generate()
 
     def segment(self) -> None:
         """Makes the masks that are asked for and missing."""
-        if self.task.segment is None:
-            return
-        every = self.task.segment == ALL
-        self.failures |= segment_items(
-            self._open(load=["person"]),
-            self._select(lambda item: every or not item.label_map.exists()),
-            partial(load_segmenter, self.options),
-            partial(generated_mask_path, self.task.masks),
-            GarmentMasks(self.notes, self.from_behind),
-            **self._reading("segment"),
-        )
-        free_memory()
+        self._segment(partial(generated_mask_path, self.task.masks), GarmentMasks(self.notes, self.from_behind))
 
     def caption(self) -> None:
         """Makes the captions that are asked for and missing."""
         if self.task.caption is not None:
-            every = self.task.caption == ALL
             self.failures |= caption_items(
                 self._open(load=["person"]),
-                self._select(lambda item: every or not self._has_caption(item)),
+                self._uncaptioned(),
                 partial(load_captioner, self.options),
                 self.made_captions,
                 known=self._read_captions(),
@@ -80,6 +72,11 @@ class DatasetTryOff(DatasetRun):
         where = "" if self.task.caption_file is None else f" in {self.task.caption_file}"
         without = [item for batch in self._select() for item in batch if not self._has_caption(item)]
         self.failures |= {item: f"{item.garment.name}: no caption{where}" for item in without}
+
+    def _uncaptioned(self) -> list[list[Item]]:
+        """The batches whose captions are asked for and missing."""
+        every = self.task.caption == ALL
+        return [] if self.task.caption is None else self._select(lambda i: every or not self._has_caption(i))
 
     def generate(self) -> None:
         """Makes the pictures that are missing."""

@@ -18,14 +18,13 @@ from torch.utils.data import Dataset
 
 from temu_vtoff.datasets import Item, TryOffDataset
 from temu_vtoff.datasets.masks import generated_label_map_path
-from temu_vtoff.hardware.devices import free_memory
 from temu_vtoff.runs.dataset_run import DatasetRun
 from temu_vtoff.runs.generation import generate_items
-from temu_vtoff.runs.segmenting import LabelMaps, segment_items
+from temu_vtoff.runs.segmenting import LabelMaps
 from temu_vtoff.runs.sharing import item_seed
-from temu_vtoff.runs.task import ALL, TryOnTask
+from temu_vtoff.runs.task import TryOnTask
 from temu_vtoff.stages.fitting_room import find_region, reduced
-from temu_vtoff.stages.models import load_segmenter, load_tryon_pipeline
+from temu_vtoff.stages.models import load_tryon_pipeline
 from temu_vtoff.stages.tryon_options import OFFSETS, TryOnOptions
 from temu_vtoff.tryon.body_picture import body_picture
 from temu_vtoff.tryon.fitting import NO_JOINTS, Fitting, draw_pose, lacks_pose, put_on
@@ -101,18 +100,9 @@ class DatasetTryOn(DatasetRun):
 
     def segment(self) -> None:
         """Makes the label maps that are asked for and missing."""
-        if self.task.segment is None:
-            return
-        every = self.task.segment == ALL
-        self.failures |= segment_items(
-            self._open(load=["person"]),
-            self._select(lambda item: every or not item.label_map.exists()),
-            partial(load_segmenter, self.options),
-            partial(generated_label_map_path, self.task.label_maps),
-            LabelMaps(self.notes, self.task.dataset_name),
-            **self._reading("segment"),
+        self._segment(
+            partial(generated_label_map_path, self.task.label_maps), LabelMaps(self.notes, self.task.dataset_name)
         )
-        free_memory()
 
     def generate(self) -> None:
         """Makes the pictures that are missing."""

@@ -21,6 +21,7 @@ from transformers import (
 
 from temu_vtoff.builtin import resolve
 from temu_vtoff.errors import ArgumentError
+from temu_vtoff.hardware.devices import choose_device
 from temu_vtoff.hardware.quantization import quantization_config
 from temu_vtoff.hub.loading import load_diffusers_model, load_processor, load_transformers_model, try_tokenizer
 from temu_vtoff.hub.model_files import VOCABULARIES, local_folder
@@ -40,6 +41,22 @@ _TRANSFORMERS = {
     "image_encoder_large": CLIPVisionModelWithProjection,
     "image_encoder_bigG": CLIPVisionModelWithProjection,
 }
+
+
+def device_of(device_map: str | torch.device | None) -> torch.device | None:
+    """The one device that a pipeline goes to.
+
+    Raises:
+        ArgumentError: None, or one that isn't here; pipelines are not spread over several.
+    """
+    try:
+        return None if device_map is None else choose_device(str(device_map))
+    except ArgumentError as error:
+        raise ArgumentError(
+            f"{{device_map}} is {device_map!r}; give one device that is here, such as cuda or cpu. For less memory "
+            "on it, call enable_model_cpu_offload() instead.",
+            "device_map",
+        ) from error
 
 
 def _try_scheduler(scheduler: FlowMatchEulerDiscreteScheduler) -> None:
@@ -82,6 +99,22 @@ class LoadingOptions:
     hub: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Any] = field(default_factory=dict)
     components: Collection[str] = (*_DIFFUSERS, *_TRANSFORMERS)
+
+    @classmethod
+    def of(cls, given: dict[str, Any], *, dtype: Dtypes, torch_dtype: Dtypes, **options: Any) -> LoadingOptions:
+        """The options of a pipeline's `from_pretrained`.
+
+        Args:
+            given: Its further arguments; those for the hub and the files are taken out.
+            dtype: Another name of `torch_dtype`, which it replaces.
+            options: Other attributes.
+        """
+        return cls(
+            dtype=torch_dtype if dtype is None else dtype,
+            hub={name: given.pop(name) for name in HUB if name in given},
+            files={name: given.pop(name) for name in FILES if name in given},
+            **options,
+        )
 
     def __post_init__(self) -> None:
         for argument, names in (("quantize", self.quantize), ("dtype", self.dtype)):

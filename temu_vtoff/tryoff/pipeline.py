@@ -24,7 +24,6 @@ from transformers import (
     T5EncoderModel,
 )
 
-from temu_vtoff.hardware.devices import choose_device
 from temu_vtoff.hub.sources import REQUIRED, WorkingSize
 from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
 from temu_vtoff.models.generator import TryOffTransformer
@@ -35,7 +34,7 @@ from temu_vtoff.tryoff.components import COMPONENTS, CONFIG
 from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, Generators
 from temu_vtoff.tryoff.denoising import Conditions, denoise
 from temu_vtoff.tryoff.inputs import Pictures, Prompt
-from temu_vtoff.tryoff.loading import FILES, HUB, Dtypes, LoadingOptions, load_components
+from temu_vtoff.tryoff.loading import Dtypes, LoadingOptions, device_of, load_components
 from temu_vtoff.tryoff.lora import (
     load_adapters,
     lora_scale,
@@ -158,15 +157,15 @@ class TryOffPipeline(AdaptedPipeline):
             ArgumentError: A precision or a device that is none, or bits of an unknown component.
             TypeError: There is no component of that name.
         """
-        options = LoadingOptions(
-            dtype=torch_dtype if dtype is None else dtype,
+        options = LoadingOptions.of(
+            components,
+            dtype=dtype,
+            torch_dtype=torch_dtype,
             revision=revision,
             variant=variant,
             quantize=quantize or {},
-            hub={name: components.pop(name) for name in HUB if name in components},
-            files={name: components.pop(name) for name in FILES if name in components},
         )
-        device = None if device_map is None else choose_device(str(device_map))
+        device = device_of(device_map)
         pipe = cls(
             **load_components(pretrained_model_name_or_path, pretrained_tryoff_name_or_path, components, options)
         )

@@ -30,7 +30,7 @@ from temu_vtoff.tryoff.callbacks import StepCallback, StepReporter, chosen_tenso
 from temu_vtoff.tryoff.conditioning import Generators
 from temu_vtoff.tryoff.denoising import Conditions, denoise
 from temu_vtoff.tryoff.inputs import Pictures
-from temu_vtoff.tryoff.loading import FILES, HUB, Dtypes, LoadingOptions
+from temu_vtoff.tryoff.loading import Dtypes, LoadingOptions, device_of
 from temu_vtoff.tryoff.outputs import finish
 from temu_vtoff.tryoff.presets import PRESETS, Preset, choose_preset
 from temu_vtoff.tryon.loading import MODELS, load_components
@@ -115,6 +115,7 @@ class TryOnPipeline(DiffusionPipeline):
         revision: str | None = None,
         variant: str | None = None,
         quantize: Mapping[str, int] | None = None,
+        device_map: str | torch.device | None = None,
         **components: Any,
     ) -> TryOnPipeline:
         """Loads FitDiT's layout, or a folder that `save_pretrained` wrote.
@@ -127,25 +128,28 @@ class TryOnPipeline(DiffusionPipeline):
             revision: Revision of the source.
             variant: Variant of the source's weights, e.g. "fp16".
             quantize: Bits of the weights, 8 or 4, by component.
+            device_map: A device that all of it goes to.
             components: Components to use instead of loading them, by name; None leaves one out. The image encoders may
                 also be named by hub id or folder. Also diffusers' arguments `token`, `cache_dir`, `local_files_only`,
                 `force_download`, `proxies`, `use_safetensors` and `low_cpu_mem_usage`.
 
         Raises:
             CheckpointError: The source can't be had, or lacks parts or weights; the message names them.
-            ArgumentError: A precision that is none, or bits of an unknown component.
+            ArgumentError: A precision or a device that is none, or bits of an unknown component.
             TypeError: There is no component of that name.
         """
-        options = LoadingOptions(
-            dtype=torch_dtype if dtype is None else dtype,
+        options = LoadingOptions.of(
+            components,
+            dtype=dtype,
+            torch_dtype=torch_dtype,
             revision=revision,
             variant=variant,
             quantize=quantize or {},
-            hub={name: components.pop(name) for name in HUB if name in components},
-            files={name: components.pop(name) for name in FILES if name in components},
             components=MODELS,
         )
-        return cls(**load_components(pretrained_model_name_or_path, components, options))
+        device = device_of(device_map)
+        pipe = cls(**load_components(pretrained_model_name_or_path, components, options))
+        return pipe if device is None else pipe.to(device)
 
     @property
     def working_size(self) -> WorkingSize:
