@@ -390,7 +390,7 @@ def test_captions_must_come_from_somewhere(models: Path, dresscode: Path, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_help_answers_at_once() -> None:
-    command = [sys.executable, ROOT / "inference_dataset.py", "--help"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=5)
-    assert answer.returncode == 0 and "--coarse_caption_file" in answer.stdout
+def test_help_names_the_flags_of_old(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        inference_dataset.parse_args(["--help"])
+    assert "--coarse_caption_file" in capsys.readouterr().out
