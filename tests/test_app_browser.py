@@ -190,7 +190,7 @@ def download(page: Any, button: str, folder: Path) -> Path:
 def test_from_photo_to_downloads(page, downloads):
     assert not find(page, "#make")[0].is_enabled() and not find(page, "#stop")[0].is_enabled()
     upload(page)
-    assert not find(page, "#picture")[0].is_enabled()
+    assert not find(page, "#finished")[0].is_enabled()
     set_number(page, "Steps", 3)
     make(page)
     assert not find(page, "#stop")[0].is_enabled()
@@ -198,7 +198,7 @@ def test_from_photo_to_downloads(page, downloads):
     assert not find(page, "#slider img") or not find(page, "#slider img")[0].is_displayed()
     find(page, "#compare button")[0].click()
     wait(lambda: len([image for image in find(page, "#slider img") if image.is_displayed()]) == 2)
-    assert Image.open(download(page, "#picture", downloads)).mode == "RGB"
+    assert Image.open(download(page, "#finished", downloads)).mode == "RGB"
     cutout = Image.open(download(page, "#cutout", downloads))
     assert cutout.mode == "RGBA" and cutout.size == (48, 64)
     assert Image.open(download(page, "#panel", downloads)).width > 3 * 48
@@ -221,7 +221,7 @@ def test_downloads_stay_after_a_second_run_and_after_stop(page, downloads):
     wait(lambda: "step" in find(page, "#progress")[0].text)
     press(page, "#stop")
     wait(lambda: find(page, "#make")[0].is_enabled() and not find(page, "#progress progress"))
-    assert Image.open(download(page, "#picture", downloads)).size == (48, 64)
+    assert Image.open(download(page, "#finished", downloads)).size == (48, 64)
     script = "const done = arguments[1]; fetch(arguments[0]).then((answer) => done(answer.status))"
     assert page.execute_async_script(script, first) == 200
 
@@ -323,7 +323,9 @@ def test_several_photos_become_a_gallery_and_a_zip(page, downloads, tmp_path):
     wait(lambda: find(page, "#zip")[0].is_enabled())
     wait(lambda: len(find(page, "#gallery img")) == 2)
     with zipfile.ZipFile(download(page, "#zip", downloads)) as archive:
-        assert len(archive.namelist()) == 7  # two pictures: on white, cut out and as a panel; and captions.txt
+        assert (
+            len(archive.namelist()) == 7
+        )  # two pictures: finished, cut out and as a panel; captions.txt and attributes.json
 
 
 @pytest.fixture
@@ -403,7 +405,7 @@ def test_stop_ends_the_work(page):
     assert find(page, "#stop")[0].is_enabled() and not find(page, "#make")[0].is_enabled()
     press(page, "#stop")
     wait(lambda: not find(page, "#progress progress"))
-    assert not find(page, "#picture")[0].is_enabled()  # nothing was made
+    assert not find(page, "#finished")[0].is_enabled()  # nothing was made
     wait(lambda: find(page, "#make")[0].is_enabled() and not find(page, "#stop")[0].is_enabled())
     set_number(page, "Steps", 2)
     make(page)
@@ -454,7 +456,7 @@ def test_two_visitors_at_once_and_their_files(page, address, temporary):
         press(page, "#make")
     for tab in (first, second):
         page.switch_to.window(tab)
-        wait(lambda: find(page, "#picture")[0].is_enabled())
+        wait(lambda: find(page, "#finished")[0].is_enabled())
     folders = set(temporary.glob("temu_vtoff_page_*/visit_*"))
     page.close()
     page.switch_to.window(first)

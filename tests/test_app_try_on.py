@@ -16,9 +16,10 @@ from tests.test_app import PHOTO, ROOT, client, models, painted_as, server, visi
 from tests.tiny_page import GOLDEN_TRYON
 from web_page.fitting_room import FittingRoom
 from web_page.layout import build_page
+from web_page.messages import PHOTOGRAPH
 from web_page.models import Models
 from web_page.server import tryon_options
-from web_page.studio import PHOTOGRAPH, Limits, Studio
+from web_page.studio import Limits, Studio
 from web_page.try_on import NEEDED, WORN, TryOnTab
 from web_page.visits import Visits
 
@@ -50,7 +51,8 @@ def arguments(garment: str | None, editor: dict | None, kind: str = "alone", cat
 
 
 def test_person_and_garment_become_a_picture_and_its_files(tab, garment):
-    (shown,) = tab.look(visitor("a"), str(PHOTO), "upper_body")
+    reset, shown = tab.look(visitor("a"), str(PHOTO), "upper_body", 2)
+    assert not reset[tab.whose].visible and not shown[tab.whose].visible
     assert shown[tab.region]["mask"] and shown[tab.region]["photo"]
     *steps, last = tab.try_on(visitor("a"), *arguments(garment, half_painted(PHOTO)), 0, 3, 2.0, 2)
     assert "step 3 of 3" in steps[-1][tab.progress]
@@ -103,7 +105,7 @@ def test_buttons_wait_for_both_pictures(tab):
 def test_an_absent_garment_can_be_painted_by_hand(tab, monkeypatch):
     said = []
     monkeypatch.setattr(gr, "Warning", said.append)
-    (shown,) = tab.look(visitor("a"), str(PHOTO), "lower_body")
+    _, shown = tab.look(visitor("a"), str(PHOTO), "lower_body")
     assert shown[tab.region]["photo"] and shown[tab.region]["mask"] is None
     assert said[0].startswith("No skirt or trousers was found in the photo; it shows a top. Choose another garment")
 
@@ -147,10 +149,10 @@ def test_tiff_is_shown_as_png_in_both_fields(tab, tmp_path):
 def test_built_in_models_warn_of_photographs(tab, models, garment, tmp_path, monkeypatch):
     photo = tmp_path / "photo.png"
     Image.effect_noise((384, 512), 60).convert("RGB").save(photo)
-    outfit = lambda person, garment, worn: tab.studio.outfit(
+    outfit = lambda person, garment, worn: tab.outfits.outfit(
         str(person), Image.new("L", (384, 512), 255), garment=str(garment), category="upper_body", worn=worn
     )
-    warned = lambda *given: tab.studio.outfit_warning(outfit(*given)) == PHOTOGRAPH
+    warned = lambda *given: tab.outfits.warning(outfit(*given)) == PHOTOGRAPH
     assert not warned(photo, photo, True)
     monkeypatch.setattr(Models, "is_builtin", True)
     assert warned(PHOTO, photo, True) and not warned(photo, photo, False)

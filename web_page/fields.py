@@ -1,12 +1,14 @@
 """Fields that several parts of the page have."""
 
-from collections.abc import Sequence
+import html
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from web_page.messages import CATEGORY_NAMES
+from web_page.found import Found
+from web_page.messages import CATEGORY_NAMES, LABELS
 
 Shown = dict[gr.components.Component, Any]  # what a handler answers: new values by component
 
@@ -20,6 +22,30 @@ def afterwards(event: Any, *what: Any, **how: Any) -> None:
 def category_choices(categories: Sequence[str]) -> list[tuple[str, str]]:
     """The garments as visitors read them, and their names in the library."""
     return [(CATEGORY_NAMES[name], name) for name in categories]
+
+
+def person_field(elem_id: str) -> gr.Radio:
+    """Whose garment, in a photo of several people; `several_people` shows it."""
+    return gr.Radio(
+        [], label=LABELS["person"], info="from left to right", visible=False, interactive=True, elem_id=elem_id
+    )
+
+
+def several_people(found: Found) -> gr.Radio:
+    """The value of `person_field` for a photo."""
+    several = found.people > 1
+    return gr.Radio(list(range(1, found.people + 1)), value=found.person if several else None, visible=several)
+
+
+def sentences_field(elem_id: str) -> gr.Markdown:
+    """A few sentences, hidden while there are none; `said` is its value."""
+    return gr.Markdown(visible=False, elem_id=elem_id)
+
+
+def said(sentences: Iterable[str]) -> gr.Markdown:
+    """The value of `sentences_field`."""
+    words = " ".join(html.escape(one, quote=False) for one in sentences)
+    return gr.Markdown(words, visible=bool(words))
 
 
 def pictures_field(title: str, **options: Any) -> gr.Gallery:

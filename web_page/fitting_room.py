@@ -12,6 +12,7 @@ from temu_vtoff.stages import Person, Product, TryOn, TryOnOptions, TryOnResult
 from temu_vtoff.tryoff.presets import choose_preset
 from temu_vtoff.tryoff.watching import OnStep, watcher
 from temu_vtoff.tryon.pipeline import EXACT_STEPS
+from web_page.found import Found
 from web_page.photos import on_screen
 
 
@@ -45,13 +46,24 @@ class FittingRoom:
             return options.num_inference_steps
         return EXACT_STEPS if options.preset == "exact" else choose_preset(options.preset).steps
 
-    def region(self, photo: Image.Image, category: str) -> Image.Image:
-        """What is repainted of a person for a garment of this category: L, 0 or 255, of the photo's size.
+    def region(self, photo: Image.Image, category: str, number: int | None = None) -> Found:
+        """What is repainted of a person for a garment of this category.
+
+        Args:
+            number: Of the person from left to right, from 1; the largest when left out.
 
         Raises:
             GarmentNotFoundError: There is no such garment, or no person.
+            ArgumentError: Fewer people.
         """
-        return self._person(photo, category).region.resize(photo.size, Image.Resampling.NEAREST)
+        person = self._person(photo, category, person=number)
+        return Found(
+            category,
+            person.region.resize(photo.size, Image.Resampling.NEAREST),
+            warnings=tuple(person.warnings),
+            people=person.people,
+            person=person.number,
+        )
 
     def shows_somebody(self, garment: Image.Image) -> bool:
         """Whether a picture shows somebody who wears the garment, so that it is no product picture."""

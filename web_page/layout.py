@@ -65,7 +65,9 @@ class Advanced:
                 elem_id="fit",
             )
         with gr.Row():
-            self.count = gr.Slider(1, limits.pictures, defaults.count, step=1, label=LABELS["num_images"])
+            self.count = gr.Slider(
+                1, limits.pictures, defaults.count, step=1, label=LABELS["num_images"], info="the best comes first"
+            )
             self.steps = gr.Slider(1, limits.steps, defaults.steps, step=1, label=LABELS["num_inference_steps"])
             self.guidance = gr.Slider(1, 6, defaults.guidance, step=0.1, label=LABELS["guidance_scale"], info="1: none")
         self.fields = [self.seed, self.steps, self.guidance, self.size, self.count, self.fit]

@@ -10,7 +10,8 @@ import gradio as gr
 
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.segmentation.masks import GarmentNotFoundError
-from web_page.visits import Step
+from temu_vtoff.stages.quality import Quality
+from web_page.run import Step
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,10 @@ LABELS = {  # of the page's fields, by the library's names of arguments
     "height": "Size",
     "num_images": "Pictures of a garment",
     "resize_mode": "Fit",
+    "person": "Person",
+    "background": "Background",
+    "margin": "Margin",
+    "output_format": "Format",
 }
 PEOPLES_WORDS = {  # for the segmenter's labels
     "Hat": "a hat",
@@ -59,6 +64,10 @@ GARMENT_WORDS = {
     "outer": "jacket or coat over something",
     "inner": "top under a jacket",
 }
+PHOTOGRAPH = (
+    "This looks like a photograph. The small model of this page knows drawn people only, so don't trust its picture."
+)
+FULL = "Too many people are waiting just now: nothing of yours is lost, press again in a minute."
 OUT_OF_MEMORY = "the memory did not suffice: choose a smaller size or fewer pictures."
 FAULT = "something went wrong here, and it isn't your photo's fault; the server's log says what."
 
@@ -71,6 +80,21 @@ def in_words(labels: Sequence[str]) -> str:
     """The segmenter's labels in words of people: "a top, trousers and shoes"."""
     words = list(dict.fromkeys(PEOPLES_WORDS.get(label, label.lower()) for label in labels))
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def sentence(words: str) -> str:
+    """The words with a capital letter and a full stop."""
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
+
+
+def mark(quality: Quality) -> str:
+    """The score of a product picture."""
+    return f"Quality {100 * quality.score:.0f} of 100."
+
+
+def doubts(quality: Quality) -> str:
+    """What is suspicious about a product picture; empty when nothing is."""
+    return sentence(f"Look closely: {'; '.join(quality.doubts)}") if quality.doubts else ""
 
 
 def not_found(category: str, found: Sequence[str]) -> str:

@@ -1,23 +1,33 @@
 """The models behind the page: one copy of the three stages and of try-on for all visitors, used by one at a time."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PIL import Image
 
+from temu_vtoff.finishing import Finish
 from temu_vtoff.hub.sources import WorkingSize
 from temu_vtoff.pictures import unfit_mask
+from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
 from temu_vtoff.stages import Garment, Options, Product, TryOff, TryOnOptions
+from temu_vtoff.stages.selection import Selection
 from temu_vtoff.tryoff.presets import GUIDANCE_SCALE, choose_preset
 from temu_vtoff.tryoff.watching import OnStep, watcher
 from web_page.fitting_room import FittingRoom
+from web_page.found import Found
 
 SIZE_FACTORS = (0.5, 0.75, 1, 1.25, 1.5)  # of the model's own size
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What "Advanced" holds. `seed` is the first picture's, the next ones count on from it."""
+    """How product pictures are made.
+
+    Attributes:
+        seed: The first picture's, the next ones count on from it.
+        best_first: Puts several pictures in the order of their quality.
+        finish: What becomes of them.
+    """
 
     width: int
     height: int
@@ -26,20 +36,8 @@ class Settings:
     seed: int = 0
     count: int = 1
     fit: str = Options.resize_mode
-
-
-@dataclass(frozen=True)
-class Found:
-    """A garment in a photo.
-
-    Attributes:
-        mask: L, 0 or 255, of the photo's size.
-        instead: Labels of the segmenter that serve in place of the absent garment's own; usually none.
-    """
-
-    category: str
-    mask: Image.Image
-    instead: tuple[str, ...] = ()
+    best_first: bool = False
+    finish: Finish = field(default_factory=Finish)
 
 
 class Models:
@@ -84,6 +82,12 @@ class Models:
         """`own_size` as "WIDTHxHEIGHT"."""
         return f"{self.own_size.width}x{self.own_size.height}"
 
+    @property
+    def categories(self) -> list[str]:
+        """The garments that the segmenter's labels tell."""
+        labels = self.toolkit.segmenter().labels
+        return [name for name in TRYOFF_CATEGORIES if labels.tell(name)]
+
     def sizes(self) -> list[tuple[int, int]]:
         """Widths and heights to offer: of the model's own shape, and not larger than its position embedding."""
         own = self.own_size
@@ -101,17 +105,31 @@ class Models:
                 counts.append(len(tokenizer.decode(kept, skip_special_tokens=True).split()))
         return min(counts, default=None)
 
-    def segment(self, photo: Image.Image, category: str) -> list[Found]:
+    def segment(self, photo: Image.Image, category: str, person: int | None = None) -> list[Found]:
         """The garments of a category, or of all that are found with "all"; at least one.
+
+        Args:
+            person: Whose, from left to right, from 1; the largest person's when left out.
 
         Raises:
             GarmentNotFoundError: There is none.
+            ArgumentError: Fewer people.
         """
         with self._lock:
-            garments = [_sound(garment) for garment in self.toolkit.segment([photo], category)]
-        return [
-            Found(g.category, unfit_mask(g.mask, photo.size), g.labels if g.note is not None else ()) for g in garments
-        ]
+            garments = [_sound(garment) for garment in self.toolkit.segment([photo], category, person=person)]
+        return [self._found(garment, photo) for garment in garments]
+
+    def _found(self, garment: Garment, photo: Image.Image) -> Found:
+        labels = self.toolkit.segmenter().labels
+        own = labels.name_all(labels.of_category(garment.category))
+        return Found(
+            garment.category,
+            unfit_mask(garment.mask, photo.size),
+            instead=() if set(garment.labels) <= set(own) else garment.labels,
+            warnings=tuple(garment.warnings),
+            people=garment.people,
+            person=garment.person,
+        )
 
     def caption(self, photo: Image.Image, category: str) -> str:
         """The garment's shape in words."""
@@ -135,6 +153,7 @@ class Models:
                 [garment],
                 seed=settings.seed,
                 num_images=settings.count,
+                selection=Selection(keep=settings.count) if settings.best_first else None,
                 callback_on_step_end=watcher(on_step, settings.steps, previews),
                 width=settings.width,
                 height=settings.height,

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import gradio as gr
 from PIL import Image
 
-from web_page.fields import Shown, afterwards, pictures_field
+from web_page.fields import Shown, afterwards, pictures_field, said, sentences_field
 from web_page.messages import status
 from web_page.photos import SHOWN_BY_BROWSERS, format_of, on_screen
 from web_page.results import Result, file_name, zip_results
+from web_page.run import Run
 from web_page.studio import Studio
-from web_page.visits import Run
 
 HISTORY = 24  # pictures of a visit that are remembered
 ON_PAGE = {"api_visibility": "private", "show_progress": "minimal"}
@@ -36,7 +36,7 @@ class PictureTab:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self.results, self.history = gr.State([]), gr.State([])
+        self.results, self.history, self.chosen = gr.State([]), gr.State([]), gr.State(0)
 
     # --- layout -------------------------------------------------------------------------------------------------
 
@@ -57,9 +57,10 @@ class PictureTab:
             buttons=["fullscreen"],
             elem_id=self.id("product"),
         )
-        self.warning = gr.Markdown(visible=False, elem_id=self.id("warning"))
+        self.warning = sentences_field(self.id("warning"))
         self.details = gr.Markdown(elem_id=self.id("details"))
         self.several = pictures_field("Choose one", visible=False, allow_preview=False, elem_id=self.id("several"))
+        self.build_finishing()
         with gr.Row(elem_classes="side-by-side"):
             self.downloads = {
                 name: gr.DownloadButton(label, interactive=False, size="md", elem_id=self.id(name))
@@ -67,6 +68,9 @@ class PictureTab:
             }
             self.archive = gr.DownloadButton("All as ZIP", visible=False, size="md", elem_id=self.id("archive"))
         self._build_comparison()
+
+    def build_finishing(self) -> None:
+        """Fields above the download buttons; by default there are none."""
 
     def _build_comparison(self) -> None:
         with gr.Accordion("Before and after", open=False, elem_id=self.id("compare")):
@@ -97,17 +101,21 @@ class PictureTab:
             work, inputs, self._outputs(), **ON_PAGE, **ONE_AT_A_TIME, show_progress_on=self.progress
         )
         afterwards(making, self.settle, *ready, **AT_ONCE)
-        self.several.select(self.choose_clicked, self.results, self._chosen(), **ON_PAGE)
+        self.several.select(self.choose_clicked, self.results, self.of_chosen(), **ON_PAGE)
         self.stop.click(self.stop_work, cancels=[making], **AT_ONCE).then(
             self.show_last, [self.results, *needed], [self.make, self.stop, self.progress, self.picture], **AT_ONCE
         )
 
-    def _chosen(self) -> list[gr.components.Component]:
-        return [self.picture, self.slider, *self.downloads.values()]
+    def of_chosen(self) -> list[gr.components.Component]:
+        """What shows the chosen picture."""
+        return [self.picture, self.slider, self.details, self.warning, *self.downloads.values(), self.chosen]
+
+    def of_all(self) -> list[gr.components.Component]:
+        """What shows all pictures of the last work."""
+        return [*self.of_chosen(), self.several, self.archive, self.results]
 
     def _outputs(self) -> list[gr.components.Component]:
-        more = [self.progress, self.warning, self.details, self.several, self.archive]
-        return [*self._chosen(), *more, self.results, self.history, self.shown_history]
+        return [*self.of_all(), self.progress, self.history, self.shown_history]
 
     # --- events -------------------------------------------------------------------------------------------------
 
@@ -126,7 +134,6 @@ class PictureTab:
         name: str,
         results: list[Result],
         history: list[tuple[str, str]],
-        said: Callable[[], Shown],
     ) -> Iterator[Shown]:
         """The picture while it emerges, and its files when it is there.
 
@@ -134,7 +141,6 @@ class PictureTab:
             work: Makes the results and their files; done in a thread.
             name: Of the ZIP file.
             results: Of the work before, shown again when this is stopped.
-            said: Gives what is said of the new results.
         """
         shown: list[Path] = []
         with closing(run.follow(work)) as steps:
@@ -145,35 +151,44 @@ class PictureTab:
         if run.stopped.is_set():
             yield {self.progress: "", self.picture: _first(results)}
             return
-        yield self._shown(made, run.folder / f"{name}.zip", history) | said()
-        for file in shown:
-            file.unlink(missing_ok=True)
-
-    def _shown(self, results: list[Result], archive: Path, history: list[tuple[str, str]]) -> Shown:
-        history = [*((str(result.picture), result.caption) for result in results), *history][:HISTORY]
-        many = len(results) > 1
-        zipped = str(zip_results(results, archive)) if many else None
-        return self.choose(results, 0) | {
+        history = [*((str(result.picture), result.caption) for result in made), *history][:HISTORY]
+        yield self.show(made, run.folder / f"{name}.zip") | {
             self.progress: "",
-            self.several: gr.Gallery([str(result.picture) for result in results], visible=many),
-            self.archive: gr.DownloadButton(value=zipped, visible=many),
-            self.results: results,
             self.history: history,
             self.shown_history: gr.Gallery(history, visible=True),
         }
+        for file in shown:
+            file.unlink(missing_ok=True)
 
-    def warned(self, sentence: str) -> Shown:
-        """The warning beside the result; none where the sentence is empty."""
-        return {self.warning: gr.Markdown(sentence, visible=bool(sentence))}
+    def show(self, results: list[Result], archive: Path, number: int = 0) -> Shown:
+        """The results, one of them large.
+
+        Args:
+            archive: Where their ZIP file is written.
+        """
+        many = len(results) > 1
+        zipped = str(zip_results(results, archive)) if many else None
+        return self.choose(results, number) | {
+            self.several: gr.Gallery([str(result.finished) for result in results], visible=many),
+            self.archive: gr.DownloadButton(value=zipped, visible=many),
+            self.results: results,
+        }
 
     def choose(self, results: list[Result], number: int) -> Shown:
-        """One of several pictures and its files."""
+        """One of several pictures, what is to be said about it, and its files."""
         result = results[number]
         files = {
             button: gr.DownloadButton(value=str(getattr(result, name)), interactive=True)
             for name, button in self.downloads.items()
         }
-        return {self.picture: str(result.picture), self.slider: (str(result.before), str(result.picture)), **files}
+        return {
+            self.picture: str(result.finished),
+            self.slider: (str(result.before), str(result.picture)),
+            self.details: result.details,
+            self.warning: said(result.warnings),
+            self.chosen: number,
+            **files,
+        }
 
     def choose_clicked(self, results: list[Result], event: gr.SelectData) -> Shown:
         return self.choose(results, event.index)
@@ -208,4 +223,4 @@ def _preview(picture: Image.Image, folder: Path, shown: list[Path]) -> str:
 
 
 def _first(results: list[Result]) -> str | None:
-    return str(results[0].picture) if results else None
+    return str(results[0].finished) if results else None

@@ -14,7 +14,8 @@ from starlette.middleware import Middleware
 import command_line
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.stages import TryOnOptions
-from web_page.guard import EXAMPLES, Gate, Hosts
+from web_page.gate import Gate, Hosts
+from web_page.guard import EXAMPLES
 from web_page.layout import build_page
 from web_page.models import Models
 from web_page.server_folder import LOCK

@@ -9,15 +9,15 @@ from typing import Any
 import gradio as gr
 
 from temu_vtoff.pictures import unique_stems
-from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
 from temu_vtoff.stages import Garment
 from web_page.fields import Shown, afterwards, category_choices, pictures_field
+from web_page.finishing import FinishFields
 from web_page.messages import FAULT, Mistake, errors_in_one_sentence, explain, logger, status
 from web_page.models import Settings
 from web_page.picture_tab import AT_ONCE, ON_PAGE, ONE_AT_A_TIME
 from web_page.results import Result, file_name, zip_results
-from web_page.studio import ALL, Part, Studio
-from web_page.visits import Run, Step
+from web_page.run import Part, Run
+from web_page.studio import ALL, Studio
 
 
 class SeveralPhotos:
@@ -42,11 +42,12 @@ class SeveralPhotos:
             elem_id="photos",
         )
         self.category = gr.Radio(
-            [*category_choices(TRYOFF_CATEGORIES), ("Every garment", ALL)],
+            [*category_choices(self.studio.models.categories), ("Every garment", ALL)],
             value=ALL,
             label="Garment",
             elem_id="many_category",
         )
+        self.finishing = FinishFields("many_")
         with gr.Row(elem_classes="side-by-side"):
             self.make = gr.Button("Try off", variant="primary", interactive=False, elem_id="make_many")
             self.stop = gr.Button("Stop", interactive=False, elem_id="stop_many")
@@ -61,9 +62,10 @@ class SeveralPhotos:
         """Which event calls what; `advanced` are the fields of `Studio.settings`."""
         ready = ([self.photos], [self.make, self.stop, self.progress])
         self.photos.change(self.settle, *ready, **AT_ONCE)
+        self.finishing.wire()
         making = self.make.click(self.begin, outputs=[self.make, self.stop], **AT_ONCE).then(
             self.try_off,
-            [self.photos, self.category, *advanced],
+            [self.photos, self.category, *self.finishing.fields, *advanced],
             [self.progress, self.gallery, self.archive, self.notes],
             **ON_PAGE,
             **ONE_AT_A_TIME,
@@ -84,10 +86,14 @@ class SeveralPhotos:
         """Ends the visitor's work after its current step."""
         self.studio.visits.stop(visitor.session_hash)
 
-    def try_off(self, visitor: gr.Request, paths: list[str] | None, category: str, *advanced: Any) -> Iterator[Shown]:
-        """The gallery while it fills; the ZIP and what is to be said of single photos at the end."""
+    def try_off(self, visitor: gr.Request, paths: list[str] | None, category: str, *how: Any) -> Iterator[Shown]:
+        """The gallery while it fills; the ZIP and what is to be said of single photos at the end.
+
+        Args:
+            how: Arguments of `Studio.settings_of_page`.
+        """
         with errors_in_one_sentence():
-            settings = self.studio.settings(*advanced)
+            settings = self.studio.settings_of_page(*how)
             if not paths:
                 raise Mistake("there is no photo yet: drop some, or choose files.")
             if len(paths) > self.studio.limits.photos:
@@ -120,36 +126,51 @@ class SeveralPhotos:
         stems = unique_stems([Path(file_name(path)) for path in paths])
         for number, (path, stem) in enumerate(zip(paths, stems, strict=True)):
             part = Part(f"photo {number + 1} of {len(paths)}: ", number, len(paths))
+            said: list[str] = []
             try:
-                warning = self._try_off_one(
-                    run, path, stem=stem, category=category, settings=settings, part=part, made=made
+                self._try_off_one(
+                    run, path, stem=stem, category=category, settings=settings, part=part, made=made, said=said
                 )
             except Exception as error:
-                warning = explain(error)
-                if warning is None:
+                said.append(explain(error) or FAULT)
+                if said[-1] == FAULT:
                     logger.exception("The page failed at a photo.")
-                    warning = FAULT
             if run.stopped.is_set():
                 return
-            if warning:
-                notes.append(f"{html.escape(Path(path).name)}: {html.escape(warning, quote=False)}")
+            if said:
+                words = " ".join(dict.fromkeys(said))
+                notes.append(f"{html.escape(Path(path).name)}: {html.escape(words, quote=False)}")
 
     def _try_off_one(
-        self, run: Run, path: str, stem: str, category: str, settings: Settings, part: Part, made: list[Result]
-    ) -> str:
-        """Adds to `made`; what is to be said of the photo, empty when nothing is."""
+        self,
+        run: Run,
+        path: str,
+        stem: str,
+        category: str,
+        settings: Settings,
+        part: Part,
+        made: list[Result],
+        said: list[str],
+    ) -> None:
+        """Adds to `made`, and to `said` what is to be said of the photo and its pictures."""
         photo = self.studio.open(path)
-        found = self.studio.categories_in(photo) if category == ALL else [category]
-        if not found:
+        if not part.begins(run, "mask and caption"):
+            return
+        garments = self.studio.garments_in(photo) if category == ALL else [self.studio.segment(photo, category)]
+        if not garments:
             raise Mistake("no garment was found.")
-        for one in found:
-            if not run.report(Step(part.number / part.count, f"{part.where}mask and caption")):
-                break
-            mask, caption = self.studio.segment(photo, one), self.studio.describe(photo, one)
-            garment = Garment(photo, one, name=f"{stem}_{one}", mask=mask, caption=caption)
-            made += self.studio.try_off(run, garment, settings, part)
-        return self.studio.warning(photo)
+        for found in garments:
+            said += found.remarks
+            if not part.begins(run, "mask and caption"):
+                return
+            caption = self.studio.describe(photo, found.category)
+            name = f"{stem}_{found.category}"
+            garment = Garment(photo, found.category, name=name, mask=found.mask, caption=caption)
+            results = self.studio.try_off(run, garment, settings, part)
+            for result in results:
+                said += result.warnings
+            made += results
 
 
 def _gallery(results: list[Result]) -> list[tuple[str, str]]:
-    return [(str(result.picture), result.caption) for result in results]
+    return [(str(result.finished), result.caption) for result in results]

@@ -2,7 +2,7 @@
 
 import math
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,17 @@ from temu_vtoff.pictures import RESIZE_MODES, mask_doubt
 from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
 from temu_vtoff.segmentation.masks import GarmentNotFoundError
 from temu_vtoff.stages import Garment, Product
-from temu_vtoff.tryoff.watching import OnStep
-from web_page.messages import GARMENT_WORDS, Mistake, in_words, not_found
+from web_page.finishing import FINISHING, wanted
+from web_page.found import Found
+from web_page.messages import PHOTOGRAPH, Mistake, not_found
 from web_page.models import Models, Settings
 from web_page.photos import looks_like_a_photograph, open_upload
-from web_page.results import Result, file_name, save_outfits, save_results
-from web_page.visits import Run, Step, Visits
+from web_page.results import Result, save_results
+from web_page.run import Part, Run
+from web_page.visits import Visits
 
 ALL = "all"  # the category that stands for every garment found
 FITS = ("pad", "crop")
-NAME = 40  # characters of each file's name in the name of an outfit
-PHOTOGRAPH = (
-    "This looks like a photograph. The small model of this page knows drawn people only, so don't trust its picture."
-)
-
-SOMEBODY = "the picture of the garment shows somebody: choose that somebody wears it, and it is taken off first."
 
 
 @dataclass(frozen=True)
@@ -39,33 +35,6 @@ class Limits:
     photos: int = 16  # at once
     pictures: int = 4  # of one garment
     steps: int = 100
-
-
-@dataclass(frozen=True)
-class Part:
-    """Which part of some work a photo is: number `number` of `count`; `where` stands before its steps."""
-
-    where: str = ""
-    number: int = 0
-    count: int = 1
-
-
-@dataclass(frozen=True)
-class Outfit:
-    """What is to be put on whom.
-
-    Attributes:
-        person: The photo.
-        region: L, white where the person is repainted, of the photo's size.
-        garment: A product picture, or a garment that somebody wears and that is taken off first.
-        name: Of the files.
-    """
-
-    person: Image.Image
-    region: Image.Image
-    garment: Image.Image | Garment
-    category: str
-    name: str
 
 
 class Studio:
@@ -88,25 +57,34 @@ class Studio:
             raise Mistake(f"there is no {what} yet: drop one, paste one, or click an example.")
         return open_upload(path, self.limits.megapixels)
 
-    def segment(self, photo: Image.Image, category: str) -> Image.Image:
-        """The garment's mask, L, 0 or 255, of the photo's size; tells the visitor when another garment serves.
+    def segment(self, photo: Image.Image, category: str, person: int | None = None) -> Found:
+        """The garment in a photo.
+
+        Args:
+            person: Whose, from left to right, from 1; the largest person's when left out.
 
         Raises:
             Mistake: It is not in the photo.
+            ArgumentError: Fewer people.
         """
         check_category(category)
         try:
-            (found,) = self.models.segment(photo, category)
+            (found,) = self.models.segment(photo, category, person)
         except GarmentNotFoundError as error:
             raise Mistake(not_found(category, error.found)) from error
-        if found.instead:
-            gr.Info(f"No {GARMENT_WORDS[category]} was found: {in_words(found.instead)} is taken instead.")
+        return found
+
+    def segment_and_tell(self, photo: Image.Image, category: str, person: int | None = None) -> Image.Image:
+        """The garment's mask; what is to be said about the photo floats over the page or goes to the program."""
+        found = self.segment(photo, category, person)
+        for remark in found.remarks:
+            gr.Warning(remark)
         return found.mask
 
-    def categories_in(self, photo: Image.Image) -> list[str]:
-        """The garments that the photo shows."""
+    def garments_in(self, photo: Image.Image, person: int | None = None) -> list[Found]:
+        """The garments of a person of the photo."""
         try:
-            return [found.category for found in self.models.segment(photo, ALL)]
+            return self.models.segment(photo, ALL, person)
         except GarmentNotFoundError:
             return []
 
@@ -130,74 +108,18 @@ class Studio:
         if mask_doubt(mask) is not None:
             gr.Warning("The mask covers nearly the whole photo: only the garment should be painted over.")
 
-    def region(self, photo: Image.Image, category: str) -> Image.Image:
-        """What is repainted of a person for a garment: L, 0 or 255, of the photo's size.
-
-        Raises:
-            Mistake: There is no person, or nothing is worn there.
-        """
-        check_category(category)
-        try:
-            return self.models.fitting_room.region(photo, category)
-        except GarmentNotFoundError as error:
-            raise Mistake(not_found(category, error.found)) from error
-
-    def outfit(self, person: str, region: Image.Image, garment: str | None, category: str, worn: bool) -> Outfit:
-        """What is to be put on whom, of uploaded files; a garment that somebody wears is segmented and described.
-
-        Raises:
-            Mistake: A file can't be taken, the garment is not in its photo, or the photo of it alone shows somebody.
-        """
-        check_category(category)
-        picture = self.open(garment, "picture of a garment")
-        name = f"{file_name(person)[:NAME]}_{file_name(garment)[:NAME]}"
-        if worn:
-            mask, caption = self.segment(picture, category), self.describe(picture, category)
-            picture = Garment(picture, category, name=name, mask=mask, caption=caption)
-        elif self.models.fitting_room.shows_somebody(picture):
-            raise Mistake(SOMEBODY)
-        return Outfit(self.open(person), region, garment=picture, category=category, name=name)
-
-    def outfit_warning(self, outfit: Outfit) -> str:
-        """What is to be said about the picture of an outfit; empty when nothing is."""
-        drawn = [outfit.person] if self.models.fitting_room.is_builtin else []
-        if isinstance(outfit.garment, Garment) and self.models.is_builtin:
-            drawn.append(outfit.garment.photo)
-        return PHOTOGRAPH if any(map(looks_like_a_photograph, drawn)) else ""
-
     def try_off(self, run: Run, garment: Garment, settings: Settings, part: Part | None = None) -> list[Result]:
         """Makes the product pictures and their files; none when the run is stopped."""
-        product = self._take_off(run, garment, settings, Part() if part is None else part)
-        return [] if product is None else save_results(product, run.folder)
-
-    def try_on(self, run: Run, outfit: Outfit, sampling: dict[str, Any]) -> list[Result]:
-        """Makes the pictures of a person in another garment and their files; none when the run is stopped.
-
-        Args:
-            sampling: As `sampling` gives it.
-        """
-        garment, part = outfit.garment, Part()
-        if isinstance(garment, Garment):
-            own = self.models.own_size
-            settings = Settings(own.width, own.height, self.models.steps, seed=sampling["seed"])
-            garment = self._take_off(run, garment, settings, Part("taking the garment off: ", 0, 2))
-            part = Part("putting it on: ", 1, 2)
-        if garment is None or not run.report(Step(part.number / part.count, f"{part.where}reading the photo")):
+        product = self.take_off(run, garment, settings, Part() if part is None else part)
+        if product is None:
             return []
-        made = self.models.fitting_room.try_on(
-            outfit.person,
-            outfit.region,
-            garment=garment,
-            category=outfit.category,
-            sampling=sampling,
-            on_step=_reporter(run, part),
-        )
-        return [] if run.stopped.is_set() else save_outfits(made, outfit.name, run.folder)
+        return save_results(product, run.folder, settings, self.warning(garment.photo))
 
-    def _take_off(self, run: Run, garment: Garment, settings: Settings, part: Part) -> Product | None:
-        if not run.report(Step(part.number / part.count, f"{part.where}reading the photo")):
+    def take_off(self, run: Run, garment: Garment, settings: Settings, part: Part) -> Product | None:
+        """The product pictures; None when the run is stopped."""
+        if not part.begins(run):
             return None
-        product = self.models.try_off(garment, settings, _reporter(run, part))
+        product = self.models.try_off(garment, settings, part.reporter(run))
         return None if run.stopped.is_set() else product
 
     def sampling(self, seed: Any, steps: Any, guidance: Any, count: Any) -> dict[str, Any]:
@@ -209,10 +131,10 @@ class Studio:
         if isinstance(guidance, bool) or not isinstance(guidance, (int, float)) or not math.isfinite(guidance):
             raise ArgumentError(f"{{guidance_scale}} is {guidance}; give a number.", "guidance_scale")
         return {
-            "seed": secrets.randbelow(2**32) if seed is None else _whole(seed, "seed", 0, 2**32 - 1),
-            "num_inference_steps": _whole(steps, "num_inference_steps", 1, self.limits.steps),
+            "seed": secrets.randbelow(2**32) if seed is None else whole(seed, "seed", 0, 2**32 - 1),
+            "num_inference_steps": whole(steps, "num_inference_steps", 1, self.limits.steps),
             "guidance_scale": float(guidance),
-            "num_images": _whole(count, "num_images", 1, self.limits.pictures),
+            "num_images": whole(count, "num_images", 1, self.limits.pictures),
         }
 
     def settings(self, seed: Any, steps: Any, guidance: Any, size: Any, count: Any, fit: Any = FITS[0]) -> Settings:
@@ -238,15 +160,14 @@ class Studio:
             fit=fit,
         )
 
+    def settings_of_page(self, *how: Any) -> Settings:
+        """What the fields of `web_page.finishing.wanted` and then those of `settings` hold; the best picture first.
 
-def _reporter(run: Run, part: Part) -> OnStep:
-    """Tells a run's visitor about the steps of a part of its work."""
-
-    def on_step(step: int, steps: int, preview: Image.Image | None) -> bool:
-        share = (part.number + step / steps) / part.count
-        return run.report(Step(share, f"{part.where}step {step} of {steps}", preview))
-
-    return on_step
+        Raises:
+            ArgumentError: A value that can't be.
+        """
+        finish, settings = wanted(*how[:FINISHING]), self.settings(*how[FINISHING:])
+        return replace(settings, finish=finish, best_first=True)
 
 
 def check_category(category: Any) -> None:
@@ -263,7 +184,14 @@ def name_of(path: str | Path) -> str:
     return "/".join(Path(path).parts[-2:])
 
 
-def _whole(value: Any, name: str, least: int, most: int) -> int:
+def whole(value: Any, name: str, least: int, most: int) -> int:
+    """
+    Args:
+        name: Of the argument.
+
+    Raises:
+        ArgumentError: It is no whole number from `least` to `most`.
+    """
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not fits or value != int(value) or not least <= value <= most:
         raise ArgumentError(f"{{{name}}} is {value}; give a whole number from {least} to {most}.", name)

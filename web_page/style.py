@@ -24,9 +24,10 @@ THEME = gr.themes.Soft(
 CSS = """
 .gradio-container { max-width: 1120px !important; width: 100% !important; margin: auto !important; }
 h3 { margin: 0 !important; font-size: 1em !important; }
-#notice, #warning, #on_warning { padding: 8px 14px; border-radius: 8px; border-left: 4px solid var(--color-accent);
+#notice, #remarks, #on_remarks, #warning, #on_warning { padding: 8px 14px; border-radius: 8px;
+    border-left: 4px solid var(--color-accent);
     background: var(--background-fill-secondary); }
-#warning, #on_warning { border-color: #e0a000; }
+#remarks, #on_remarks, #warning, #on_warning { border-color: #e0a000; }
 .gradio-container:has(#on_tab:not([style*="none"])) #advanced { display: none; }
 #product img, #on_product img { width: 100%; height: 100%; object-fit: contain; }
 #details, #on_details { font-size: 0.85em; opacity: 0.75; }
@@ -53,9 +54,9 @@ h3 { margin: 0 !important; font-size: 1em !important; }
 .pictures .caption { white-space: normal !important; overflow: visible !important; }
 @media (max-width: 640px) {
     .gradio-container main { padding: 8px !important; }
-    .photo { height: 200px !important; min-height: 0 !important; }
+    .photo { height: 180px !important; min-height: 0 !important; }
     #person, #garment { height: 150px !important; }
-    .mask-editor img { max-height: 260px !important; }
+    .mask-editor img { max-height: 240px !important; }
     #region img { max-height: 200px !important; }
 }
 """

@@ -9,9 +9,20 @@ import gradio as gr
 from temu_vtoff.hub.sources import PUBLISHED_TRYON
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 from temu_vtoff.stages import Options
-from web_page.fields import Shown, afterwards, category_choices, example_photos, photo_upload
+from web_page.fields import (
+    Shown,
+    afterwards,
+    category_choices,
+    example_photos,
+    person_field,
+    photo_upload,
+    said,
+    sentences_field,
+    several_people,
+)
 from web_page.mask_editor import mask_editor
 from web_page.messages import LABELS, Mistake, errors_in_one_sentence
+from web_page.outfits import Outfits
 from web_page.photos import from_editor, to_editor
 from web_page.picture_tab import AT_ONCE, ON_PAGE, ONE_AT_A_TIME, PictureTab
 from web_page.results import Result
@@ -37,7 +48,7 @@ class TryOnTab(PictureTab):
 
     def __init__(self, studio: Studio, examples: list[Path]) -> None:
         super().__init__(studio)
-        self.examples = examples
+        self.outfits, self.examples = Outfits(studio), examples
         with gr.Row(equal_height=False):
             with gr.Column(elem_id="on_inputs"):
                 self._build_inputs()
@@ -49,6 +60,7 @@ class TryOnTab(PictureTab):
         gr.Markdown("### 1. Person")
         self.person = photo_upload(label="Person", elem_id="person")
         self.persons = example_photos(self.person, self.examples, elem_id="persons")
+        self.whose = person_field(elem_id="on_whose")
         gr.Markdown("### 2. Garment")
         self.category = gr.Radio(
             category_choices(DATASET_CATEGORIES),
@@ -66,6 +78,7 @@ class TryOnTab(PictureTab):
             empty="The person and the region that is repainted appear here.",
             change="Change the region",
         )
+        self.remarks = sentences_field("on_remarks")
 
     def _build_sampling(self) -> None:
         """The fields of `Studio.sampling`, in its order."""
@@ -86,11 +99,15 @@ class TryOnTab(PictureTab):
             lambda number: (str(self.examples[number]), WORN), self.wearers, [self.garment, self.kind], **AT_ONCE
         )
         ready = ([self.person, self.garment], [self.make, self.stop, self.progress])
-        for trigger in (self.person.change, self.category.input):
-            looking = trigger(self.wait, outputs=[self.region, self.make], **AT_ONCE).then(
-                self.look,
-                [self.person, self.category],
-                [self.person, self.region],
+        for trigger, look in (
+            (self.person.change, self.look),
+            (self.category.input, self.look_again),
+            (self.whose.input, self.look_again),
+        ):
+            looking = trigger(self.wait, outputs=[self.region, self.remarks, self.make], **AT_ONCE).then(
+                look,
+                [self.person, self.category, self.whose],
+                [self.person, self.whose, self.region, self.remarks],
                 **ON_PAGE,
                 **ONE_AT_A_TIME,
                 show_progress_on=self.progress,
@@ -103,10 +120,14 @@ class TryOnTab(PictureTab):
 
     def wait(self) -> Shown:
         """Before a person is looked at: nothing of the one before stays."""
-        return {self.region: None, self.make: gr.Button(interactive=False)}
+        return {self.region: None, self.remarks: said([]), self.make: gr.Button(interactive=False)}
 
-    def look(self, visitor: gr.Request, path: str | None, category: str) -> Iterator[Shown]:
-        """What is repainted of a person."""
+    def look(self, visitor: gr.Request, path: str | None, category: str, whose: int | None = None) -> Iterator[Shown]:
+        """What is repainted of the largest person of a new photo.
+
+        Args:
+            whose: Of the photo before.
+        """
         if path is None:
             yield {self.region: None}
             return
@@ -115,13 +136,27 @@ class TryOnTab(PictureTab):
             if converted is not None:
                 yield {self.person: converted}  # which changes the photo: this is called again
                 return
+        yield {self.whose: gr.Radio([], value=None, visible=False)}
+        yield from self.look_again(path, category, None)
+
+    def look_again(self, path: str | None, category: str, whose: int | None) -> Iterator[Shown]:
+        """What is repainted of a person."""
+        if path is None:
+            yield {self.region: None}
+            return
+        with errors_in_one_sentence():
             photo = self.studio.open(path)
             try:
-                region = self.studio.region(photo, category)
+                found = self.outfits.region(photo, category, whose)
             except Mistake as error:
                 gr.Warning(f"{error} Choose another garment, or paint over what is to be repainted.")
-                region = None
-            yield {self.region: to_editor(photo, region, name_of(path))}
+                yield {self.region: to_editor(photo, None, name_of(path))}
+                return
+            yield {
+                self.region: to_editor(photo, found.mask, name_of(path)),
+                self.whose: several_people(found),
+                self.remarks: said(found.remarks),
+            }
 
     def look_at_garment(self, visitor: gr.Request, path: str | None) -> Shown:
         """A picture of a garment that browsers show."""
@@ -147,16 +182,12 @@ class TryOnTab(PictureTab):
             photo = self.studio.open(person)
             region = from_editor(editor, photo, name_of(person))
             self.studio.warn_of_large(region)
-            outfit = self.studio.outfit(person, region, garment=garment, worn=kind == WORN, category=category)
+            outfit = self.outfits.outfit(person, region, garment=garment, worn=kind == WORN, category=category)
             run = self.studio.visits.start(visitor.session_hash)
             yield from self.follow(
                 run,
-                lambda: self.studio.try_on(run, outfit, how),
+                lambda: self.outfits.try_on(run, outfit, how),
                 name=outfit.name,
                 results=results,
                 history=history,
-                said=lambda: {
-                    self.details: f"Seed {how['seed']}, {how['num_inference_steps']} steps",
-                    **self.warned(self.studio.outfit_warning(outfit)),
-                },
             )

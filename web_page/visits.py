@@ -1,90 +1,19 @@
 """Who is here, what runs for them, and their files, which stay until the visit ends and go with it."""
 
 import os
-import queue
 import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from PIL import Image
+from web_page.run import Run
 
 GRACE = 30.0  # seconds that a visit outlives its connection: phones sleep, networks drop
 # Seconds after which files that no visit uses are deleted, and visits of programs without a connection end.
 IDLE = 3600.0
-
-
-@dataclass(frozen=True)
-class Step:
-    """How far the work is: `share` in [0, 1], and how the picture looks by then, where that is known."""
-
-    share: float
-    text: str
-    preview: Image.Image | None = None
-
-
-@dataclass(eq=False)
-class Run:
-    """One piece of work. `stopped` asks it to end; it looks there after every step.
-
-    Attributes:
-        folder: For the files that come of it.
-    """
-
-    folder: Path
-    stopped: threading.Event = field(default_factory=threading.Event)
-    _news: "queue.SimpleQueue[Step | None]" = field(default_factory=queue.SimpleQueue)
-    _thread: threading.Thread | None = None
-    _outcome: Any = None
-    _error: BaseException | None = None
-
-    def report(self, step: Step) -> bool:
-        """Passes a step on; False when the work should end."""
-        self._news.put(step)
-        return not self.stopped.is_set()
-
-    def follow(self, work: Callable[[], Any]) -> Iterator[Step]:
-        """Does the work in a thread and yields its steps; `result` has its outcome afterwards.
-
-        Closing the iterator, as Gradio does when a request is cancelled, stops the work.
-        """
-
-        def target() -> None:
-            try:
-                self._outcome = work()
-            except BaseException as error:  # raised again by `result`
-                self._error = error
-            finally:
-                self._news.put(None)
-
-        thread = threading.Thread(target=target, daemon=True)
-        thread.start()
-        self._thread = thread  # only now: `wait` may be called at any moment, and joins no thread that has not started
-        try:
-            yield from iter(self._news.get, None)
-        except GeneratorExit:
-            self.stopped.set()
-            raise
-
-    def result(self) -> Any:
-        """What the work returned.
-
-        Raises:
-            BaseException: What it raised.
-        """
-        if self._error is not None:
-            raise self._error
-        return self._outcome
-
-    def wait(self, seconds: float) -> bool:
-        """Waits for the work to end; whether it has."""
-        if self._thread is not None:
-            self._thread.join(max(0.0, seconds))
-        return self._thread is None or not self._thread.is_alive()
 
 
 @dataclass(eq=False)

@@ -44,6 +44,8 @@ class Person:
         body: Where body and clothes are, for models that read it instead of a pose; None when a mask was given.
         error: Why the person can't be served.
         warnings: Sentences about the photo, see `temu_vtoff.stages.warnings.person_warnings`.
+        people: How many people the photo shows; 1 until it is segmented.
+        number: Which of them this is, from left to right, from 1.
     """
 
     photo: Photo
@@ -55,6 +57,8 @@ class Person:
     body: Image.Image | None = None
     error: Exception | None = None
     warnings: list[str] = field(default_factory=list)
+    people: int = 1
+    number: int = 1
 
 
 @dataclass(eq=False)

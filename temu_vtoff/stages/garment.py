@@ -32,6 +32,8 @@ class Garment:
         caption: One line on the garment's shape; None before the caption stage.
         error: Why the garment can't be served; the stages skip it.
         warnings: Sentences about the photo: from behind, the garment cut by the frame, tiny, or blurred.
+        people: How many people the photo shows; 1 until it is segmented.
+        person: Whose garment it is, from left to right, from 1.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Garment:
         self.photo, self.category, self.name = photo, category, name
         self.labels, self.note, self.caption, self.error = labels, note, caption, error
         self.warnings: list[str] = []
+        self.people = self.person = 1
         self.mask = mask
 
     def __repr__(self) -> str:
@@ -136,14 +139,14 @@ def garments_of(photo: Garment, label_map: np.ndarray, labels: Labels, person: i
     for category in wanted:
         found = garment_mask(one.label_map, category, labels=labels)
         notes = [note for note in (one.note, found.note) if note is not None]
-        garments.append(
-            Garment(
-                photo.photo,
-                category,
-                name=f"{photo.name}_{category}" if every else photo.name,
-                mask=mask_picture(found.mask),
-                labels=found.labels,
-                note=" ".join(notes) or None,
-            )
+        garment = Garment(
+            photo.photo,
+            category,
+            name=f"{photo.name}_{category}" if every else photo.name,
+            mask=mask_picture(found.mask),
+            labels=found.labels,
+            note=" ".join(notes) or None,
         )
+        garment.people, garment.person = one.count, one.number
+        garments.append(garment)
     return garments

@@ -68,7 +68,12 @@ class TryOff(Toolkit):
     # --- the stages ---------------------------------------------------------------------------------------------
 
     def segment(
-        self, photos: Photo | Sequence[Photo], category: str = "upper_body", *, mask: Photo | None = None
+        self,
+        photos: Photo | Sequence[Photo],
+        category: str = "upper_body",
+        *,
+        mask: Photo | None = None,
+        person: int | None = None,
     ) -> list[Garment]:
         """Finds the garments.
 
@@ -77,6 +82,7 @@ class TryOff(Toolkit):
             category: One that the back end makes (`temu_vtoff.backends.registry.categories_of`), or "all" for every
                 garment found.
             mask: With a single photo: its mask, white on the garment, instead of segmenting.
+            person: Whose garments, in the place of `Options.person`.
 
         Returns:
             Garments in the order of the photos, each with its mask and the mask's labels, or with an error.
@@ -97,7 +103,7 @@ class TryOff(Toolkit):
             errors = ErrorRow()
             for batch in batches:
                 if mask is None:
-                    garments += self._segment(batch, frame, errors)
+                    garments += self._segment(batch, frame, errors, self.options.person if person is None else person)
                     continue
                 for garment in batch:
                     garment.mask = attempt(garment, lambda g: frame.mask(mask, g.photo))
@@ -205,7 +211,7 @@ class TryOff(Toolkit):
 
     # --- one batch ----------------------------------------------------------------------------------------------
 
-    def _segment(self, batch: list[Garment], frame: Frame, errors: ErrorRow) -> list[Garment]:
+    def _segment(self, batch: list[Garment], frame: Frame, errors: ErrorRow, person: int | None) -> list[Garment]:
         """The garments of each photo, or the photo's single garment with an error."""
         found = {garment: [garment] for garment in batch}
 
@@ -213,9 +219,7 @@ class TryOff(Toolkit):
             with self._lock:
                 label_maps = segmenter.label_maps([photo for _, photo in read])
             for (garment, photo), label_map in zip(read, label_maps, strict=True):
-                garments = partial(
-                    garments_of, label_map=label_map, labels=segmenter.labels, person=self.options.person
-                )
+                garments = partial(garments_of, label_map=label_map, labels=segmenter.labels, person=person)
                 found[garment] = attempt(garment, garments) or [garment]
                 for part in found[garment]:
                     attempt(part, partial(frame.warn, photo=photo, label_map=label_map, labels=segmenter.labels))

@@ -82,6 +82,7 @@ class TryOn(Toolkit):
         mask: Photo | None = None,
         joints: Joints | None = None,
         pose: Photo | None = None,
+        person: int | None = None,
     ) -> list[Person]:
         """Finds what is repainted of each person.
 
@@ -92,6 +93,7 @@ class TryOn(Toolkit):
             joints: With a single photo; see `temu_vtoff.tryon.joints.read_joints`. Left out, they are estimated where
                 the try-on model reads a pose and `TryOnOptions.pose_model` allows.
             pose: With a single photo: its pose picture, instead of one drawn from joints.
+            person: Who, in the place of `Options.person`.
 
         Returns:
             Persons in the order of the photos, each with its region or with an error.
@@ -108,6 +110,7 @@ class TryOn(Toolkit):
         given = {"mask": mask, "joints": joints, "pose": pose}
         for name in [name for name, value in given.items() if value is not None and len(photos) > 1]:
             raise ArgumentError(f"{{{name}}} is for a single photo of a person.", name)
+        number = self.options.person if person is None else person
         named = zip(photos, photo_names(photos), strict=True)
         persons = [Person(photo, category, name, joints=joints) for photo, name in named]
         with self._stage("segment", persons) as batches:
@@ -117,7 +120,7 @@ class TryOn(Toolkit):
                 self._estimate_joints(read)
                 if mask is None:
                     if read:
-                        serve_each(read, partial(self._find_regions, self.segmenter()), errors)
+                        serve_each(read, partial(self._find_regions, self.segmenter(), number), errors)
                     continue
                 for person, photo in read:
                     person.region = attempt(person, lambda _, photo=photo: open_mask(mask, photo))
@@ -271,14 +274,17 @@ class TryOn(Toolkit):
                 with self._lock:
                     person.joints = attempt(person, lambda _, photo=photo: estimator.estimate_joints(photo))
 
-    def _find_regions(self, segmenter: ClothSegmenter, read: list[tuple[Person, Image.Image]]) -> None:
+    def _find_regions(
+        self, segmenter: ClothSegmenter, number: int | None, read: list[tuple[Person, Image.Image]]
+    ) -> None:
         photos = [reduced(photo) for _, photo in read]
         with self._lock:
             label_maps = segmenter.label_maps(photos)
         for (person, _), photo, label_map in zip(read, photos, label_maps, strict=True):
 
             def find(one: Person, photo: Image.Image = photo, label_map: np.ndarray = label_map) -> Image.Image:
-                found = one_person(label_map, segmenter.labels, self.options.person)
+                found = one_person(label_map, segmenter.labels, number)
+                one.people, one.number = found.count, found.number
                 if found.note is not None:
                     logger.warning("%s: %s", one.name, found.note)
                 one.body = body_picture(found.label_map, segmenter.labels)
