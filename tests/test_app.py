@@ -5,6 +5,8 @@ import errno
 import itertools
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -551,12 +553,35 @@ def test_programs_can_segment_caption_and_try_off(server, tmp_path):
     assert [np.asarray(Image.open(a)).tolist() for a in files] == [np.asarray(Image.open(a)).tolist() for a in alone]
 
 
+def test_the_document_on_the_page_is_right(server, tmp_path, monkeypatch):
+    text = (ROOT / "docs" / "page.md").read_text()
+    shell, python = (re.search(rf"```{kind}\n(.*?)```", text, re.DOTALL)[1] for kind in ("bash", "python"))
+    for command in shell.replace("\\\n", " ").strip().splitlines():
+        assert app.parse_args(shlex.split(command)[2:])
+    named = client(server, tmp_path).view_api(return_format="dict")["named_endpoints"]
+    for name, arguments in re.findall(r"\| `(/\w+)` \| (.*) \|", text):
+        taken = [one["parameter_name"] for one in named.pop(name)["parameters"]]
+        assert taken == ([] if arguments == "none" else arguments.split(", "))
+    assert not named
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(gradio_client.client, "DEFAULT_TEMP_DIR", str(tmp_path))
+    made: dict = {}
+    exec(python.replace("http://127.0.0.1:7860", server.address), made)
+    assert len(made["files"]) == 4 and Image.open(made["files"][0]).getpixel((0, 0)) == (255, 255, 255)
+
+
 def test_jobs_of_one_client_at_once_all_get_their_files(server, tmp_path):
     ours, photo = client(server, tmp_path), gradio_client.handle_file(PHOTO)
     ask = lambda seed: ours.submit(photo, None, "upper_body", "a shirt", seed, 2, 2.0, "48x64", 1, api_name="/try_off")
     jobs = [ask(seed) for seed in range(8)]
     made = [np.asarray(Image.open(job.result(timeout=120)[0])) for job in jobs]
     assert all(not np.array_equal(a, b) for a, b in itertools.combinations(made, 2))
+
+
+def test_programs_may_leave_the_last_arguments_out(server):
+    segment = next(one["id"] for one in functions(server) if one["api_name"] == "segment")
+    assert ask(server, segment, [{"path": upload(server, PHOTO)}])["success"]
+    assert "photo is no file" in ask(server, segment, [])["output"]["error"]
 
 
 def test_cancelling_a_job_stops_its_work(server, tmp_path, models, monkeypatch):

@@ -184,7 +184,7 @@ def download(page: Any, button: str, folder: Path) -> Path:
     for old in folder.iterdir():
         old.unlink()
     find(page, button)[0].click()
-    return wait(lambda: [path for path in folder.iterdir() if path.suffix in (".png", ".zip")])[0]
+    return wait(lambda: [path for path in folder.iterdir() if path.suffix in (".png", ".jpg", ".zip")])[0]
 
 
 def test_from_photo_to_downloads(page, downloads):
@@ -202,6 +202,12 @@ def test_from_photo_to_downloads(page, downloads):
     cutout = Image.open(download(page, "#cutout", downloads))
     assert cutout.mode == "RGBA" and cutout.size == (48, 64)
     assert Image.open(download(page, "#panel", downloads)).width > 3 * 48
+    press(page, "#finish button")
+    wait(lambda: find(page, "#background input[value=white]")[0].is_displayed())
+    press(page, "#background input[value=white]")
+    press(page, "#format input[value=jpg]")
+    wait(lambda: find(page, "#product img")[0].get_attribute("src").endswith(".jpg"))
+    assert Image.open(download(page, "#finished", downloads)).format == "JPEG"
     caption = find(page, "#caption textarea")[0].get_property("value")
     wait(lambda: find(page, "#history img"))
     shown = find(page, "#history .caption-label")[0]
@@ -289,15 +295,19 @@ def open_try_on(page: Any) -> None:
     wait(lambda: find(page, "#garment input[type=file]"))
 
 
-def test_person_and_garment_on_the_tab_for_try_on(page, downloads):
-    assert find(page, "#advanced")[0].is_displayed()
+def put_in_person_and_garment(page: Any) -> None:
     open_try_on(page)
-    assert not find(page, "#advanced")[0].is_displayed() and find(page, "#on_advanced")[0].is_displayed()
     find(page, "#person input[type=file]")[0].send_keys(str(PHOTO))
     wait(lambda: painted(page, "#region"))
     assert not find(page, "#on_make")[0].is_enabled()  # there is no garment yet
     find(page, "#garment input[type=file]")[0].send_keys(str(ROOT / "examples" / "outputs" / "example1_output.png"))
     wait(lambda: find(page, "#on_make")[0].is_enabled())
+
+
+def test_person_and_garment_on_the_tab_for_try_on(page, downloads):
+    assert find(page, "#advanced")[0].is_displayed()
+    put_in_person_and_garment(page)
+    assert not find(page, "#advanced")[0].is_displayed() and find(page, "#on_advanced")[0].is_displayed()
     press(page, "#on_make")
     wait(lambda: find(page, "#on_picture")[0].is_enabled())
     assert Image.open(download(page, "#on_picture", downloads)).size == Image.open(PHOTO).size
@@ -350,6 +360,13 @@ def test_a_phone_shows_everything_without_scrolling_sideways(phone, address, the
         assert box["x"] >= 0 and box["x"] + box["width"] <= 390
     make = find(phone, "#make")[0].rect
     assert make["y"] + make["height"] <= 2 * 844  # within the first two screens
+
+
+def test_try_on_is_within_two_screens_of_a_phone(phone, address):
+    visit(phone, address)
+    put_in_person_and_garment(phone)
+    make = find(phone, "#on_make")[0].rect
+    assert make["y"] + make["height"] <= 2 * 844
 
 
 def swipe(page: Any, selector: str) -> float:

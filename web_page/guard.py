@@ -58,6 +58,9 @@ class Page(gr.Blocks):
         inputs = self.checked(inputs, visitor)
         if event is not None:
             event._data = self.checked(event._data, visitor)
+        function = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        if function.api_visibility == "public":  # programs may leave the last arguments out
+            inputs = [*inputs, *(field.value for field in function.inputs[len(inputs) :])]
         self.visits.claim(visitor, _files(inputs))
         answer = await super().process_api(block_fn, inputs, *args, **options)
         self.visits.claim(visitor, _files(answer["data"]))
