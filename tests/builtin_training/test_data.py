@@ -36,9 +36,10 @@ def test_a_folder_without_drawn_people_is_refused(tmp_path: Path) -> None:
         data.read_items(tmp_path, "train")
 
 
-def test_a_damaged_truth_file_is_named(drawn_root, tmp_path):
+@pytest.mark.parametrize("row", ['{"id": ', "[" * 100_000])
+def test_a_damaged_truth_file_is_named(drawn_root, tmp_path, row):
     shutil.copytree(drawn_root / "truth", tmp_path / "truth")
     with (tmp_path / "truth" / "train_dresses.jsonl").open("a") as file:
-        file.write('{"id": ')
+        file.write(row)
     with pytest.raises(ValueError, match=r"train_dresses\.jsonl, line 4 is damaged"):
         data.read_items(tmp_path, "train")

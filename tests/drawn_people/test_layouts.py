@@ -172,7 +172,7 @@ def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 2 and "can't be made" in done.stderr
 
 
-@pytest.mark.parametrize("content", [b"", b'{"id": '])
+@pytest.mark.parametrize("content", [b"", b'{"id": ', b"[" * 100_000])
 def test_an_item_with_a_damaged_record_is_drawn_again(tmp_path: Path, content: bytes) -> None:
     write_dresscode(tmp_path, People(1, 0, width=96, height=128))
     before = files(tmp_path)

@@ -102,7 +102,7 @@ def test_callbacks_see_the_clean_prediction_and_can_stop(pipe, two):
 def test_saved_and_loaded_it_gives_the_same(pipe, two, tmp_path):
     pipe.save_pretrained(tmp_path)
     assert not list(tmp_path.rglob("*.bin"))
-    again = TryOnPipeline.from_pretrained(tmp_path)
+    again = TryOnPipeline.from_pretrained(tmp_path, device_map="cpu")
     again.set_progress_bar_config(disable=True)
     ours, theirs = (one(**two, **QUICK, generator=seeds(1, 2)).images for one in (pipe, again))
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
@@ -146,6 +146,8 @@ def test_mistakes_are_one_sentence(pipe, two, tmp_path):
             TryOnPipeline.from_pretrained(source)
     with pytest.raises(TypeError, match="no component text_encoder"):
         TryOnPipeline.from_pretrained(GOLDEN, text_encoder=None)
+    with pytest.raises(ValueError, match="device_map is 'balanced'; give one device"):
+        TryOnPipeline.from_pretrained(GOLDEN, device_map="balanced")
     with torch.no_grad():
         pipe.transformer_vton.proj_out.bias[0] = float("nan")
     with pytest.raises(NotFiniteError):
