@@ -11,6 +11,9 @@ framed, and the best of four; docs/finishing.md explains these flags:
 
     python inference.py --example_image photos/ --background white --margin 8% --canvas 1200x1600 \\
         --num_images 4 --pick best
+
+Photos may be http(s) addresses, or rows of a list with their own categories and names (docs/inputs.md). Each finished
+garment adds a line to results.jsonl, so that a kill loses no result; the same command then starts again.
 """
 
 import argparse
@@ -23,15 +26,17 @@ import temu_vtoff
 from command_line.fetching import fetch
 from temu_vtoff.backends.registry import check_category
 from temu_vtoff.builtin import NOTICE
-from temu_vtoff.captioning.attributes import write_attributes
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.files import writable_folder, write_text
+from temu_vtoff.files import writable_folder
 from temu_vtoff.finishing.finish import Finish
-from temu_vtoff.pictures import find_pictures, open_picture, save_picture
+from temu_vtoff.pictures import find_pictures, open_picture
+from temu_vtoff.pictures.addresses import is_address
+from temu_vtoff.runs.garment_files import GarmentFiles, keep_last_lines
 from temu_vtoff.runs.record import write_run_record
 from temu_vtoff.segmentation.categories import ALL, CATEGORIES
-from temu_vtoff.segmentation.masks import masked_image
-from temu_vtoff.stages.garment import Garment, Product
+from temu_vtoff.stages.garment import Garment
+from temu_vtoff.stages.grouping import choose_each, in_groups
+from temu_vtoff.stages.lists import COLUMNS, group_by_pattern, read_list
 from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.reading import Frame
 
@@ -41,7 +46,23 @@ EXAMPLE = Path(__file__).parent / "examples" / "example1.jpg"
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     add = parser.add_argument_group("what").add_argument
-    add("--example_image", nargs="+", type=Path, default=[EXAMPLE], help="photos, or folders of them")
+    add(
+        "--example_image",
+        nargs="+",
+        type=lambda text: text if is_address(text) else Path(text),
+        metavar="PHOTO",
+        help="photos, folders of them, or http(s) addresses (default: examples/example1.jpg)",
+    )
+    add("--list", type=Path, help=f"CSV or JSON lines instead, with columns {', '.join(COLUMNS)}; only photo is needed")
+    add(
+        "--group_by",
+        help="photos of one garment: a column of --list, or a regular expression found in the photos' names",
+    )
+    add(
+        "--private_addresses",
+        action="store_true",
+        help="allow photos at addresses of this computer and the local network",
+    )
     add("--output_dir", default="outputs", help="folder of the results")
     add(
         "--category",
@@ -73,32 +94,45 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> int:
     started = time.time()
     options = command_line.options(args)
-    selection = command_line.selection(args)
+    command_line.selection(args)
     if args.fetch_only:
         fetch(options, segmenter=args.mask is None, captioner=args.caption is None)
         return 0
-    photos = find_pictures(args.example_image)
+    photos = read_photos(args)
     check(args, photos, options)
     folder = writable_folder(args.output_dir)
     if options.sources.is_builtin:
         command_line.say(NOTICE)
 
-    toolkit = temu_vtoff.TryOff(options, progress=command_line.progress)  # only now torch, which takes a second
+    toolkit = temu_vtoff.TryOff(  # only now torch, which takes a second
+        options,
+        downloads=folder / "photos",
+        private_addresses=args.private_addresses,
+        progress=command_line.progress,
+    )
     command_line.quiet_libraries()
     garments = toolkit.segment(photos, args.category, mask=args.mask)
-    write_masks(folder, garments, toolkit.options)
+    if args.list is None and args.group_by is not None:
+        group_by_pattern(garments, args.group_by)
+    files = GarmentFiles(
+        folder,
+        Frame.of(options),
+        Finish() if options.finish is None else options.finish,
+        attributes=args.attributes,
+        models=asdict(options.sources),
+    )
     for garment in garments:
-        garment.caption = args.caption
+        say_warnings(garment)
+        if garment.group is None:  # the others' names come with the choice
+            files.write_masks(garment)
+        if args.caption is not None:
+            garment.caption = args.caption
     toolkit.caption(garments)
-    outputs, quality = [], {}
-    for product in toolkit.generate(garments, seed=args.seed, num_images=args.num_images, selection=selection):
-        outputs += write_product(folder, product, options.finish)
-        quality[product.garment.name] = product.facts()
-        if args.attributes and product.error is None:
-            write_attributes(folder / f"{product.garment.name}_attributes.json", product.garment.caption)
+    quality = generate(args, toolkit, garments, files=files)
 
     failures = report(photos, garments)
     warnings = {garment.name: garment.warnings for garment in garments if garment.warnings}
+    outputs = [path for paths in files.outputs.values() for path in paths]
     facts = {"models": asdict(options.sources), "taken": toolkit.taken, "outputs": outputs}
     facts |= {"quality": quality, "warnings": warnings}
     write_run_record(folder, vars(args), started, **facts, stages=toolkit.seconds, failures=failures)
@@ -107,12 +141,27 @@ def main(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def check(args: argparse.Namespace, photos: list[Path], options: Options) -> None:
+def read_photos(args: argparse.Namespace) -> list[Path | str | Garment]:
+    """What the flags name: paths, addresses, or a list's garments."""
+    if args.list is not None:
+        for name in ("example_image", "mask", "caption"):
+            if getattr(args, name) is not None:
+                raise ArgumentError(
+                    f"{{list}} has photos, masks and captions of its own: leave out {{{name}}}.", name, "list"
+                )
+        return read_list(args.list, args.category, args.group_by)
+    photos: list[Path | str | Garment] = []
+    for source in [EXAMPLE] if args.example_image is None else args.example_image:
+        photos += [source] if is_address(source) else find_pictures([source])
+    return photos
+
+
+def check(args: argparse.Namespace, photos: list[Path | str | Garment], options: Options) -> None:
     """Raises errors of the flags, of a single photo or of the models' sources, before anything is loaded."""
     from temu_vtoff.stages.checking import check_sources  # takes 0.2 s, which --help does not have
 
     check_category(args.category, options.backend)
-    if len(photos) == 1:
+    if len(photos) == 1 and isinstance(photos[0], Path):
         open_picture(photos[0])
     if args.mask is not None and (len(photos) > 1 or args.category == "all"):
         raise ArgumentError(
@@ -121,45 +170,47 @@ def check(args: argparse.Namespace, photos: list[Path], options: Options) -> Non
         )
     if args.caption is not None and args.category == "all":
         raise ArgumentError("{caption} is for one category: give {category}.", "caption", "category")
+    if args.list is None and args.group_by is not None:
+        group_by_pattern([], args.group_by)
     check_sources(options, segmenter=args.mask is None, captioner=args.caption is None)
 
 
-def write_masks(folder: Path, garments: list[Garment], options: Options) -> None:
-    """Writes each garment's mask and masked image; prints the warnings, and a note if another label was used."""
-    frame = Frame.of(options)
-    for garment in garments:
-        if garment.note is not None:
-            command_line.say(f"{garment.photo}: {garment.note}")
-        for warning in garment.warnings:
-            command_line.say(f"warning: {garment.photo}, {garment.category}: {warning}")
-        if garment.error is None:
-            photo, mask = frame.pair(garment)
-            save_picture(mask, folder / f"{garment.name}_binary_mask.png")
-            save_picture(masked_image(photo, mask), folder / f"{garment.name}_fine_mask.png")
+def generate(
+    args: argparse.Namespace, toolkit: "temu_vtoff.TryOff", garments: list[Garment], files: GarmentFiles
+) -> dict[str, list]:
+    """Makes and writes the product pictures, garment by garment; returns their quality by garment."""
+    quality = {}
+    groups = in_groups(garments)
+    ordered = [garment for group in groups for garment in group.garments]
+    how = {"seed": args.seed, "num_images": args.num_images, "selection": command_line.selection(args)}
+    for choice in choose_each(groups, toolkit.generate(ordered, **how)):
+        for product in [choice.product, *choice.alternatives]:
+            if product.garment.group is not None:
+                files.write_masks(product.garment)
+            paths = files.write_product(product)
+            quality[product.garment.name] = product.facts()
+            if paths and product.quality[0].doubts:
+                command_line.say(f"{paths[0]}: {product.quality[0].sentence}")
+        if len(garments) > 1 or choice.product.error is None:  # a single photo's error ends the run
+            files.add_line(choice)
+    keep_last_lines(files.folder)
+    return quality
 
 
-def write_product(folder: Path, product: Product, finish: Finish | None) -> list[Path]:
-    """Writes a garment's caption, product pictures and panel; returns the paths of the product pictures."""
-    name, paths = product.garment.name, []
-    if product.error is not None:
-        return paths
-    write_text(folder / f"{name}_caption.txt", product.garment.caption + "\n")
-    finish = Finish() if finish is None else finish
-    for number, image in enumerate(product.finished, 1):
-        ending = f"output{finish.suffix}" if number == 1 else f"output_{number}{finish.suffix}"
-        paths.append(save_picture(image, folder / f"{name}_{ending}", **finish.save_options()))
-    save_picture(product.panel(), folder / f"{name}_panel.png")
-    if product.quality[0].doubts:
-        command_line.say(f"{paths[0]}: {product.quality[0].sentence}")
-    return paths
+def say_warnings(garment: Garment) -> None:
+    """Prints the warnings about a photo, and a note if another label was used."""
+    if garment.note is not None:
+        command_line.say(f"{garment.origin}: {garment.note}")
+    for warning in garment.warnings:
+        command_line.say(f"warning: {garment.origin}, {garment.category}: {warning}")
 
 
-def report(photos: list[Path], garments: list[Garment]) -> dict[str, str]:
+def report(photos: list[Path | str | Garment], garments: list[Garment]) -> dict[str, str]:
     """The errors by photo, which are also printed. The error of a single photo ends the run."""
     failed = [garment for garment in garments if garment.error is not None]
-    failures = {str(garment.photo): command_line.reason(garment.error) for garment in failed}
+    failures = {str(garment.origin): command_line.reason(garment.error) for garment in failed}
     if failed and len(photos) == 1:
-        raise command_line.naming(photos[0], failed[0].error)
+        raise command_line.naming(failed[0].origin, failed[0].error)
     for photo, reason in failures.items():
         command_line.say(f"skipped {photo}: {reason}")
     return failures

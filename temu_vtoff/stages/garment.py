@@ -34,6 +34,9 @@ class Garment:
         warnings: Sentences about the photo: from behind, the garment cut by the frame, tiny, or blurred.
         people: How many people the photo shows; 1 until it is segmented.
         person: Whose garment it is, from left to right, from 1.
+        mask_file: A mask of one's own, white on the garment, which `TryOff.segment` takes instead of segmenting.
+        group: Garments of one group and category are one garment in several photos; see `temu_vtoff.stages.grouping`.
+        address: The http(s) address that the photo was fetched from.
     """
 
     def __init__(
@@ -47,16 +50,30 @@ class Garment:
         note: str | None = None,
         caption: str | None = None,
         error: Exception | None = None,
+        mask_file: str | Path | Image.Image | None = None,
+        group: str | None = None,
     ) -> None:
         self.photo, self.category, self.name = photo, category, name
         self.labels, self.note, self.caption, self.error = labels, note, caption, error
         self.warnings: list[str] = []
         self.people = self.person = 1
+        self.mask_file, self.group = mask_file, group
+        self.address: str | None = None
         self.mask = mask
 
     def __repr__(self) -> str:
         state = f"error={str(self.error)!r}" if self.error is not None else f"caption={self.caption!r}"
         return f"Garment({self.name!r}, {self.category}, {state})"
+
+    @property
+    def origin(self) -> str | Path | Image.Image:
+        """The photo as it was given: its address, its path, or the picture."""
+        return self.photo if self.address is None else self.address
+
+    @property
+    def origin_name(self) -> str:
+        """The last part of the photo's path or address; the garment's name for a picture."""
+        return self.name if isinstance(self.origin, Image.Image) else str(self.origin).rstrip("/").rsplit("/", 1)[-1]
 
     @property
     def mask(self) -> Image.Image | None:
@@ -146,7 +163,10 @@ def garments_of(photo: Garment, label_map: np.ndarray, labels: Labels, person: i
             mask=mask_picture(found.mask),
             labels=found.labels,
             note=" ".join(notes) or None,
+            caption=None if every else photo.caption,
+            group=photo.group,
         )
         garment.people, garment.person = one.count, one.number
+        garment.address = photo.address
         garments.append(garment)
     return garments

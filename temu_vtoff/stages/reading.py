@@ -9,9 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from temu_vtoff.backends.registry import check_category
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures import fit_picture, open_mask, open_picture, picture_size, unique_stems
+from temu_vtoff.pictures.addresses import address_stem, is_address
+from temu_vtoff.segmentation.categories import ALL
 from temu_vtoff.segmentation.labels import ATR, Labels
+from temu_vtoff.stages.batches import attempt
 from temu_vtoff.stages.garment import Garment
 from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.warnings import photo_warnings
@@ -95,13 +99,43 @@ class Frame:
         )
 
 
-def as_list(photos: Photo | Sequence[Photo]) -> list[Photo]:
+def as_list(photos: Photo | Garment | Sequence[Photo | Garment]) -> list[Photo | Garment]:
     """One photo or several."""
-    return [photos] if isinstance(photos, (str, Path, Image.Image)) else list(photos)
+    return [photos] if isinstance(photos, (str, Path, Image.Image, Garment)) else list(photos)
+
+
+def as_garments(
+    photos: Sequence[Photo | Garment], category: str, backend: str, mask: Photo | None = None
+) -> list[Garment]:
+    """Photos as garments of a category with names and a mask; garments as they are, with an error if they can't be."""
+    alone = [photo for photo in photos if not isinstance(photo, Garment)]
+    names = iter(photo_names(alone))
+    garments = [
+        photo if isinstance(photo, Garment) else Garment(photo, category, name=next(names), mask_file=mask)
+        for photo in photos
+    ]
+    for garment in garments:
+        if garment.error is None:
+            attempt(garment, lambda g: check_category(g.category, backend))
+        if garment.error is None and garment.category == ALL and (garment.mask_file or garment.caption) is not None:
+            garment.error = ValueError("a mask or a caption is of one garment: give its category instead of all.")
+    return garments
+
+
+def make_names_unique(garments: Sequence[Garment]) -> None:
+    """Renames garments where a list's own names meet those that the categories are added to."""
+    if len({garment.name.casefold() for garment in garments}) < len(garments):
+        names = unique_stems([Path(f"{garment.name}.{number}") for number, garment in enumerate(garments, 1)])
+        for garment, name in zip(garments, names, strict=True):
+            garment.name = name
 
 
 def photo_names(photos: Sequence[Photo]) -> list[str]:
     """A name for each photo: its file's stem, or a number."""
-    return unique_stems(
-        [Path(f"photo_{n}") if isinstance(photo, Image.Image) else Path(photo) for n, photo in enumerate(photos, 1)]
-    )
+
+    def file(photo: Photo, number: int) -> Path:
+        if isinstance(photo, Image.Image):
+            return Path(f"photo_{number}")
+        return Path(f"{address_stem(photo)}.jpg") if is_address(photo) else Path(photo)
+
+    return unique_stems([file(photo, number) for number, photo in enumerate(photos, 1)])

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,8 @@ from temu_vtoff.backends.editing import EditingModel
 from temu_vtoff.backends.registry import check_category
 from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.errors import ArgumentError
+from temu_vtoff.pictures.addresses import is_address
+from temu_vtoff.pictures.downloading import fetch_picture
 from temu_vtoff.segmentation.categories import ALL
 from temu_vtoff.segmentation.masks import label_ids, masked_image
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
@@ -33,7 +37,7 @@ from temu_vtoff.stages.editing import edit_each
 from temu_vtoff.stages.garment import Garment, Product, garments_of
 from temu_vtoff.stages.models import load_captioner, load_pipeline, load_upscaler
 from temu_vtoff.stages.options import Options
-from temu_vtoff.stages.reading import Frame, Photo, as_list, photo_names
+from temu_vtoff.stages.reading import Frame, Photo, as_garments, as_list, make_names_unique
 from temu_vtoff.stages.selecting import finished, is_content, joined, judged, kept
 from temu_vtoff.stages.selection import Selection
 from temu_vtoff.stages.toolkit import Toolkit, check_seeds
@@ -45,15 +49,29 @@ class TryOff(Toolkit):
 
     Args:
         options: Models and how they run; the built-in model by default.
+        downloads: Folder for photos that are given by http(s) addresses; made when needed. Left open, a temporary one
+            that lasts as long as this object.
+        private_addresses: Whether addresses may lead to this computer and the local network; see `fetch_picture`.
         how: Arguments of `Toolkit`.
     """
 
     options: Options
 
-    def __init__(self, options: Options | None = None, **how: Any) -> None:
+    def __init__(
+        self,
+        options: Options | None = None,
+        *,
+        downloads: str | Path | None = None,
+        private_addresses: bool = False,
+        **how: Any,
+    ) -> None:
         super().__init__(Options() if options is None else options, **how)
+        self.downloads, self.private_addresses = downloads, private_addresses
+        self._temporary: TemporaryDirectory | None = None
 
-    def __call__(self, photos: Photo | Sequence[Photo], category: str = "upper_body", **how: Any) -> Iterator[Product]:
+    def __call__(
+        self, photos: Photo | Garment | Sequence[Photo | Garment], category: str = "upper_body", **how: Any
+    ) -> Iterator[Product]:
         """All three stages.
 
         Args:
@@ -69,7 +87,7 @@ class TryOff(Toolkit):
 
     def segment(
         self,
-        photos: Photo | Sequence[Photo],
+        photos: Photo | Garment | Sequence[Photo | Garment],
         category: str = "upper_body",
         *,
         mask: Photo | None = None,
@@ -78,7 +96,8 @@ class TryOff(Toolkit):
         """Finds the garments.
 
         Args:
-            photos: Paths or pictures, one or several.
+            photos: Paths, http(s) addresses or pictures, one or several; or garments with categories and names of
+                their own, such as those of `temu_vtoff.stages.lists.read_list`.
             category: One that the back end makes (`temu_vtoff.backends.registry.categories_of`), or "all" for every
                 garment found.
             mask: With a single photo: its mask, white on the garment, instead of segmenting.
@@ -97,18 +116,17 @@ class TryOff(Toolkit):
         if mask is not None and (len(photos) > 1 or category == ALL):
             raise ArgumentError("{mask} is for a single photo and a single {category}.", "mask", "category")
         frame = Frame.of(self.options)
-        named = [Garment(photo, category, name=name) for photo, name in zip(photos, photo_names(photos), strict=True)]
+        named = as_garments(photos, category, self.options.backend, mask)
+        self._fetch([garment for garment in named if garment.error is None and is_address(garment.photo)])
+        common = None if any(isinstance(photo, Garment) for photo in photos) else category
         garments: list[Garment] = []
         with self._stage("segment", named) as batches:
             errors = ErrorRow()
             for batch in batches:
-                if mask is None:
-                    garments += self._segment(batch, frame, errors, self.options.person if person is None else person)
-                    continue
-                for garment in batch:
-                    garment.mask = attempt(garment, lambda g: frame.mask(mask, g.photo))
-                    attempt(garment, frame.warn)
-                garments += batch
+                garments += self._segment(
+                    batch, frame, errors, category=common, person=self.options.person if person is None else person
+                )
+        make_names_unique(garments)
         return garments
 
     def caption(self, garments: Sequence[Garment]) -> None:
@@ -207,13 +225,42 @@ class TryOff(Toolkit):
 
     def upscaler(self) -> Callable[[Image.Image], Image.Image] | None:
         """The upscaler that the options name, loaded on first use; None if they name none."""
+        if self.options.finish is None or self.options.finish.upscale == 1:
+            return None
         return self._model("upscaler", lambda: load_upscaler(self.options))
 
     # --- one batch ----------------------------------------------------------------------------------------------
 
-    def _segment(self, batch: list[Garment], frame: Frame, errors: ErrorRow, person: int | None) -> list[Garment]:
-        """The garments of each photo, or the photo's single garment with an error."""
+    def _fetch(self, garments: list[Garment]) -> None:
+        """Replaces addresses by the paths of what they hold; what can't be fetched becomes an error."""
+        if not garments:
+            return
+        if self.downloads is None and self._temporary is None:
+            self._temporary = TemporaryDirectory(prefix="temu-vtoff-")
+        folder = Path(self._temporary.name if self.downloads is None else self.downloads)
+        folder.mkdir(parents=True, exist_ok=True)
+        with self._stage("fetch", garments, 1) as batches:
+            for (garment,) in batches:
+                garment.address = garment.photo
+                path = attempt(
+                    garment, lambda g: fetch_picture(g.address, folder, g.name, private=self.private_addresses)
+                )
+                garment.photo = garment.address if path is None else path
+
+    def _segment(
+        self, batch: list[Garment], frame: Frame, errors: ErrorRow, category: str | None, person: int | None
+    ) -> list[Garment]:
+        """The garments of each photo, or the photo's single garment with an error.
+
+        Args:
+            category: What all photos are segmented for; None where each has its own.
+        """
         found = {garment: [garment] for garment in batch}
+        masked = [garment for garment in batch if garment.mask_file is not None and garment.error is None]
+        for garment in masked:
+            garment.mask = attempt(garment, lambda g: frame.mask(g.mask_file, g.photo))
+            attempt(garment, frame.warn)
+        batch = [garment for garment in batch if garment not in masked]
 
         def find(segmenter: ClothSegmenter, read: list[tuple[Garment, Image.Image]]) -> None:
             with self._lock:
@@ -226,8 +273,8 @@ class TryOff(Toolkit):
 
         if read := read_each(batch, lambda garment: frame.photo(garment.photo)):
             segmenter = self.segmenter()
-            if batch[0].category != ALL:
-                label_ids(batch[0].category, labels=segmenter.labels)  # raises for all photos at once
+            if category not in (None, ALL):
+                label_ids(category, labels=segmenter.labels)  # raises for all photos at once
             serve_each(read, partial(find, segmenter), errors)
         return [garment for garments in found.values() for garment in garments]
 

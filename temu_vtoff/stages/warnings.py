@@ -86,6 +86,11 @@ def blur_of(photo: Image.Image) -> float:
     return ((4 - square) / (square - 1)) ** 0.5 if 1 < square < 4 else (0.0 if square >= 4 else float("inf"))
 
 
+def sharpness_of(photo: Image.Image) -> float:
+    """In (0, 1]: 1 up to the blur from which a photo is called blurred, less the more it is."""
+    return 1.0 if (blur := blur_of(photo)) <= _BLUR else _BLUR / blur
+
+
 def is_from_behind(label_map: np.ndarray, labels: Labels) -> bool:
     """Whether a (H, W) map of ids of `labels` shows hair, and no face under it."""
     if not labels.ids("face"):
