@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import command_line
 from temu_vtoff.datasets import DATASETS, ORDERS, PHASES
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, first_few
 from temu_vtoff.files import writable_folder
 from temu_vtoff.metrics import CLIP_MODEL, DEFAULT_METRICS, DINO_MODEL, METRICS, SET_METRICS, default_metrics
 from temu_vtoff.pictures import RESIZE_MODES, open_picture
@@ -52,6 +52,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--category", default="all", choices=(*DATASET_CATEGORIES, "all"), help="category to compare")
     add("--truth_dir", type=Path, help="folder of true pictures, instead of a dataset")
     add("--photo_dir", type=Path, help="folder of photos to show in the report, with --truth_dir")
+    add("--exclude", type=Path, help="file of items to leave out, a name a line: ids, file names or <category>/<stem>")
     add("--allow_missing", action="store_true", help="leave out pictures without a partner instead of stopping")
     add = parser.add_argument_group("how").add_argument
     add("--metrics", nargs="+", choices=METRICS, metavar="METRIC", help=_metrics_help())
@@ -79,7 +80,14 @@ def match(args: argparse.Namespace, pred_dir: Path) -> "Matching":
         ValueError: Contradicting arguments, or something has no partner and `allow_missing` is not set.
     """
     from temu_vtoff.datasets import open_dataset
-    from temu_vtoff.metrics.matching import DrawnTruth, garment_truth, match_dataset, match_folders, person_truth
+    from temu_vtoff.metrics.matching import (
+        DrawnTruth,
+        garment_truth,
+        match_dataset,
+        match_folders,
+        person_truth,
+        read_names,
+    )
     from temu_vtoff.metrics.prints import read_prints
 
     if (args.dataset_name is None) != (args.dataset_root is None):
@@ -99,6 +107,8 @@ def match(args: argparse.Namespace, pred_dir: Path) -> "Matching":
             truth_of = DrawnTruth(args.dataset_root / DRAWN_TRUTH)
         prints = read_prints(args.dataset_root, args.phase) if args.task == "try_off" else {}
         found = match_dataset(items, pred_dir, truth_of, prints)
+    if args.exclude is not None:
+        found = found.without(read_names(args.exclude))
     if not args.allow_missing:
         found.require_complete()
     if not found.pairs:
@@ -127,6 +137,8 @@ def main(args: argparse.Namespace) -> None:
         raise ArgumentError("{names} are for several folders in {pred_dir}.", "names", "pred_dir")
     names = model_names(folders, args.names)
     matchings = [match(args, folder) for folder in folders]
+    if args.exclude is not None:
+        say_excluded(args.exclude, matchings[0])
     pairs, left_out = common_pairs(matchings)
     if not pairs[0]:
         raise ValueError("No item has a picture of every model; check the folders.")
@@ -156,13 +168,22 @@ def main(args: argparse.Namespace) -> None:
         place = writable_folder(output_dir / name) if several else output_dir
         missing = [*matching.missing, *(left_out if several else ())]
         about = settings(args, str(folder), (width, height), list(dict.fromkeys(missing)), matching.extra)
-        about = replace(about, quality=read_quality(folder))
+        about = replace(about, quality=read_quality(folder), excluded=matching.excluded)
         written += write_results(place, scores[name], about)
     if several:
-        about = settings(args, ", ".join(names), (width, height))
+        about = replace(settings(args, ", ".join(names), (width, height)), excluded=matchings[0].excluded)
         written = write_comparison(output_dir, scores, about, left_out)
     write_run_record(output_dir, vars(args), started, device=str(device))
     print(*written, sep="\n")
+
+
+def say_excluded(path: Path, matching: "Matching") -> None:
+    """Prints how many items were left out, and which names of the file belong to none."""
+    from temu_vtoff.metrics.matching import read_names
+
+    command_line.say(f"{len(matching.excluded)} items are left out, as {path} says.")
+    if unknown := matching.unknown(read_names(path)):
+        command_line.say(f"warning: {len(unknown)} names in {path} belong to no item: {first_few(unknown)}")
 
 
 def settings(

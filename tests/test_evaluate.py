@@ -85,6 +85,16 @@ def test_sets_and_networks(dresscode: Path, predictions: Path, backbones: Path, 
     assert results["skipped"] == {}
     assert results["metrics"]["dresses"]["lpips"]["mean"] > 0
     assert {"fid", "kid", "lpips", "dists"} <= set(results["metrics"]["upper_body"])
+    overall, sets = results["metrics"]["overall"], results["sets"]["fid"]
+    assert sets["pooled"] == overall["fid"]["value"] and set(sets["by_category"]) == {
+        "upper_body",
+        "lower_body",
+        "dresses",
+    }
+    assert re.fullmatch(r"clean-fid [\d.]+, Inception-v3, clean mode", results["implementations"]["fid"])
+    assert re.match(r"torchmetrics [\d.]+, AlexNet", results["implementations"]["lpips"])
+    assert "Lanczos" in results["resize"] and "clean-fid" in results["resize"]
+    assert "pooled into one set" in (output / "report.html").read_text()
     of_dresscode(dresscode, predictions, *flags, "--num_workers", 2)
     assert json.loads((output / "metrics.json").read_text())["metrics"] == results["metrics"]
     of_dresscode(dresscode, predictions, "--metrics", "kid", "--order", "paired", "--seed", 1)
@@ -254,6 +264,26 @@ def test_missing_and_extra_predictions(dresscode: Path, predictions: Path) -> No
     Image.open(predictions / "lower_body" / "100000_1.png").save(predictions / "lower_body" / "100000_1.jpg")
     with pytest.raises(ValueError, match="have the same name; keep one"):
         of_dresscode(dresscode, predictions, "--category", "lower_body")
+
+
+def test_items_can_be_left_out(dresscode: Path, predictions: Path, tmp_path: Path, capsys) -> None:
+    listed = tmp_path / "duplicates.txt"
+    listed.write_text("# known duplicates\n000001\n100002_1.jpg\n\ndresses/200003_1\n999999\n")
+    (predictions / "dresses" / "200003_1.png").unlink()  # neither missing nor compared
+    output = of_dresscode(dresscode, predictions, "--metrics", "ssim", "--exclude", listed)
+    results = json.loads((output / "metrics.json").read_text())
+    left_out = ["dresses/200003_1", "lower_body/100002_1", "upper_body/000001_1"]
+    assert results["excluded"] == left_out and results["missing"] == results["extra"] == [] and results["items"] == 9
+    assert "3 items were left out on purpose" in (output / "report.html").read_text()
+    err = capsys.readouterr().err
+    assert "3 items are left out" in err and "1 names" in err and "999999" in err
+    for text, words in {
+        "": "names nothing",
+        "\n".join(p.stem for p in predictions.rglob("*.png")): "leaves no pair",
+    }.items():
+        listed.write_text(text)
+        with pytest.raises(ValueError, match=words):
+            of_dresscode(dresscode, predictions, "--exclude", listed, "--allow_missing")
 
 
 @pytest.mark.parametrize(

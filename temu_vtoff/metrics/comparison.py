@@ -80,6 +80,7 @@ def render_comparison(scores: Mapping[str, Scores], settings: EvaluationSettings
         height=settings.height,
         count=len(first.pairs),
         left_out=left_out,
+        excluded=settings.excluded,
         metrics=[METRICS[name] for name in shown],
         tables=[
             {"group": group, "count": len(rows), "rows": _rows(summaries, group, shown)}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from temu_vtoff.errors import ArgumentError
+from temu_vtoff.files import read_text
 from temu_vtoff.metrics.prints import Print
-from temu_vtoff.pictures import list_pictures
+from temu_vtoff.pictures import PICTURE_SUFFIXES, list_pictures
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item
@@ -46,6 +47,33 @@ class Matching:
     pairs: list[PicturePair]
     missing: list[str]  # keys of truths without prediction
     extra: list[str]  # keys of predictions without truth
+    excluded: list[str] = field(default_factory=list)  # keys that were left out on purpose
+    aliases: Mapping[str, frozenset[str]] = field(default_factory=dict)  # names of an item besides its key, by key
+
+    def without(self, names: Collection[str]) -> Matching:
+        """The same without the items that have one of these names: keys, stems, and a dataset's ids.
+
+        Raises:
+            ValueError: No pair is left.
+        """
+        wanted = frozenset(names)
+        left_out = {key for key in self._keys if wanted & self._names(key)}
+        pairs = [pair for pair in self.pairs if pair.key not in left_out]
+        if self.pairs and not pairs:
+            raise ValueError("The list of items to leave out leaves no pair to compare.")
+        missing, extra = ([key for key in keys if key not in left_out] for keys in (self.missing, self.extra))
+        return replace(self, pairs=pairs, missing=missing, extra=extra, excluded=sorted(left_out))
+
+    def unknown(self, names: Collection[str]) -> list[str]:
+        """The names that no item has, sorted."""
+        return sorted(set(names) - set().union(*map(self._names, self._keys)))
+
+    @property
+    def _keys(self) -> list[str]:
+        return [*(pair.key for pair in self.pairs), *self.missing, *self.extra, *self.excluded]
+
+    def _names(self, key: str) -> frozenset[str]:
+        return self.aliases.get(key, frozenset()) | {key, key.rsplit("/", 1)[-1]}
 
     def require_complete(self) -> None:
         """
@@ -125,7 +153,13 @@ def match_dataset(
         for key, item in truths.items()
         if key in predictions
     ]
-    return _matching(pairs, truths, predictions)
+    return replace(_matching(pairs, truths, predictions), aliases={item.key: _aliases(item) for item in items})
+
+
+def _aliases(item: Item) -> frozenset[str]:
+    """The id of the item, and the stems of its files; of unpaired lists, the person's id and stem too."""
+    person = item.person.stem
+    return frozenset({item.id, item.garment_stem, person, person if item.whole_stem else person.split("_")[0]})
 
 
 def match_folders(pred_dir: str | Path, truth_dir: str | Path, photo_dir: str | Path | None = None) -> Matching:
@@ -173,6 +207,22 @@ def _by_key(paths: Sequence[Path], root: Path) -> dict[str, Path]:
 def _require_folder(folder: str | Path) -> None:
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
+
+
+def read_names(path: str | Path) -> set[str]:
+    """The names in a file, one a line; lines that begin with # and suffixes of pictures are passed over.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It can't be read, or names nothing.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no list {path}.")
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    names = [Path(line) for line in lines if line and not line.startswith("#")]
+    if not names:
+        raise ValueError(f"The list {path} names nothing.")
+    return {str(name.with_suffix("") if name.suffix.lower() in PICTURE_SUFFIXES else name) for name in names}
 
 
 def read_quality(pred_dir: str | Path) -> dict[str, float]:

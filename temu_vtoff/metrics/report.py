@@ -39,6 +39,7 @@ class EvaluationSettings:
         order: The list of pairs.
         missing: Keys of truths without a prediction.
         extra: Keys of predictions without a truth.
+        excluded: Keys of items that were left out on purpose.
         quality: The score without truth of each prediction, by key, where its run wrote one.
     """
 
@@ -52,6 +53,7 @@ class EvaluationSettings:
     order: str = "paired"
     missing: Sequence[str] = ()
     extra: Sequence[str] = ()
+    excluded: Sequence[str] = ()
     quality: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -85,6 +87,9 @@ def render_report(scores: Scores, settings: EvaluationSettings) -> str:
         skipped=[(METRICS[name].title, reason) for name, reason in scores.skipped.items()],
         missing=settings.missing,
         extra=settings.extra,
+        excluded=settings.excluded,
+        pooled=[METRICS[name].title for name in shown if METRICS[name].compares_sets] if len(groups) > 1 else [],
+        implementations=implementations(shown),
         published=_published_rows(summary[OVERALL], settings),
         published_metrics=[METRICS[name] for name in COLUMNS],
         comparable=_comparable(scores, settings),
@@ -123,6 +128,11 @@ def scale_note(names: Sequence[str]) -> str:
         if METRICS[name].scale != 1:
             by_scale.setdefault(METRICS[name].scale, []).append(METRICS[name].title)
     return " ".join(f"{', '.join(titles)} times {scale:g}." for scale, titles in by_scale.items())
+
+
+def implementations(names: Sequence[str]) -> dict[str, str]:
+    """By metric, what computes it."""
+    return {name: METRICS[name].implementation for name in names}
 
 
 def _published_rows(overall: Mapping[str, Mapping[str, float]], settings: EvaluationSettings) -> list[dict[str, Any]]:

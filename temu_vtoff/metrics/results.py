@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from temu_vtoff.files import write_text
-from temu_vtoff.metrics.evaluation import Scores
-from temu_vtoff.metrics.report import EvaluationSettings, render_report
+from temu_vtoff.metrics import METRICS
+from temu_vtoff.metrics.evaluation import OVERALL, Scores
+from temu_vtoff.metrics.report import EvaluationSettings, implementations, render_report
 
 
 def write_results(folder: Path, scores: Scores, settings: EvaluationSettings) -> list[Path]:
@@ -30,6 +31,7 @@ def write_results(folder: Path, scores: Scores, settings: EvaluationSettings) ->
 
 
 def _summary(scores: Scores, settings: EvaluationSettings) -> dict[str, Any]:
+    summary = scores.summary()
     return {
         "title": settings.title,
         "items": len(scores.pairs),
@@ -37,10 +39,27 @@ def _summary(scores: Scores, settings: EvaluationSettings) -> dict[str, Any]:
         "height": settings.height,
         "resize": settings.rule,
         "kid_seed": settings.seed,
-        "metrics": scores.summary(),
+        "metrics": summary,
+        "sets": _sets(summary),
+        "implementations": implementations(list(summary[OVERALL])),
         "skipped": scores.skipped,
         "missing": settings.missing,
         "extra": settings.extra,
+        "excluded": settings.excluded,
+    }
+
+
+def _sets(summary: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, Any]]:
+    """FID and KID of all pictures pooled into one set, and of each category's pictures alone."""
+    return {
+        name: {
+            "pooled": entry["value"],
+            "by_category": {
+                group: own[name]["value"] for group, own in summary.items() if group != OVERALL and name in own
+            },
+        }
+        for name, entry in summary[OVERALL].items()
+        if METRICS[name].compares_sets
     }
 
 
