@@ -33,7 +33,7 @@ from temu_vtoff.pictures import save_picture
 from temu_vtoff.runs.record import write_run_record
 from temu_vtoff.runs.settings import keep_settings
 from temu_vtoff.segmentation.categories import CATEGORIES, DATASET_CATEGORIES
-from temu_vtoff.segmentation.layouts import LAYOUTS
+from temu_vtoff.segmentation.layouts import LAYOUTS, check_place
 from temu_vtoff.segmentation.masks import MASK_ENDINGS
 
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ def main(args: argparse.Namespace) -> int:
         raise ArgumentError(
             "{label_maps} writes all labels: leave out {category} and {clothes}.", "label_maps", "category", "clothes"
         )
+    if args.label_maps is not None and args.image_path is not None:
+        check_place(args.label_maps, args.out_dir, args.image_path)
     out_dir = writable_folder(args.out_dir)
     if args.model == BUILTIN:
         command_line.say(DRAWN_ONLY)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import command_line
+from temu_vtoff.backends.registry import TEMU_VTOFF
 from temu_vtoff.builtin import NOTICE
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import writable_folder
@@ -147,6 +148,11 @@ def check(args: argparse.Namespace, plan: PairPlan, options: TryOnOptions) -> No
     for name in ("mask", "keypoints", "pose_image"):
         if getattr(args, name) is not None and len(plan.persons) > 1:
             raise ArgumentError(f"{{{name}}} is for one person: give a single {{person_image}}.", name, "person_image")
+    if args.lora and options.backend == TEMU_VTOFF and args.garment_from is None:
+        raise ArgumentError(
+            "{lora} is for the model that takes garments off: give {garment_from}, or another {backend}.",
+            *("lora", "garment_from", "backend"),
+        )
     segmenter = args.mask is None or (args.garment_from is None and not args.any_garment)
     check_sources(options, segmenter=segmenter, captioner=False)
     if args.garment_from is not None:

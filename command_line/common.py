@@ -16,6 +16,7 @@ from temu_vtoff.serving import describe
 
 # Library argument -> flag, where the names differ.
 FLAGS = {
+    "out_dir": "output_dir",
     "base": "pretrained_model_name_or_path",
     "tryon": "tryon_model",
     "garment": "garment_image",

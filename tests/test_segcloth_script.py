@@ -461,8 +461,21 @@ def test_flags_that_contradict(arguments, words, call, tmp_path, monkeypatch):
     assert status == 2 and out == "" and words in err and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("photos", [("--image_path", "a.png"), ("--img_dir", ".")])
+@pytest.mark.parametrize("folder", [".", "maps"])
+def test_label_maps_never_come_among_the_photos(photo, photos, folder, call, tmp_path, monkeypatch):
+    photo.save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    status, _, err = call(*photos, "--label_maps", "vitonhd", "--model", "builtin", "--output_dir", folder)
+    allowed = photos[0] == "--image_path" and folder == "maps"
+    assert status == (0 if allowed else 2) and (allowed or "give another --output_dir" in err)
+    assert (tmp_path / "a.png").read_bytes() == before and (tmp_path / "maps/a.png").exists() == allowed
+
+
 def test_names_that_become_one(photo, tmp_path, model):
+    (tmp_path / "photos").mkdir()
     for name in ("a.png", "a_0.png"):
-        photo.save(tmp_path / name)
+        photo.save(tmp_path / "photos" / name)
     with pytest.raises(ValueError, match=r"would both become .*a_4\.png: rename one"):
-        batch_segment_clothing(tmp_path, tmp_path / "out", model=model, label_maps="dresscode")
+        batch_segment_clothing(tmp_path / "photos", tmp_path / "out", model=model, label_maps="dresscode")

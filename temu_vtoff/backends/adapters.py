@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from diffusers import DiffusionPipeline
 
@@ -54,5 +55,26 @@ def _load(pipe: DiffusionPipeline, lora: Lora, name: str) -> list[str]:
     if len(foreign) < len(keys):
         if foreign:
             logger.warning("%d of the LoRA %s's keys fit no layer: %s", len(foreign), lora.source, first_few(foreign))
-        pipe.load_lora_weights(file, adapter_name=name)
+        with _quiet("diffusers"):  # which logs a paragraph for what is one sentence here
+            try:
+                pipe.load_lora_weights(file, adapter_name=name)
+            except RuntimeError as error:
+                if "size mismatch" not in str(error):
+                    raise
+                raise CheckpointError(
+                    f"The LoRA {lora.source} ({{lora}}) is of a model of another width: its {keys[0]} "
+                    f"doesn't fit the {type(pipe).__name__}.",
+                    "lora",
+                ) from error
     return keys
+
+
+@contextmanager
+def _quiet(library: str) -> Iterator[None]:
+    log = logging.getLogger(library)
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

@@ -116,7 +116,7 @@ class Finish:
         if self.canvas is not None and not re.fullmatch(r"[1-9]\d{0,4}[xX][1-9]\d{0,4}", self.canvas):
             raise ArgumentError(f"{{canvas}} is {self.canvas!r}; give width and height, such as 1200x1600.", "canvas")
         if self.canvas is not None and max(self.size) > LONGEST_SIDE:
-            raise ArgumentError(f"{{canvas}} is {self.canvas}; a side may have {LONGEST_SIDE} pixels.", "canvas")
+            raise ArgumentError(f"{{canvas}} is {self.canvas}; {LONGEST_SIDE} pixels a side at most.", "canvas")
         for name, choices in (("align", ALIGNS), ("output_format", tuple(SUFFIXES))):
             if getattr(self, name) not in choices:
                 offered = ", ".join(choices)

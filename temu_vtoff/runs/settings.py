@@ -43,12 +43,23 @@ def keep_settings(path: Path, settings: dict[str, Any], may_change: Collection[s
     if earlier == settings:
         return
     changed = [
-        f"{name} {json.dumps(earlier.get(name))}, not {json.dumps(value)}"
+        difference
         for name, value in settings.items()
-        if earlier is not None and name not in may_change and earlier.get(name) != value
+        if earlier is not None and name not in may_change
+        for difference in _differences(name, earlier.get(name), value)
     ]
     if changed:
         raise ValueError(
             f"{path.parent} holds results made with {'; '.join(changed)}: name another folder, or delete that one."
         )
     write_text(path, json.dumps(settings, indent=1) + "\n")
+
+
+def _differences(name: str, earlier: Any, value: Any) -> list[str]:
+    """What differs, in words; of two groups of settings, only those that differ."""
+    if earlier == value:
+        return []
+    if isinstance(earlier, dict) and isinstance(value, dict):
+        inner = {*earlier, *value}
+        return [words for key in sorted(inner) for words in _differences(key, earlier.get(key), value.get(key))]
+    return [f"{name} {json.dumps(earlier)}, not {json.dumps(value)}"]

@@ -24,7 +24,7 @@ from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
 from temu_vtoff.pictures import is_whole_picture, list_photos, open_picture, save_picture, unique_stems
 from temu_vtoff.segmentation.conversion import convert_label_map
 from temu_vtoff.segmentation.labels import ATR, Labels, check_category
-from temu_vtoff.segmentation.layouts import LAYOUTS, check_layout
+from temu_vtoff.segmentation.layouts import LAYOUTS, check_layout, check_place
 from temu_vtoff.segmentation.masks import MASK_ENDINGS, GarmentMask, garment_mask, label_ids, mask_picture, masked_image
 from temu_vtoff.segmentation.people import OnePerson, check_person, one_person
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
@@ -220,6 +220,8 @@ def _load(model: str | Path, device: str | None) -> ClothSegmenter:
 def _list_jobs(img_dir: Path, out_dir: Path, wish: _Wish, settings: str) -> list[_Job]:
     if not img_dir.is_dir():
         raise FileNotFoundError(f"There is no folder {img_dir}.")
+    if wish.layout is not None:
+        check_place(wish.layout, out_dir, img_dir)
     folders: dict[Path, list[Path]] = {}
     for photo in list_photos(img_dir, recursive=True):
         folders.setdefault(photo.parent, []).append(photo)

@@ -184,6 +184,8 @@ class TryOff(Toolkit):
             "preset": options.preset,
             "callback_on_step_end": callback_on_step_end,
         }
+        if pictures > 0:
+            self.upscaler()  # one that can't be loaded is known before pictures are made
         with self._stage("try off", garments, options.batch_size) as batches:
             errors = ErrorRow()
             for batch in batches:

@@ -31,6 +31,9 @@ def test_settings_are_compared(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='seed 0, not 1; preset null, not "fast": name another folder'):
         keep_settings(path, {"seed": 1, "preset": "fast", "compile": True})
     assert read_settings(path) == {"seed": 0, "compile": True}
+    keep_settings(path, {"finish": {"trim": True, "margin": None}}, may_change=["finish"])
+    with pytest.raises(ValueError, match='made with margin null, not "8%": name another folder'):
+        keep_settings(path, {"finish": {"trim": True, "margin": "8%"}})
 
 
 def test_a_journal_survives_all_kinds_of_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
