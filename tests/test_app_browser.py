@@ -333,9 +333,7 @@ def test_several_photos_become_a_gallery_and_a_zip(page, downloads, tmp_path):
     wait(lambda: find(page, "#zip")[0].is_enabled())
     wait(lambda: len(find(page, "#gallery img")) == 2)
     with zipfile.ZipFile(download(page, "#zip", downloads)) as archive:
-        assert (
-            len(archive.namelist()) == 7
-        )  # two pictures: finished, cut out and as a panel; captions.txt and attributes.json
+        assert len(archive.namelist()) == 8  # two pictures, cut out and as panels; captions.txt, attributes.json
 
 
 @pytest.fixture
