@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from temu_vtoff.tryoff.presets import Preset
     from temu_vtoff.tryon.pipeline import TryOnPipeline
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOMES = {
     "ArgumentError": "errors",
