@@ -12,6 +12,7 @@ it has one. After a kill of the driver or of a worker, the same command finishes
 """
 
 import argparse
+import math
 from dataclasses import replace
 
 import command_line
@@ -32,7 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "photos and results", "folders, or addresses such as s3://bucket/photos"
     ).add_argument
     add("--input", required=True, help="photos, Parquet files, WebDataset shards, or the root of a dataset")
-    add("--input_kind", choices=INPUT_KINDS, help="default: told by the files' names; datasets must be named")
+    add("--input_kind", choices=INPUT_KINDS, help="default: as the files' names say; datasets must be named")
     add("--output", required=True, help="folder of the results; the same one again resumes")
     add("--output_kind", default=BulkJob.output_kind, choices=OUTPUT_KINDS, help="where the pictures are written")
     add("--id_column", default=BulkJob.id_column, help="of Parquet files: the photo's unique name")
@@ -118,8 +119,11 @@ def make_job(args: argparse.Namespace) -> BulkJob:
         for text in getattr(args, argument):
             stage, equals, value = text.partition("=")
             try:
-                numbers = [float(number) for number in value.split(":")]
-                if stage not in STAGES or not equals or len(numbers) > 1 + (argument == "actors") or min(numbers) < 0:
+                are_actors = argument == "actors"  # whole numbers, of which two are a range
+                numbers = [(int if are_actors else float)(number) for number in value.split(":")]
+                if stage not in STAGES or not equals or len(numbers) > 1 + are_actors or numbers != sorted(numbers):
+                    raise ValueError
+                if numbers[0] < are_actors or not math.isfinite(numbers[0]):
                     raise ValueError
             except ValueError:
                 raise ArgumentError(
@@ -127,8 +131,7 @@ def make_job(args: argparse.Namespace) -> BulkJob:
                 ) from None
             pool = pools.get(stage, Pool())
             if argument == "actors":
-                least, most = (max(1, int(number)) for number in (numbers[0], numbers[-1]))
-                pools[stage] = replace(pool, least=least, most=most)
+                pools[stage] = replace(pool, least=numbers[0], most=numbers[-1])
             else:
                 pools[stage] = replace(pool, **{argument: numbers[0]})
     names = [name for name in BulkJob.__dataclass_fields__ if name != "pools"]

@@ -1,13 +1,16 @@
 """inference.py --fetch_only against a small hub on this machine, and the same command offline afterwards."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from huggingface_hub.errors import RemoteEntryNotFoundError
 
-from temu_vtoff import Options
+from temu_vtoff import Finish, Options
 from temu_vtoff.hub.fetching import Wanted, files_of, needs_of
 from temu_vtoff.hub.licences import LICENCES
 from temu_vtoff.hub.sources import PUBLISHED_BASE, PUBLISHED_CAPTIONER, PUBLISHED_SEGMENTER, PUBLISHED_TRYOFF
@@ -84,6 +87,22 @@ def test_what_the_published_models_need(monkeypatch):
     assert {*needs} - alone == {PUBLISHED_SEGMENTER, PUBLISHED_CAPTIONER}
     assert {PUBLISHED_TRYOFF, PUBLISHED_BASE, PUBLISHED_SEGMENTER, PUBLISHED_CAPTIONER} <= {*LICENCES}
     assert needs_of(Options()) == []
+
+
+@pytest.mark.parametrize(
+    ("index", "folders"), [(None, ("",)), ({"unet": ["diffusers", "UNet2DModel"], "text": [None, None]}, ("unet",))]
+)
+def test_an_upscaler_is_needed_too(index, folders, tmp_path, monkeypatch):
+    def download(source: str, name: str) -> str:
+        if index is None:
+            response = SimpleNamespace(headers={}, request=None, status_code=404)
+            raise RemoteEntryNotFoundError(f"{source} has no {name}", response=response)
+        (tmp_path / name).write_text(json.dumps(index))
+        return str(tmp_path / name)
+
+    monkeypatch.setattr("temu_vtoff.hub.fetching.hf_hub_download", download)
+    options = Options(finish=Finish(upscale=2, upscaler="me/large"))
+    assert needs_of(options) == [Wanted("me/large", folders)]
 
 
 def test_a_run_is_fetched_and_then_works_offline(tmp_path: Path):

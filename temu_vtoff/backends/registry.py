@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.hub.sources import WorkingSize, read_index
@@ -94,6 +95,12 @@ def check_backend(options: Options) -> None:
             takes = "is for temu-vtoff alone" if is_editor else "is for the other back ends"
             sentence = f"{{{name}}} {takes}: leave it out with {{backend}} {options.backend}."
             raise ArgumentError(sentence, name, "backend")
+    if is_editor and options.base == BUILTIN:
+        raise ArgumentError(
+            f"{{base}} is the built-in model, which is none of {{backend}} {options.backend}: leave it out, or give a "
+            "hub id or folder.",
+            *("base", "backend"),
+        )
     if options.focus and options.resize_mode != "pad":
         raise ArgumentError("{focus} keeps the photo's shape: leave {resize_mode} at pad.", "focus", "resize_mode")
 

@@ -20,6 +20,7 @@ from temu_vtoff.backends.registry import EDITORS
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.hub.errors import explain_loading
 from temu_vtoff.hub.licences import LICENCES
+from temu_vtoff.hub.model_files import read_json
 from temu_vtoff.hub.sources import read_index
 from temu_vtoff.stages.options import Options
 from temu_vtoff.tryoff.components import component_sources
@@ -113,6 +114,8 @@ def needs_of(options: Options, *, segmenter: bool = True, captioner: bool = True
         folders = {(where, subfolder or _ROOT) for where, subfolder in components.values()}
     stages = [source for source, is_used in ((sources.segmenter, segmenter), (sources.captioner, captioner)) if is_used]
     folders |= {(source, _ROOT) for source in stages}
+    if options.finish is not None and options.finish.upscaler is not None:
+        folders |= {(options.finish.upscaler, folder) for folder in _upscaler_folders(options.finish.upscaler)}
     by_source: dict[str, list[str]] = {}
     for where, folder in sorted(folders):
         if _is_remote(where):
@@ -123,6 +126,18 @@ def needs_of(options: Options, *, segmenter: bool = True, captioner: bool = True
     ]
     loras = [Lora.parse(lora) for lora in options.lora]
     return wanted + [Wanted(lora.source, lora=lora) for lora in loras if _is_remote(lora.source)]
+
+
+def _upscaler_folders(source: str) -> list[str]:
+    """The folders of a diffusers pipeline, or the repository's own for a model of transformers."""
+    if not _is_remote(source):
+        return []
+    with explain_loading(source, "the upscaler", "upscaler"):
+        try:
+            index = read_json(Path(hf_hub_download(source, "model_index.json")), "the upscaler")
+        except RemoteEntryNotFoundError:
+            return [_ROOT]
+    return [name for name, kind in index.items() if isinstance(kind, list) and kind[1]]
 
 
 def look_up(wanted: Wanted) -> Fetch:

@@ -29,6 +29,7 @@ def test_a_back_end_brings_its_own_weights_size_and_sampling(backend):
     [
         ({"backend": "dall-e"}, "backend is 'dall-e'; choose one of temu-vtoff, qwen-image-edit"),
         ({"tryoff": "mine"}, "tryoff is for temu-vtoff alone: leave it out with backend flux2-klein"),
+        ({"base": "builtin"}, "base is the built-in model, which is none of backend flux2-klein"),
         ({"preset": "fast"}, "preset is for temu-vtoff alone"),
         ({"compile": True}, "compile is for temu-vtoff alone"),
         ({"lora": ["a@b"]}, "lora 'a@b': the scale 'b' is no finite number"),
