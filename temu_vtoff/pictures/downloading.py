@@ -41,7 +41,7 @@ def fetch_picture(address: str, folder: str | Path, name: str, *, private: bool 
 
     Args:
         address: http:// or https://.
-        folder: Exists.
+        folder: Made when there is a picture to write.
         private: Whether the address's own host may be a private one: this computer, or one of the local network.
             Redirects to other private hosts are refused all the same. Proxies are not used.
 
@@ -56,6 +56,7 @@ def fetch_picture(address: str, folder: str | Path, name: str, *, private: bool 
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise ValueError(f"{address} can't be fetched: {reason}.") from error
     path = Path(folder) / f"{name}{_suffix(data, address)}"
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, data)
     return path
 

@@ -42,12 +42,11 @@ def read_list(path: str | Path, category: str = "upper_body", group_by: str | No
     if not path.is_file():
         raise FileNotFoundError(f"There is no list {path}.")
     text = read_text(path)
-    rows = _read_json_lines(text, path) if text.lstrip().startswith("{") else _read_csv(text, path)
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    columns, rows = _read_json_lines(text, path) if text.lstrip().startswith("{") else _read_csv(text, path)
+    if columns and PHOTO not in columns:
+        raise ValueError(f"The list {path} has no column {PHOTO}; its columns are {first_few(columns, 8)}.")
     if not rows:
         raise ValueError(f"The list {path} has no rows.")
-    if PHOTO not in columns:
-        raise ValueError(f"The list {path} has no column {PHOTO}; its columns are {first_few(columns, 8)}.")
     if group_by is not None and group_by not in columns:
         raise ArgumentError(
             f"{{group_by}} is {group_by!r}, and the list's columns are {first_few(columns, 8)}.", "group_by"
@@ -104,7 +103,8 @@ def _stem(photo: str | Path) -> str:
     return address_stem(photo) if is_address(photo) else Path(photo).stem
 
 
-def _read_csv(text: str, path: Path) -> list[dict[str, str]]:
+def _read_csv(text: str, path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns, in order, and the rows."""
     head = text.lstrip().partition("\n")[0]
     separator = max(",;\t", key=head.count)
     try:
@@ -113,10 +113,11 @@ def _read_csv(text: str, path: Path) -> list[dict[str, str]]:
         raise ValueError(f"The list {path} is no CSV: {error}.") from error
     rows = [[value.strip() for value in row] for row in rows if any(value.strip() for value in row)]
     names = [name.lower() if name.lower() in COLUMNS else name for name in (rows[0] if rows else [])]
-    return [dict(zip(names, row, strict=False)) for row in rows[1:]]
+    return list(filter(None, names)), [dict(zip(names, row, strict=False)) for row in rows[1:]]
 
 
-def _read_json_lines(text: str, path: Path) -> list[dict[str, str]]:
+def _read_json_lines(text: str, path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns, in order, and the rows."""
     rows = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -128,4 +129,4 @@ def _read_json_lines(text: str, path: Path) -> list[dict[str, str]]:
         except (ValueError, RecursionError):
             raise ValueError(f"Line {number} of the list {path} is no JSON object of plain values.") from None
         rows.append({name: "" if value is None else str(value).strip() for name, value in row.items()})
-    return rows
+    return list(dict.fromkeys(name for row in rows for name in row)), rows

@@ -78,6 +78,7 @@ def test_bad_rows_keep_their_errors_and_bad_lists_are_one_sentence(tmp_path):
     for text, words in {
         "": "has no rows",
         "photo\n": "has no rows",
+        "some notes on shirts\n": "no column photo; its columns are some notes on shirts",
         "picture,sku\na,1\n": "no column photo; its columns are picture, sku",
         'photo\n"a': "is no CSV",
         '{"photo": "a"}\n[1]\n': "Line 2 of the list",
