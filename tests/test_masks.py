@@ -92,6 +92,10 @@ def test_clothes_override_the_category():
     assert np.array_equal(
         garment_mask(label_map, "dresses", clothes=["pants", "HAIR"]).mask, np.isin(label_map, [6, 2])
     )
+    with pytest.raises(GarmentNotFoundError, match="There are no shoes in the picture"):
+        garment_mask(label_map, "shoes")
+    with pytest.raises(GarmentNotFoundError, match="There is no hat in the picture"):
+        garment_mask(label_map, "hat")
     with pytest.raises(GarmentNotFoundError, match="no Dress in"):  # named labels have no neighbours
         garment_mask(label_map, "upper_body", clothes=["Dress"])
 

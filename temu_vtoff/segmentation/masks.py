@@ -24,14 +24,17 @@ HOLE_SHARE = 0.01  # share of the garment's pixels; smaller holes are filled. A 
 class GarmentNotFoundError(ValueError):
     """The wanted garment is not in the picture.
 
+    Args:
+        absent: What is not there, for example "There is no hat".
+
     Attributes:
         found: Names of the labels in the picture, the largest first.
     """
 
-    def __init__(self, wanted: str, found: Sequence[str]):
+    def __init__(self, absent: str, found: Sequence[str]):
         self.found = list(found)
         seen = f"found instead: {', '.join(self.found)}" if self.found else "no person was found either"
-        super().__init__(f"There is no {wanted} in the picture; {seen}.")
+        super().__init__(f"{absent} in the picture; {seen}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +101,7 @@ def choose_labels(
         return tuple(i for i in neighbour if counts[i])
     order = [i for i in np.argsort(-counts, kind="stable") if labels.parts[i] != "background"]
     found = [labels.names[i] for i in order if i not in wanted and _is_there(counts, (i,), LEAST_SHARE, labels)]
-    names = _names(wanted, labels)
-    raise GarmentNotFoundError(f"{category} garment ({names})" if clothes is None else names, found)
+    raise GarmentNotFoundError(_absent(category if clothes is None else None, _names(wanted, labels)), found)
 
 
 def garments_present(label_map: np.ndarray, labels: Labels = ATR) -> list[str]:
@@ -215,6 +217,15 @@ def _count_labels(label_map: np.ndarray, labels: Labels) -> np.ndarray:
 def _is_there(counts: np.ndarray, ids: Sequence[int], share: float, labels: Labels) -> bool:
     area = counts[list(ids)].sum()
     return bool(area > 0 and area >= share * counts[list(labels.of_people)].sum())
+
+
+def _absent(category: str | None, names: str) -> str:
+    """That a category's garment, or without one the labels of these names, are not there."""
+    if category is None:
+        return f"There is no {names}"
+    if category in TRYOFF_CATEGORIES:
+        return f"There is no {category} garment ({names})"
+    return "There are no shoes" if category == "shoes" else f"There is no {category}"
 
 
 def _names(ids: Sequence[int], labels: Labels) -> str:
