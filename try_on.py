@@ -201,6 +201,11 @@ def prepare(
         raise persons[0].error
     if args.garment_from is not None:
         garments = toolkit.take_off(photos, args.category, args.seed)
+        for photo, product in zip(photos, garments, strict=True):
+            if product.error is not None:  # which would be said of the pair
+                product.garment.error = command_line.naming(photo, product.error)
+                if len(plan.garments) == 1:
+                    raise product.error
     else:
         garments = photos if args.any_garment else toolkit.check_garments(photos)
         if len(plan.garments) == 1 and not args.any_garment and garments[0].error is not None:

@@ -165,7 +165,7 @@ class _Screen(logging.Handler):
         self.shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
+        message = record.msg.phrase(flag) if isinstance(record.msg, ArgumentError) else record.getMessage()
         if record.levelno < logging.WARNING:
             say(message)
         elif message not in self.shown:

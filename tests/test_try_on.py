@@ -158,6 +158,13 @@ def test_one_of_two_persons(call, pictures, tmp_path):
     assert status == 2 and "--person" in error_line(err)
 
 
+def test_the_photo_without_the_garment_is_named(call, pictures, tmp_path):
+    flags = ("--person_image", pictures / "persons/ann.png", "--garment_from", pictures / "sky.png", *QUICK)
+    tryoff = ("--pretrained_model_name_or_path_sd3_tryoff", "builtin", "--preset", "turbo")
+    status, _, err = call(*flags, *tryoff, "--output_dir", tmp_path)
+    assert status == 2 and error_line(err).startswith(f"error: {pictures / 'sky.png'}: There is no upper_body garment")
+
+
 def test_mask_pose_image_region_and_no_paste(call, pictures, ann, tmp_path):
     mask = Image.new("L", SIZE)
     mask.paste(255, (60, 80, 130, 170))

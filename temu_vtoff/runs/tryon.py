@@ -27,7 +27,7 @@ from temu_vtoff.stages.fitting_room import find_region, reduced
 from temu_vtoff.stages.models import load_tryon_pipeline
 from temu_vtoff.stages.tryon_options import OFFSETS, TryOnOptions
 from temu_vtoff.tryon.body_picture import body_picture
-from temu_vtoff.tryon.fitting import NO_JOINTS, Fitting, draw_pose, lacks_pose, put_on
+from temu_vtoff.tryon.fitting import Fitting, draw_pose, lacks_pose, no_joints, put_on
 from temu_vtoff.tryon.pipeline import TryOnPipeline
 
 logger = logging.getLogger(__name__)
@@ -135,6 +135,6 @@ def _dress(
     if pipe.pose_guider is None:
         fittings = [replace(fitting, pose=None) for fitting in fittings]
     elif lacks_pose(pipe, fittings):
-        logger.warning(NO_JOINTS.format(""))
+        logger.warning(no_joints())
     generators = [[torch.Generator().manual_seed(item_seed(sample.item, seed))] for sample in samples]
     return [images[0] for images in put_on(pipe, fittings, generators, paste=paste, **sampling)]

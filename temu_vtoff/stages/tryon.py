@@ -50,7 +50,7 @@ from temu_vtoff.stages.tryoff import TryOff
 from temu_vtoff.stages.tryon_options import NO_POSE_MODEL, TryOnOptions
 from temu_vtoff.stages.warnings import person_warnings
 from temu_vtoff.tryon.body_picture import body_picture
-from temu_vtoff.tryon.fitting import NO_JOINTS, lacks_pose, put_on
+from temu_vtoff.tryon.fitting import lacks_pose, no_joints, put_on
 from temu_vtoff.tryon.joints import Joints
 from temu_vtoff.tryon.loading import reads_joints
 from temu_vtoff.tryon.pipeline import TryOnPipeline
@@ -72,7 +72,7 @@ class TryOn(Toolkit):
     def __init__(self, options: TryOnOptions, **how: Any) -> None:
         super().__init__(options, **how)
         self._is_warned = False  # of missing joints
-        self._no_estimate = ""  # why joints can't be estimated
+        self._no_estimate: ArgumentError | None = None  # why joints can't be estimated
 
     def prepare(
         self,
@@ -264,7 +264,7 @@ class TryOn(Toolkit):
         except ArgumentError as error:
             if source != AUTO:
                 raise
-            self._no_estimate = f"{error} "
+            self._no_estimate = error
             return None
 
     def _estimate_joints(self, read: list[tuple[Person, Image.Image]]) -> None:
@@ -306,7 +306,7 @@ class TryOn(Toolkit):
         """The results of a batch that could be read, with one picture of each pair for each seed."""
         fittings = [fitting_of(pair.person, photo, garment, pipe) for pair, (photo, garment) in read]
         if lacks_pose(pipe, fittings) and not self._is_warned:
-            logger.warning(NO_JOINTS.format(self._no_estimate))
+            logger.warning(no_joints(self._no_estimate))
             self._is_warned = True
         generators = [[torch.Generator().manual_seed(seed) for seed in seeds] for _ in read]
         started = time.perf_counter()

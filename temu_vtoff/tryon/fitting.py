@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.tryon.joints import Joints
 from temu_vtoff.tryon.pasting import paste_back
 from temu_vtoff.tryon.pose_picture import pose_picture
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from temu_vtoff.tryon.pipeline import TryOnPipeline
 
-NO_JOINTS = (  # with the reason why they are not estimated, if there is one
+_NO_JOINTS = (
     "the model reads the person's pose, but there are no joints: the pose is left out, and arms and legs may change. "
     "{}Give a file of joints: DressCode's keypoints/*_2.json, VITON-HD's openpose_json, or any JSON in OpenPose's form."
 )
@@ -63,6 +64,13 @@ def lacks_pose(pipe: TryOnPipeline, fittings: Sequence[Fitting]) -> bool:
     if pipe.pose_guider is None or reads_labels(pipe):
         return False
     return any(fitting.pose is None for fitting in fittings)
+
+
+def no_joints(reason: ArgumentError | None = None) -> ArgumentError:
+    """The warning where `lacks_pose`, with the reason why joints are not estimated if there is one."""
+    if reason is None:
+        return ArgumentError(_NO_JOINTS.format(""))
+    return ArgumentError(_NO_JOINTS.format(f"{reason.sentence} "), *reason.arguments)
 
 
 def put_on(

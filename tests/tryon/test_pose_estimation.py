@@ -170,13 +170,17 @@ def test_what_keeps_joints_from_being_estimated_is_said_with_the_pictures(person
         TryOn(options(pose_model="folder")).prepare(person)
 
 
-def test_the_flag_of_try_on(pose_models, person, tmp_path, capsys):
+def test_the_flag_of_try_on(pose_models, person, tmp_path, capsys, monkeypatch):
     person.save(tmp_path / "person.png")
     Image.new("RGB", (192, 256), "white").save(tmp_path / "garment.png")
     flags = ("--person_image", tmp_path / "person.png", "--garment_image", tmp_path / "garment.png")
     flags += ("--tryon_model", GOLDEN, "--segmentation_model", "builtin", "--num_inference_steps", 1)
-    flags += ("--output_dir", tmp_path / "out", "--device", "cpu")
+    flags += ("--output_dir", tmp_path / "out", "--device", "cpu", "--any_garment")
     assert script_calls.call(try_on, *flags, "--pose_model", pose_models) == 0
     assert "the pose is left out" not in capsys.readouterr().err
+    flags = (*flags, "--seed", 1)
+    monkeypatch.setattr(pose_estimation, "HF_HUB_OFFLINE", True)
+    assert script_calls.call(try_on, *flags) == 0
+    assert "the pose is left out" in (err := capsys.readouterr().err) and "give --pose_model a folder" in err
     assert script_calls.call(try_on, *flags, "--pose_model", tmp_path / "out") == 2
     assert "The folder" in (err := capsys.readouterr().err) and "of --pose_model holds no ONNX file" in err
