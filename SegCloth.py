@@ -133,13 +133,12 @@ def main(args: argparse.Namespace) -> int:
         command_line.say(f"{photo}: the garment is absent, {labels} taken instead")
     for photo, note in report.crowds.items():
         command_line.say(f"{photo}: {note}")
-    for photo, reason in report.failed.items():
+    failures = {str(photo): command_line.reason(error) for photo, error in report.errors.items()}
+    for photo, reason in failures.items():
         command_line.say(f"{photo}: {reason.removeprefix(f'{photo} ')}")
-    print(f"{out_dir}: {len(report.written)} made, {len(report.skipped)} made earlier, {len(report.failed)} failed")
-    write_run_record(
-        out_dir, vars(args), started, failures={str(photo): reason for photo, reason in report.failed.items()}
-    )
-    return 1 if report.failed else 0
+    print(f"{out_dir}: {len(report.written)} made, {len(report.skipped)} made earlier, {len(failures)} failed")
+    write_run_record(out_dir, vars(args), started, failures=failures)
+    return 1 if failures else 0
 
 
 def segment_dataset(args: argparse.Namespace, share: "Share", started: float) -> bool:

@@ -410,6 +410,9 @@ def test_one_person_of_several(crowd, tmp_path, call):
     assert status == 2 and out == "" and "--person is 3, and the photo shows 2 people." in err
     status, _, err = call("--img_dir", crowd.parent, "--model", "builtin", "--out_dir", tmp_path / "folder")
     assert status == 0 and f"{crowd}: There are 2 people in the photo" in err
+    arguments = ("--img_dir", crowd.parent, "--model", "builtin", "--out_dir", tmp_path / "third", "--person", 3)
+    status, _, err = call(*arguments)
+    assert status == 1 and f"{crowd}: --person is 3, and the photo shows 2 people." in err
 
 
 def test_label_maps_instead_of_masks(crowd, tmp_path, call):

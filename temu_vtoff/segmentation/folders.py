@@ -42,14 +42,19 @@ class BatchReport:
         skipped: Photos whose masks an earlier run had finished.
         substituted: Photos without the garment, with the labels that were used instead.
         crowds: Photos of several people, with a sentence on whose masks were made.
-        failed: Photos without masks, with the reason.
+        errors: Photos without masks, with the reason.
     """
 
     written: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
     substituted: dict[Path, str] = field(default_factory=dict)
     crowds: dict[Path, str] = field(default_factory=dict)
-    failed: dict[Path, str] = field(default_factory=dict)
+    errors: dict[Path, Exception] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> dict[Path, str]:
+        """Photos without masks, with the reason in one sentence."""
+        return {photo: describe(error) for photo, error in self.errors.items()}
 
 
 @dataclass(frozen=True)
@@ -186,7 +191,7 @@ def batch_segment_clothing(
             except Exception as error:
                 if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
                     raise  # nothing can be written
-                report.failed[job.photo] = describe(error)
+                report.errors[job.photo] = error
                 continue
             report.written.append(job.photo)
             if one.note is not None:
