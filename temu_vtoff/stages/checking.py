@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
+from pathlib import Path
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import RemoteEntryNotFoundError
@@ -10,9 +12,11 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 from temu_vtoff.backends.lora import Lora
 from temu_vtoff.backends.lora_files import local_file
 from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.hub.errors import explain_loading
+from temu_vtoff.hub.errors import CheckpointError, explain_loading
 from temu_vtoff.hub.model_files import local_folder
 from temu_vtoff.stages.options import Options
+
+_NO_CAPTIONERS = ("Segmentation", "Classification", "Detection")  # ends of the names of transformers' classes
 
 
 def check_sources(options: Options, *, segmenter: bool = True, captioner: bool = True) -> None:
@@ -38,5 +42,26 @@ def check_sources(options: Options, *, segmenter: bool = True, captioner: bool =
         if source not in (None, BUILTIN) and local_folder(source) is None:
             with explain_loading(source, f"the {argument}", argument), suppress(RemoteEntryNotFoundError):
                 hf_hub_download(source, "config.json")  # which a diffusers pipeline, an upscaler, may lack
+        elif source not in (None, BUILTIN):
+            _check_kind(local_folder(source), source, argument)
     for lora in options.lora:
         local_file(Lora.parse(lora))
+
+
+def _check_kind(folder: Path, source: str, argument: str) -> None:
+    """Raises where a folder's configuration says that it holds another kind of model; the loaders check the rest."""
+    if argument == "upscaler":
+        if not any((folder / name).is_file() for name in ("config.json", "model_index.json")):
+            raise CheckpointError(f"The folder {source} of {{upscaler}} holds no model.", argument)
+        return
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        kind, classes = config.get("model_type"), config.get("architectures") or []
+    except (OSError, ValueError, AttributeError):
+        return  # the loaders say what is missing or damaged
+    if argument == "segmenter" and kind not in (None, "segformer"):
+        raise CheckpointError(f"{source} holds a model of the type {kind}; give {{segmenter}} a SegFormer.", argument)
+    if argument == "captioner" and classes and all(str(name).endswith(_NO_CAPTIONERS) for name in classes):
+        raise CheckpointError(
+            f"{source} holds a {classes[0]}; give {{captioner}} a model that answers in words.", argument
+        )

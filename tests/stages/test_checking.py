@@ -1,5 +1,6 @@
 """Sources that can't be had are found before anything is written."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,27 @@ def test_every_source_is_checked(name, gone):
 def test_what_is_not_needed_is_not_checked(tmp_path):
     check_sources(Options(segmenter="somebody/gone", captioner="./gone"), segmenter=False, captioner=False)
     check_sources(Options(segmenter=str(tmp_path), captioner=str(tmp_path)))  # the loaders say what is missing there
+
+
+def test_folders_of_other_models(tmp_path):
+    for name, kind, architecture in (
+        ("segformer", "segformer", "SegformerForSemanticSegmentation"),
+        ("qwen", "qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration"),
+    ):
+        (tmp_path / name).mkdir()
+        config = {"model_type": kind, "architectures": [architecture]}
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    (tmp_path / "empty").mkdir()
+    segformer, qwen = str(tmp_path / "segformer"), str(tmp_path / "qwen")
+    check_sources(Options(segmenter=segformer, captioner=qwen))
+    for name, options in {
+        "segmenter": Options(segmenter=qwen),
+        "captioner": Options(captioner=segformer),
+        "upscaler": Options(finish=Finish(upscale=2, upscaler=str(tmp_path / "empty"))),
+    }.items():
+        with pytest.raises(CheckpointError) as raised:
+            check_sources(options)
+        assert raised.value.argument == name
 
 
 def test_adapters_of_a_folder_without_any():
