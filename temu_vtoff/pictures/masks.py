@@ -20,12 +20,13 @@ _TRACE = 0.005  # share of the pixels; less is compression noise
 logger = logging.getLogger(__name__)
 
 
-def to_mask(source: str | Path | Image.Image) -> Image.Image:
+def to_mask(source: str | Path | Image.Image, *, may_cover_all: bool = False) -> Image.Image:
     """The garment's pixels, as a picture marks them.
 
     Args:
         source: A path, or a PIL picture of any mode. The garment is light (128 or more), the lighter of two grey
             levels, the colour beside black or white, the paint on a transparent layer, or the hole in a photo.
+        may_cover_all: Log no warning about a mask that covers nearly everything.
 
     Returns:
         L, 0 or 255, upright. A warning is logged when the mask covers nearly everything.
@@ -35,17 +36,21 @@ def to_mask(source: str | Path | Image.Image) -> Image.Image:
         ValueError: Unreadable, or a photo.
     """
     mask = _marked(source)
-    if (doubt := mask_doubt(mask, _name(source))) is not None:
+    covers_all = may_cover_all and (np.asarray(mask) > 0).mean() > NEARLY_ALL
+    if not covers_all and (doubt := mask_doubt(mask, _name(source))) is not None:
         logger.warning(doubt)
     return mask
 
 
-def open_mask(source: str | Path | Image.Image, photo: Image.Image | None = None) -> Image.Image:
+def open_mask(
+    source: str | Path | Image.Image, photo: Image.Image | None = None, *, may_cover_all: bool = False
+) -> Image.Image:
     """A mask that a person drew, checked and resized to its photo. Logs a warning when it covers nearly everything.
 
     Args:
         source: As for `to_mask`.
         photo: The upright photo, with the mask's aspect ratio; None keeps the mask's size.
+        may_cover_all: Argument of `to_mask`.
 
     Returns:
         L, 0 or 255.
@@ -54,7 +59,7 @@ def open_mask(source: str | Path | Image.Image, photo: Image.Image | None = None
         FileNotFoundError: No such file.
         ValueError: Unreadable, a photo, of another aspect ratio, or black all over.
     """
-    mask, name = to_mask(source), _name(source)
+    mask, name = to_mask(source, may_cover_all=may_cover_all), _name(source)
     if photo is not None and abs(mask.width * photo.height / (mask.height * photo.width) - 1) > 0.02:
         raise ValueError(
             f"{name} is {mask.width}x{mask.height}, the photo {photo.width}x{photo.height}: give a mask of its shape."

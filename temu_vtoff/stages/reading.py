@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from temu_vtoff.backends.registry import check_category
+from temu_vtoff.backends.registry import EDITORS, check_category
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures import fit_picture, open_mask, open_picture, picture_size, unique_stems
 from temu_vtoff.pictures.addresses import address_stem, is_address
@@ -25,11 +25,16 @@ Photo = str | Path | Image.Image
 
 @dataclass(frozen=True)
 class Frame:
-    """The size of the pictures, and how photos of another aspect ratio are fitted to it."""
+    """The size of the pictures, and how photos of another aspect ratio are fitted to it.
+
+    Attributes:
+        may_cover_all: Whether a mask may cover the whole photo: image-editing models don't need it.
+    """
 
     width: int
     height: int
     resize_mode: str
+    may_cover_all: bool = False
 
     @classmethod
     def of(cls, options: Options) -> Frame:
@@ -38,7 +43,7 @@ class Frame:
             ArgumentError: A size that the model can't make.
             CheckpointError: A source can't be loaded.
         """
-        return cls(*options.size(), options.resize_mode)
+        return cls(*options.size(), options.resize_mode, may_cover_all=options.backend in EDITORS)
 
     def photo(self, source: Photo) -> Image.Image:
         """The photo, upright RGB, at the size of the pictures.
@@ -56,7 +61,7 @@ class Frame:
             FileNotFoundError: No such file.
             ValueError: It can't be read, has another aspect ratio than the photo, or is empty.
         """
-        mask = open_mask(mask, open_picture(photo))
+        mask = open_mask(mask, open_picture(photo), may_cover_all=self.may_cover_all)
         return fit_picture(mask, self.width, self.height, self.resize_mode, fill=0, resample=Image.Resampling.NEAREST)
 
     def pair(self, garment: Garment) -> tuple[Image.Image, Image.Image]:
@@ -72,6 +77,28 @@ class Frame:
         if mask.size != (self.width, self.height):
             mask = self.mask(mask, garment.photo)
         return self.photo(garment.photo), mask
+
+    def captioned(self, garment: Garment) -> Image.Image:
+        """What the captioner sees: the photo; of several people the part around the garment, twice its size.
+
+        Raises:
+            FileNotFoundError: No such file.
+            ValueError: It can't be read.
+        """
+        photo = self.photo(garment.photo)
+        box = None if garment.people < 2 else self.pair(garment)[1].getbbox()
+        if box is None:
+            return photo
+        left, top, right, bottom = box
+        across, down = (right - left + 1) // 2, (bottom - top + 1) // 2
+        return photo.crop(
+            (
+                max(left - across, 0),
+                max(top - down, 0),
+                min(right + across, photo.width),
+                min(bottom + down, photo.height),
+            )
+        )
 
     def warn(
         self,
@@ -96,6 +123,7 @@ class Frame:
             resize_mode=self.resize_mode,
             label_map=label_map,
             labels=labels,
+            may_cover_all=self.may_cover_all,
         )
 
 

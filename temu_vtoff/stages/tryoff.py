@@ -140,7 +140,7 @@ class TryOff(Toolkit):
         with self._stage("caption", missing) as batches:
             errors = ErrorRow()
             for batch in batches:
-                if read := read_each(batch, lambda garment: frame.photo(garment.photo)):
+                if read := read_each(batch, frame.captioned):
                     serve_each(read, partial(self._caption, self.captioner()), errors)
 
     def generate(
@@ -240,7 +240,6 @@ class TryOff(Toolkit):
         if self.downloads is None and self._temporary is None:
             self._temporary = TemporaryDirectory(prefix="temu-vtoff-")
         folder = Path(self._temporary.name if self.downloads is None else self.downloads)
-        folder.mkdir(parents=True, exist_ok=True)
         with self._stage("fetch", garments, 1) as batches:
             for (garment,) in batches:
                 garment.address = garment.photo

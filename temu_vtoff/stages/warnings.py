@@ -7,6 +7,7 @@ from PIL import Image
 from scipy import ndimage
 
 from temu_vtoff.pictures import unfit_mask
+from temu_vtoff.pictures.masks import NEARLY_ALL
 from temu_vtoff.segmentation.labels import ATR, Labels
 
 LEAST_PIXELS = 96  # of a garment's longer side in the photo
@@ -30,6 +31,7 @@ def photo_warnings(
     resize_mode: str = "pad",
     label_map: np.ndarray | None = None,
     labels: Labels = ATR,
+    may_cover_all: bool = False,
 ) -> list[str]:
     """One sentence for each doubt about a garment in a photo.
 
@@ -40,11 +42,14 @@ def photo_warnings(
         resize_mode: How it was fitted.
         label_map: (H, W) ids of `labels`; without it, nobody is seen from behind.
         labels: What the ids stand for.
+        may_cover_all: A mask that covers nearly everything says nothing about the garment.
     """
     own = unfit_mask(mask, size) if resize_mode == "pad" else mask.resize(size, Image.Resampling.NEAREST)
     worn = np.asarray(own) > 127
     if not worn.any():
         return []
+    if may_cover_all and worn.mean() > NEARLY_ALL:
+        return [BLURRED] if blur_of(photo) > _BLUR else []
     found = []
     if label_map is not None and is_from_behind(label_map, labels):
         found.append(FROM_BEHIND)

@@ -130,6 +130,13 @@ def test_the_stages_run_and_every_photo_is_made_alone(editors, tmp_path):
     assert np.array_equal(pixels(again.images[0]), pixels(good.images[1]))
 
 
+def test_a_mask_that_covers_everything_is_in_order(editors, caplog):
+    toolkit = TryOff(options(editors, "flux2-klein", width=64, height=96))
+    (garment,) = toolkit.segment(PHOTO, mask=Image.new("L", PHOTO.size, 255))
+    assert garment.error is None and garment.mask is not None
+    assert garment.warnings == [] and "covers" not in caplog.text
+
+
 def test_shoes_go_all_the_way(editors, tmp_path):
     draw_person(919, "lower_body").photo.save(tmp_path / "photo.png")
     chosen = options(editors, "flux2-klein", segmenter="builtin", captioner="builtin", width=192, height=256)

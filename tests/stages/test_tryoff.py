@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from temu_vtoff import Garment, Options, TryOff
+from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.pictures import fit_picture
@@ -190,6 +191,20 @@ def test_a_mask_that_covers_everything_is_warned_about_once(options, photos, tmp
     assert [record.getMessage() for record in caplog.records if "covers 100%" in record.getMessage()] == [
         f"the mask {tmp_path / 'white.png'} covers 100% of the picture: only the garment should be white in it."
     ]
+    assert any("cut off" in sentence for sentence in product.garment.warnings)
+
+
+def test_of_several_people_the_captioner_sees_the_part_around_the_garment(options, photos, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Captioner, "__call__", lambda self, images, categories: seen.extend(images) or ["x"] * 2)
+    mask = Image.new("L", SIZE)
+    mask.paste(255, (4, 20, 14, 40))
+    alone, one_of_two = (Garment(photos[0], "upper_body", mask=mask) for _ in range(2))
+    one_of_two.people = 2
+    TryOff(options).caption([alone, one_of_two])
+    whole = fit_picture(Image.open(photos[0]).convert("RGB"), *SIZE)
+    assert np.array_equal(pixels(seen[0]), pixels(whole))
+    assert np.array_equal(pixels(seen[1]), pixels(whole)[10:50, 0:19])
 
 
 def test_mistakes_name_their_argument(options, photos):
