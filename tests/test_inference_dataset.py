@@ -123,7 +123,7 @@ def test_killed_at_random_moments(flags: list[object], expected, models: Path, t
         kills += kill_after(process, chance.uniform(0.2, 0.9) * duration)
         made = (killed / "masks").is_dir(), any(killed.glob("journal/captions*")), any(killed.glob("*/*_1.png"))
         stages.add(sum(made))
-        if (killed / "manifest.csv").exists():  # this one was too quick to be killed: begin anew
+        if (killed / "manifest.csv").exists():  # this one was too quick to be killed: start again
             assert contents(killed, "*.png", "captions.json") == goal
             shutil.rmtree(killed)
     assert run("inference_dataset", [*flags, "--output_dir", killed]) == 0

@@ -64,7 +64,7 @@ def pictures_field(title: str, **options: Any) -> gr.Gallery:
 
 
 def example_photos(field: gr.Image, photos: list[Path], elem_id: str) -> gr.Dataset:
-    """Photos to click; what is clicked is told by its number."""
+    """Photos to click; the event's value is the photo's index."""
     return gr.Dataset(
         components=[field],
         samples=[[str(path)] for path in photos],

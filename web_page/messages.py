@@ -1,4 +1,4 @@
-"""What visitors are told: how far their picture is, and what was wrong, in words for people who see a page."""
+"""The page's messages: progress and errors, in everyday words."""
 
 import errno
 import html
