@@ -18,10 +18,10 @@ from dataclasses import replace
 import command_line
 from temu_vtoff.builtin import NOTICE
 from temu_vtoff.bulk import INPUT_KINDS, OUTPUT_KINDS, STAGES
-from temu_vtoff.bulk.job import ALL, GPUS, BulkJob, Pool
+from temu_vtoff.bulk.job import GPUS, BulkJob, Pool
 from temu_vtoff.datasets import PHASES
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
+from temu_vtoff.segmentation.categories import ALL, CATEGORIES
 
 SHOWN = 5  # failures
 EXTRA = 'Ray is not installed: pip install "ray[data]" webdataset.'
@@ -45,8 +45,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         "--category",
         default=BulkJob.category,
-        choices=(*TRYOFF_CATEGORIES, ALL),
-        help="of photos that name none themselves",
+        choices=(*CATEGORIES, ALL),
+        help="of photos that name none themselves; shoes and smaller things only with another --backend",
     )
     add("--seed", type=int, default=BulkJob.seed, help="random seed")
     add("--batch_size", type=command_line.positive, default=1, help="photos that go through a model at once")

@@ -17,7 +17,8 @@ from command_line import explain
 from temu_vtoff.bulk.job import BulkJob, Pool
 from temu_vtoff.bulk.reading import ROWS, PhotoSource, fetch
 from temu_vtoff.bulk.rows import Photo, Piece, photo_seed, photos_of, table_of
-from temu_vtoff.bulk.run import cause_of
+from temu_vtoff.bulk.run import cause_of, run_bulk
+from temu_vtoff.bulk.stages import Segment
 from temu_vtoff.bulk.storage import Storage
 from temu_vtoff.bulk.writing import GarmentSink, count_results, job_settings
 from temu_vtoff.errors import ArgumentError
@@ -168,6 +169,17 @@ def test_the_cause_of_a_workers_error_becomes_the_sentence():
     outer.__cause__.cause = full
     assert cause_of(outer) is full
     assert explain(cause_of(outer)) == "the disk or your share of it is full: /data/x.parquet."
+
+
+def test_the_back_end_says_which_categories_there_are(tmp_path):
+    with pytest.raises(ArgumentError, match=r"'shoes', which .* temu-vtoff doesn't make"):
+        run_bulk(job_of(tmp_path, category="shoes"), Options())
+    photos = [Photo("a", photo=b"no picture", category="shoes"), Photo("b", photo=b"no picture", category="hats")]
+    stage = object.__new__(Segment)  # without Ray's ledger and the model, which no photo here reaches
+    stage.job, stage.options = job_of(tmp_path), Options(backend="flux2-klein")
+    stage.serve(photos)
+    assert photos[0].error == "a can't be read as a picture."
+    assert photos[1].error.startswith("its category is 'hats'; choose one of ") and "shoes" in photos[1].error
 
 
 @pytest.mark.parametrize(

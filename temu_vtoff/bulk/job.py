@@ -10,8 +10,6 @@ from temu_vtoff.datasets import PHASES
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
 
-ALL = "all"
-
 
 @dataclass(frozen=True)
 class Pool:
@@ -43,7 +41,7 @@ class BulkJob:
         input_kind: One of `INPUT_KINDS`. Left open, told from the files' names.
         output_kind: One of `OUTPUT_KINDS`.
         stages: Of `STAGES`, in their order.
-        category: Of the photos that name none themselves: a try-off category, or "all".
+        category: Of the photos that name none themselves: one that the back end makes, or "all".
         phase: "train" or "test", of a dataset.
         id_column: Column of Parquet files with the photo's unique name.
         photo_column: Column with the photo's bytes, or its path or URL.
@@ -78,7 +76,6 @@ class BulkJob:
         for name, choices in (
             ("input_kind", (None, *INPUT_KINDS)),
             ("output_kind", OUTPUT_KINDS),
-            ("category", (*TRYOFF_CATEGORIES, ALL)),
             ("phase", PHASES),
         ):
             if getattr(self, name) not in choices:

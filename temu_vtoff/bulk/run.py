@@ -15,6 +15,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.data.checkpoint import CheckpointConfig
 
+from temu_vtoff.backends.registry import check_category
 from temu_vtoff.bulk.job import GPUS, BulkJob
 from temu_vtoff.bulk.ledger import Ledger
 from temu_vtoff.bulk.reading import ROWS, PhotoSource
@@ -76,10 +77,11 @@ def run_bulk(job: BulkJob, options: Options) -> Counts:
     """Runs a job on the cluster that was started, and counts what lies in its output.
 
     Raises:
-        ArgumentError: The input holds nothing, or the output can't be opened.
+        ArgumentError: The input holds nothing, the output can't be opened, or the back end doesn't make the category.
         CheckpointError: A model can't be loaded.
         ValueError: The output was begun with other settings.
     """
+    check_category(job.category, options.backend)
     options.size()  # raises before anything starts if the try-off model can't be had
     _check_cluster(job)
     source, output = PhotoSource(job), Storage.at(job.output, "output")

@@ -10,6 +10,7 @@ import pyarrow as pa
 import ray
 from PIL import Image
 
+from temu_vtoff.backends.registry import categories_of
 from temu_vtoff.bulk.job import BulkJob
 from temu_vtoff.bulk.ledger import MOST_DEATHS
 from temu_vtoff.bulk.reading import fetch
@@ -19,7 +20,6 @@ from temu_vtoff.errors import CommonCauseError, is_out_of_gpu_memory
 from temu_vtoff.finishing.finish import Finish
 from temu_vtoff.hardware.devices import choose_device
 from temu_vtoff.hub.errors import CheckpointError
-from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
 from temu_vtoff.serving import describe
 from temu_vtoff.stages.garment import ALL, Product
 from temu_vtoff.stages.options import Options
@@ -105,8 +105,8 @@ class Segment(Stage):
         wanted: dict[str, list[tuple[Photo, Image.Image]]] = {}
         for photo in photos:
             category = self.job.category if photo.category is None else photo.category
-            if category not in (*TRYOFF_CATEGORIES, ALL):
-                photo.fail(f"its category is {category!r}; choose one of {', '.join((*TRYOFF_CATEGORIES, ALL))}.")
+            if category not in (offered := (*categories_of(self.options.backend), ALL)):
+                photo.fail(f"its category is {category!r}; choose one of {', '.join(offered)}.")
             if (picture := _open(photo)) is not None:
                 wanted.setdefault(category, []).append((photo, picture))
         for category, some in wanted.items():
