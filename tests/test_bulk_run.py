@@ -1,14 +1,16 @@
-"""A bulk run on a Ray of this machine: killed by SIGKILL, then resumed with another number of actors."""
+"""A bulk run on a Ray of this machine: killed by SIGKILL, then resumed with other actors; the limit of memory."""
 
 import io
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from temu_vtoff import Options, TryOff
 from temu_vtoff.bulk.rows import photo_seed
-from tests.script_processes import ROOT, contents, kill_when, python, start_python
+from tests.script_processes import ROOT, contents, kill_when, python, run_python, start_python
 from tests.tiny_datasets import draw_person
 from tests.tiny_stages import save_stages
 
@@ -62,6 +64,33 @@ def test_a_killed_run_is_completed_by_another_number_of_actors(options: Options,
     assert [name for name in ids if rows[name]["error"] is not None] == [EMPTY]
     assert rows[EMPTY]["error"] == f"{EMPTY} is empty: 0 bytes." and rows[EMPTY]["picture"] is None
     assert rows[COMPARED]["picture"] == picture_of(options, photos / f"{COMPARED}.png")
+
+
+LIMITED = """
+import json, re, sys
+from temu_vtoff import Options, TryOff
+from temu_vtoff.bulk.job import BulkJob
+from temu_vtoff.bulk.rows import Photo
+from temu_vtoff.bulk.stages import Segment, limit_memory
+
+stage = object.__new__(Segment)  # without Ray's ledger
+stage.job, stage.options = BulkJob("in", "out"), Options(segmenter=sys.argv[1], device="cpu")
+stage.toolkit = TryOff(stage.options, keep_loaded=True)
+photos = [Photo(name, photo=open(name, "rb").read()) for name in ("large.png", "small.png")]
+stage.toolkit.segmenter()
+used = int(re.search(r"VmData:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 2**20
+limit_memory(used + 0.1)
+stage._serve(photos)
+print(json.dumps([[photo.error, len(photo.pieces)] for photo in photos]))
+"""
+
+
+def test_a_photo_that_needs_too_much_memory_is_an_error_of_its_own(options: Options, tmp_path: Path) -> None:
+    Image.new("RGB", (6000, 6000)).save(tmp_path / "large.png")  # 144 MB, decoded
+    draw_person("000000").save(tmp_path / "small.png")
+    (large, small) = json.loads(run_python(["-c", LIMITED, options.segmenter], tmp_path))
+    assert large == ["large.png can't be read as a picture: the memory did not suffice", 0]
+    assert small == [None, 1]
 
 
 def picture_of(options: Options, photo: Path) -> bytes:
