@@ -932,9 +932,11 @@ def test_a_signal_in_the_middle_of_a_picture_ends_the_server_cleanly(name, tmp_p
         port = free.getsockname()[1]
     command = [sys.executable, str(ROOT / "app.py"), *save_page_models(tmp_path / "models"), "--port", str(port)]
     with (tmp_path / "log").open("w+") as log:
+        inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
         process = subprocess.Popen(
             [*command, "--device", "cpu"], stderr=log, env=os.environ | {"TMPDIR": str(temporary)}, cwd=ROOT
         )
+        signal.signal(signal.SIGINT, inherited)
         try:
             wait_for(lambda: "The page is at" in (tmp_path / "log").read_text(), 120)
             client = gradio_client.Client(f"http://127.0.0.1:{port}", verbose=False, download_files=str(tmp_path))
