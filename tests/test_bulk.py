@@ -18,11 +18,12 @@ from temu_vtoff.bulk.job import BulkJob, Pool
 from temu_vtoff.bulk.reading import ROWS, PhotoSource, fetch
 from temu_vtoff.bulk.rows import Photo, Piece, photo_seed, photos_of, table_of
 from temu_vtoff.bulk.run import cause_of, run_bulk
-from temu_vtoff.bulk.stages import Segment
+from temu_vtoff.bulk.stages import Segment, _fetch
 from temu_vtoff.bulk.storage import Storage
 from temu_vtoff.bulk.writing import GarmentSink, count_results, job_settings
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.stages import Garment, Options
+from tests.picture_server import serving
 from tests.tiny_datasets import draw_person, write_dresscode
 
 
@@ -96,6 +97,15 @@ def test_folders_and_datasets_give_places(tmp_path):
     dataset = BulkJob(str(tmp_path / "dresscode"), "out", input_kind="dresscode")
     items = read(PhotoSource(dataset))
     assert {photo.category for photo in items} >= {"upper_body", "dresses"} and all("/" in photo.id for photo in items)
+
+
+def test_web_addresses_are_fetched_within_the_limits_of_all_doors():
+    with serving({"/a.png": PERSON}) as (server, _):
+        assert fetch(f"{server}/a.png") == PERSON
+        for path in ("missing", "endless"):
+            photo = Photo("a", place=f"{server}/{path}")
+            _fetch(photo)
+            assert photo.error.startswith(f"{photo.place} can't be fetched: ") and photo.error.count(photo.place) == 1
 
 
 def test_addresses_are_read_and_written_through_their_file_system(tmp_path):

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
-from urllib.request import urlopen
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +24,8 @@ from temu_vtoff.bulk.rows import ROW, Photo, table_of
 from temu_vtoff.bulk.storage import Storage
 from temu_vtoff.datasets import DATASETS, open_dataset
 from temu_vtoff.errors import ArgumentError
+from temu_vtoff.pictures.addresses import is_address
+from temu_vtoff.pictures.downloading import fetch_bytes
 from temu_vtoff.pictures.formats import PICTURE_SUFFIXES
 from temu_vtoff.serving import describe
 
@@ -188,11 +189,11 @@ def fetch(place: str) -> bytes:
     """The content of a photo at a path, an address in an object store, or a web address.
 
     Raises:
+        ValueError: A web address can't be fetched, or is too large or too slow.
         OSError: It can't be had.
     """
-    if place.startswith(("http://", "https://")):
-        with urlopen(place, timeout=60) as answer:
-            return answer.read()
+    if is_address(place):
+        return fetch_bytes(place, private=True)  # the collection's owner names the hosts, often private ones
     storage = Storage.at(place, "input")
     return storage.read_bytes(storage.root)
 

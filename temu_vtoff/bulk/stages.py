@@ -200,7 +200,8 @@ def _fetch(photo: Photo) -> None:
     try:
         photo.photo = fetch(photo.place)
     except Exception as error:  # of the disk, the object store, the web
-        photo.fail(f"{photo.place} can't be fetched: {describe(error)}")
+        reason = describe(error)
+        photo.fail(reason if reason.startswith(photo.place) else f"{photo.place} can't be fetched: {reason}")
 
 
 def _open(photo: Photo) -> Image.Image | None:

@@ -48,17 +48,29 @@ def fetch_picture(address: str, folder: str | Path, name: str, *, private: bool 
     Raises:
         ValueError: It can't be fetched, is too large or too slow, or is no picture; one sentence, which names it.
     """
+    data = fetch_bytes(address, private=private)
+    path = Path(folder) / f"{name}{_suffix(data, address)}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, data)
+    return path
+
+
+def fetch_bytes(address: str, *, private: bool = False) -> bytes:
+    """What is at an address, within the limits above.
+
+    Args:
+        address, private: Arguments of `fetch_picture`.
+
+    Raises:
+        ValueError: It can't be fetched, is too large or too slow; one sentence, which names it.
+    """
     try:
-        data = _download(httpx.URL(address), private)
+        return _download(httpx.URL(address), private)
     except (httpcore.TimeoutException, TimeoutError) as error:
         raise ValueError(f"{address} can't be fetched: the server takes too long.") from error
     except (ValueError, OSError, httpx.InvalidURL, httpcore.NetworkError, httpcore.ProtocolError) as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise ValueError(f"{address} can't be fetched: {reason}.") from error
-    path = Path(folder) / f"{name}{_suffix(data, address)}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, data)
-    return path
 
 
 def _download(url: httpx.URL, private: bool) -> bytes:
