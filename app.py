@@ -17,7 +17,6 @@ import socket
 import command_line
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hub.sources import PUBLISHED_TRYON
-from temu_vtoff.stages.tryon_options import TryOnOptions
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -42,12 +41,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     command_line.add_model_flags(parser)
     add = parser.add_argument_group("try-on").add_argument
     add("--tryon_model", help=f"try-on model, such as {PUBLISHED_TRYON}; without one the page does no try-on")
-    add(
-        "--pose_model",
-        default=TryOnOptions.pose_model,
-        metavar="FOLDER",
-        help="two ONNX files by which rtmlib estimates joints; auto: downloads them; none: no pose",
-    )
+    command_line.add_pose_flag(add)
     command_line.add_device_flags(parser)
     command_line.add_speed_flags(parser)
     return parser.parse_args(argv)

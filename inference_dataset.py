@@ -34,7 +34,8 @@ OF_TASKS = {  # flags that only one of the tasks has, with their defaults
     | {name: getattr(Options, name) for name in ("resize_mode", "backend", "prompt_template", "focus")}
     | {"lora": []}
     | {field.name: field.default for field in fields(Finish)},
-    "try_on": {name: getattr(TryOnOptions, name) for name in ("tryon", "region", *OFFSETS)} | {"no_paste": False},
+    "try_on": {name: getattr(TryOnOptions, name) for name in ("tryon", "region", "pose_model", *OFFSETS)}
+    | {"no_paste": False},
 }
 
 

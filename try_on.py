@@ -56,12 +56,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     command_line.add_person_flag(add, "who is dressed")
     add("--mask", type=Path, help="region to repaint, white, instead of segmenting; for one person")
     add("--keypoints", type=Path, help="joints: JSON of DressCode, VITON-HD or OpenPose; for one person")
-    add(
-        "--pose_model",
-        default=TryOnOptions.pose_model,
-        metavar="FOLDER",
-        help="two ONNX files by which rtmlib estimates joints without --keypoints; auto: downloads them; none: no pose",
-    )
     add("--pose_image", type=Path, help="pose picture instead of one drawn from --keypoints; for one person")
     command_line.add_tryon_flags(parser)
     command_line.add_sampling_flags(parser, tryon=True)

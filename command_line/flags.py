@@ -135,7 +135,18 @@ def add_tryon_flags(parser: argparse.ArgumentParser) -> None:
             default=0,
             help=f"pixels by which the region's {side} side moves outwards, at 768 across",
         )
+    add_pose_flag(add)
     add("--no_paste", action="store_true", help="write the generated pictures instead of pasting them into the photos")
+
+
+def add_pose_flag(add: Callable[..., argparse.Action]) -> None:
+    """Adds the flag for what estimates joints, to the group whose `add_argument` is given."""
+    add(
+        "--pose_model",
+        default=TryOnOptions.pose_model,
+        metavar="FOLDER",
+        help="two ONNX files by which rtmlib estimates joints that no file gives; auto: downloads them; none: no pose",
+    )
 
 
 def add_backend_flags(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,13 @@ from torch.utils.data import Dataset
 
 from temu_vtoff.datasets import MASK_TYPES, ORDERS, PHASES
 from temu_vtoff.datasets.captions import read_captions
-from temu_vtoff.datasets.masks import generated_label_map_path, generated_mask_path, open_label_map, shape_mask
+from temu_vtoff.datasets.masks import (
+    generated_joints_path,
+    generated_label_map_path,
+    generated_mask_path,
+    open_label_map,
+    shape_mask,
+)
 from temu_vtoff.datasets.pairs import read_pairs
 from temu_vtoff.datasets.sample import Item, Sample
 from temu_vtoff.pictures import RESIZE_MODES, fit_picture, open_mask, open_picture
@@ -42,6 +48,7 @@ class TryOffDataset(Dataset[Sample]):
         captions: A caption file, or captions by item id. Items without one are listed in `without_caption`.
         mask_dir: Generated masks (`masks.generated_mask_path`), which have precedence over label maps.
         label_map_dir: Generated label maps (`masks.generated_label_map_path`), which have precedence too.
+        joints_dir: Estimated joints (`masks.generated_joints_path`), for items whose joints the dataset lacks.
         mask_type: See `masks.shape_mask`.
         width: Pictures are fitted to width x height; both None keeps their own sizes.
         height: See width.
@@ -69,6 +76,7 @@ class TryOffDataset(Dataset[Sample]):
         captions: str | Path | Mapping[str, str] | None = None,
         mask_dir: str | Path | None = None,
         label_map_dir: str | Path | None = None,
+        joints_dir: str | Path | None = None,
         mask_type: str = "fine",
         width: int | None = None,
         height: int | None = None,
@@ -87,7 +95,7 @@ class TryOffDataset(Dataset[Sample]):
         if not self.root.is_dir():
             raise FileNotFoundError(f"There is no folder {self.root}; expected {self.layout}.")
         self.load, self.mask_dir, self.mask_type = frozenset(load), mask_dir, mask_type
-        self.label_map_dir = label_map_dir
+        self.label_map_dir, self.joints_dir = label_map_dir, joints_dir
         self.size = None if width is None else (width, height)
         self.resize_mode = resize_mode
 
@@ -190,13 +198,19 @@ class TryOffDataset(Dataset[Sample]):
         return open_label_map(path, self.label_map_name, len(self.labels))
 
     def joints(self, item: Item) -> Joints | None:
-        """The joints of the item's person, or None where the dataset has none.
+        """The joints of the item's person, or None where neither the dataset nor `joints_dir` has any.
 
         Raises:
             ValueError: The file is damaged, or nobody is in it.
         """
-        path = self._joints_file(item)
-        return read_joints(path) if path.is_file() else None
+        paths = [self._joints_file(item)]
+        if self.joints_dir is not None:
+            paths.append(generated_joints_path(self.joints_dir, item))
+        return next((read_joints(path) for path in paths if path.is_file()), None)
+
+    def has_joints(self, item: Item) -> bool:
+        """Whether the dataset itself has joints of the item's person."""
+        return self._joints_file(item).is_file()
 
     def _named(self, items: list[Item]) -> list[Item]:
         """The items, with whole stems as ids in categories where the published ids are not unique."""

@@ -22,6 +22,11 @@ def generated_label_map_path(label_map_dir: str | Path, item: Item) -> Path:
     return Path(label_map_dir) / item.folder / f"{short_stem(item.person.stem)}_label_map.png"
 
 
+def generated_joints_path(joints_dir: str | Path, item: Item) -> Path:
+    """The path of an item's estimated joints, JSON in OpenPose's form. Never inside the dataset."""
+    return Path(joints_dir) / item.folder / f"{short_stem(item.person.stem)}_keypoints.json"
+
+
 def open_label_map(path: Path, shown_as: str, count: int) -> np.ndarray:
     """(H, W) uint8, the class of every pixel.
 

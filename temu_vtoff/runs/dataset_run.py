@@ -71,7 +71,7 @@ class DatasetRun:
             if not all(has_picture(self.output_dir, item, self.suffix) for item in batch)
         ]
         if self.batches:
-            check_sources(options, segmenter=False, captioner=False)
+            self._check_models()
         writable_folder(task.output_dir)
         self._keep_settings()
         self.journal = Journal(self.output_dir / "journal", "manifest", share.index)
@@ -98,6 +98,10 @@ class DatasetRun:
 
     def _stages(self) -> None:
         raise NotImplementedError
+
+    def _check_models(self) -> None:
+        """Checks what makes the pictures, before anything is written."""
+        check_sources(self.options, segmenter=False, captioner=False)
 
     def _read_inputs(self, dataset: TryOffDataset) -> None:
         """Reads what the task names besides the dataset, before anything is written."""

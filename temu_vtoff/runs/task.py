@@ -107,3 +107,8 @@ class TryOnTask(DatasetTask):
     def label_maps(self) -> Path | None:
         """The folder of label maps made by the segmenter."""
         return None if self.segment is None else self.output_dir / "label_maps"
+
+    @property
+    def joints(self) -> Path:
+        """The folder of joints estimated where the dataset has none."""
+        return self.output_dir / "keypoints"

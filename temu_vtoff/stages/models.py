@@ -22,9 +22,10 @@ from temu_vtoff.hardware.devices import WORKING_BYTES_PER_PIXEL, choose_device, 
 from temu_vtoff.hub.sources import TRYOFF, TRYON, read_width
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.stages.options import Options
-from temu_vtoff.stages.tryon_options import TryOnOptions
+from temu_vtoff.stages.tryon_options import NO_POSE_MODEL, TryOnOptions
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 from temu_vtoff.tryoff.presets import choose_preset
+from temu_vtoff.tryon.loading import reads_joints
 from temu_vtoff.tryon.pipeline import TryOnPipeline
 
 logger = logging.getLogger(__name__)
@@ -128,6 +129,15 @@ def load_tryon_pipeline(options: TryOnOptions, pictures: int = 1) -> LoadedPipel
         **options.image_encoders,
     )
     return _prepared(pipe, options, dtype, pictures)
+
+
+def estimates_joints(options: TryOnOptions) -> bool:
+    """Whether joints that no file gives are to be estimated: the model reads a pose, and the options allow it.
+
+    Raises:
+        CheckpointError: There is no such model, or it is damaged.
+    """
+    return options.pose_model != NO_POSE_MODEL and options.backend not in EDITORS and reads_joints(options.tryon)
 
 
 def _prepared(

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from temu_vtoff.backends.registry import EDITORS
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures import open_mask, open_picture
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
@@ -43,16 +42,15 @@ from temu_vtoff.stages.fitting_room import (
     reduced,
 )
 from temu_vtoff.stages.garment import Product
-from temu_vtoff.stages.models import load_tryon_pipeline
+from temu_vtoff.stages.models import estimates_joints, load_tryon_pipeline
 from temu_vtoff.stages.reading import Photo, as_list, photo_names
 from temu_vtoff.stages.toolkit import Toolkit, check_seeds
 from temu_vtoff.stages.tryoff import TryOff
-from temu_vtoff.stages.tryon_options import NO_POSE_MODEL, TryOnOptions
+from temu_vtoff.stages.tryon_options import TryOnOptions
 from temu_vtoff.stages.warnings import person_warnings
 from temu_vtoff.tryon.body_picture import body_picture
 from temu_vtoff.tryon.fitting import lacks_pose, no_joints, put_on
 from temu_vtoff.tryon.joints import Joints
-from temu_vtoff.tryon.loading import reads_joints
 from temu_vtoff.tryon.pipeline import TryOnPipeline
 from temu_vtoff.tryon.pose_estimation import AUTO, PoseEstimator
 
@@ -255,9 +253,7 @@ class TryOn(Toolkit):
             CheckpointError: The folder doesn't hold the two models.
         """
         source = self.options.pose_model
-        if source == NO_POSE_MODEL or self._no_estimate or self.options.backend in EDITORS:
-            return None
-        if not reads_joints(self.options.tryon):
+        if self._no_estimate or not estimates_joints(self.options):
             return None
         try:
             return self._model("pose", lambda: PoseEstimator.from_pretrained(source))

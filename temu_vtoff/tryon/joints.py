@@ -9,10 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from temu_vtoff.files import write_text
+
 BODY, HAND, FACE = 18, 21, 68  # how many points each part has
 PARTS = {"body": BODY, "left_hand": HAND, "right_hand": HAND, "face": FACE}
 LEAST_SCORE = 0.3  # points below are not seen
 OUTSIDE = 0.1  # of a side: estimated joints may lie so far outside the photo
+_OPENPOSE = {  # part -> name in files of OpenPose's form
+    "body": "pose_keypoints_2d",
+    "left_hand": "hand_left_keypoints_2d",
+    "right_hand": "hand_right_keypoints_2d",
+    "face": "face_keypoints_2d",
+}
 # OpenPose's order of the body.
 (NOSE, NECK, R_SHOULDER, R_ELBOW, R_WRIST, L_SHOULDER, L_ELBOW, L_WRIST) = range(8)
 (R_HIP, R_KNEE, R_ANKLE, L_HIP, L_KNEE, L_ANKLE, R_EYE, L_EYE, R_EAR, L_EAR) = range(8, 18)
@@ -101,26 +109,33 @@ def read_joints(path: str | Path) -> Joints:
     raise ValueError(f'The pose file {path} has neither "people" (OpenPose) nor "keypoints" (DressCode).')
 
 
+def write_joints(joints: Joints, path: str | Path) -> None:
+    """Writes joints in OpenPose's form, which `read_joints` reads without loss.
+
+    Args:
+        joints: Their `size` is known.
+        path: Its folder exists.
+    """
+    width, height = joints.size
+    person = {name: np.ravel(getattr(joints, part)).tolist() for part, name in _OPENPOSE.items()}
+    write_text(path, json.dumps({"canvas_width": width, "canvas_height": height, "people": [person]}) + "\n")
+
+
 def _from_openpose(content: dict[str, Any]) -> Joints:
     people = content["people"]
     if not people:
         raise ValueError("nobody is in it.")
-    person = max(people, key=lambda one: float(np.sum(one["pose_keypoints_2d"][2::3])))
+    person = max(people, key=lambda one: float(np.sum(one[_OPENPOSE["body"]][2::3])))
 
-    def points(name: str, count: int) -> np.ndarray:
-        values = np.asarray(person.get(name) or _unseen(count), np.float32).reshape(-1, 3)
-        if name == "pose_keypoints_2d" and len(values) == 25:
+    def points(part: str) -> np.ndarray:
+        values = np.asarray(person.get(_OPENPOSE[part]) or _unseen(PARTS[part]), np.float32).reshape(-1, 3)
+        if part == "body" and len(values) == 25:
             values = values[list(_OF_BODY_25)]
-        return values[:count]
+        return values[: PARTS[part]]
 
     width, height = content.get("canvas_width"), content.get("canvas_height")
-    return Joints(
-        body=points("pose_keypoints_2d", BODY),
-        left_hand=points("hand_left_keypoints_2d", HAND),
-        right_hand=points("hand_right_keypoints_2d", HAND),
-        face=points("face_keypoints_2d", FACE),
-        size=(int(width), int(height)) if width and height else None,
-    )
+    size = (int(width), int(height)) if width and height else None
+    return Joints(**{part: points(part) for part in PARTS}, size=size)
 
 
 def _from_dresscode(rows: Any) -> Joints:

@@ -31,9 +31,11 @@ def stage_arguments(tmp_path_factory):
     data = save_tiny_dresscode(tmp_path_factory.mktemp("data") / "dresscode")
 
     def build(stage: str, folder: Path, *more: str) -> list[str]:
+        """The arguments of a stage of try-off, or of try-on."""
         where = f"--pretrained_model_name_or_path {base} --dataset_root {data} --output_dir {folder}"
-        captions = f"--caption_file {data / 'captions.json'}"
-        return [*f"--stage {stage} {where} {captions} {SMALL} {QUICK} {SPARE}".split(), *more]
+        what = f"--stage {stage} --caption_file {data / 'captions.json'}"
+        what = "--task try_on" if stage == "try_on" else what
+        return [*f"{what} {where} {SMALL} {QUICK} {SPARE}".split(), *more]
 
     return build
 
@@ -64,18 +66,19 @@ def test_both_stages_on_two_processes_learn_what_one_learns_with_twice_the_batch
         torch.testing.assert_close(together, alone, **TOLERANCE)
 
 
-def test_a_run_resumes_on_another_number_of_processes(stage_arguments, tmp_path):
+@pytest.mark.parametrize(("stage", "before", "after"), [("joint", 2, 1), ("try_on", 1, 2)])
+def test_a_run_resumes_on_another_number_of_processes(stage_arguments, tmp_path, stage, before, after):
     def train(name: str, processes: int, *more: str) -> None:
         batch = ALONE if processes == 1 else TOGETHER
-        argv = stage_arguments("joint", tmp_path / name, *batch, "--lr_scheduler", "constant", *more)
+        argv = stage_arguments(stage, tmp_path / name, *batch, "--lr_scheduler", "constant", *more)
         assert run("train", argv, processes=processes) == 0
 
     train("whole", 1)
-    for name, before, after in (("from_two_to_one", 2, 1), ("from_one_to_two", 1, 2)):
-        train(name, before, "--max_train_steps", "3")
-        train(name, after, "--resume_from_checkpoint", "latest")
-        assert losses(tmp_path / name) == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
-        torch.testing.assert_close(weights(tmp_path / name), weights(tmp_path / "whole"), **TOLERANCE)
+    train("resumed", before, "--max_train_steps", "3")
+    train("resumed", after, "--resume_from_checkpoint", "latest")
+    assert losses(tmp_path / "resumed") == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
+    assert len(losses(tmp_path / "whole")) == 6
+    torch.testing.assert_close(weights(tmp_path / "resumed"), weights(tmp_path / "whole"), **TOLERANCE)
 
 
 def test_sigterm_to_one_process_ends_both_with_a_checkpoint(stage_arguments, tmp_path):

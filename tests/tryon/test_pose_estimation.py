@@ -1,5 +1,6 @@
 """Joints estimated by rtmlib, on tiny ONNX models of the shapes that it reads."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import inference_dataset
 import try_on
 from drawn_people import draw_person
 from temu_vtoff import TryOn, TryOnOptions
@@ -16,6 +18,8 @@ from temu_vtoff.tryon import pose_estimation
 from temu_vtoff.tryon.joints import L_WRIST, NECK, NOSE, R_EAR, R_SHOULDER
 from temu_vtoff.tryon.pose_estimation import PoseEstimator
 from tests import script_calls
+from tests.script_processes import contents
+from tests.tiny_datasets import write_dresscode
 from tests.tryon.test_tryon_parity import GOLDEN
 
 pytest.importorskip("rtmlib", reason="rtmlib is not installed")
@@ -184,3 +188,36 @@ def test_the_flag_of_try_on(pose_models, person, tmp_path, capsys, monkeypatch):
     assert "the pose is left out" in (err := capsys.readouterr().err) and "give --pose_model a folder" in err
     assert script_calls.call(try_on, *flags, "--pose_model", tmp_path / "out") == 2
     assert "The folder" in (err := capsys.readouterr().err) and "of --pose_model holds no ONNX file" in err
+
+
+def test_dataset_runs_estimate_what_the_dataset_lacks(pose_models, tmp_path, capsys):
+    data = write_dresscode(tmp_path / "dresscode", 3, 0, ["dresses"], size=(96, 128))
+    out, again = tmp_path / "out", tmp_path / "again"
+    flags = ("--task", "try_on", "--dataset_name", "dresscode", "--dataset_root", data, "--category", "dresses")
+    flags += ("--order", "unpaired", "--tryon_model", GOLDEN, "--device", "cpu", "--num_inference_steps", 1)
+
+    def run(folder: Path, source: object) -> tuple[int, str]:
+        argv = (*flags, "--output_dir", folder, "--num_workers", 0, "--pose_model", source)
+        return script_calls.call(inference_dataset, *argv), capsys.readouterr().err
+
+    status, err = run(out, pose_models)
+    assert status == 0 and "the pose is left out" not in err, err
+    made, joints = contents(out, "*.png"), sorted((out / "keypoints" / "dresses").iterdir())
+    assert [path.name for path in joints] == [f"00000{number}_0_keypoints.json" for number in range(3)]
+    status, err = run(out, "none")
+    assert status == 2 and f'pose_model "{pose_models}", not "none": name another folder' in err
+
+    (data / "dresses" / "keypoints").mkdir()  # a dataset that has them
+    for path in joints:
+        shutil.copy(path, data / "dresses" / "keypoints" / path.name.replace("0_keypoints", "2"))
+    assert run(again, "none")[0] == 0 and contents(again, "*.png") == made
+    shutil.rmtree(data / "dresses" / "keypoints")
+
+    (out / "dresses" / "000001_0_000002_1.png").unlink()
+    joints[1].unlink()
+    assert run(out, pose_models)[0] == 0 and contents(out, "*.png") == made
+    shutil.rmtree(again)
+    assert run(again, data)[0] == 2 and not again.exists(), "a folder without models"
+    status, err = run(again, "auto")  # which can't be had
+    assert status == 0 and "the pose is left out" in err and "give --pose_model a folder" in err
+    assert contents(again, "*.png").keys() == made.keys() and contents(again, "*.png") != made
