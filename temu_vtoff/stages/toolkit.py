@@ -15,12 +15,17 @@ from temu_vtoff.backends.editing import EditingModel
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware.devices import free_memory
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
+from temu_vtoff.serving import ErrorRow
+from temu_vtoff.stages.batches import serve_each
 from temu_vtoff.stages.models import LoadedPipeline, load_segmenter
 from temu_vtoff.stages.options import Options
 
 SEEDS = range(-(2**63), 2**64)  # the seeds that torch accepts
 MOST_IMAGES = 1000  # pictures of one garment; they are made as one batch
 Item = TypeVar("Item")
+Content = TypeVar("Content")
+Model = TypeVar("Model")
+Result = TypeVar("Result")
 
 
 class Toolkit:
@@ -87,6 +92,27 @@ class Toolkit:
                 self._models[name] = load()
             return self._models[name]
 
+    def _served(
+        self,
+        stage: str,
+        items: Sequence[Item],
+        *,
+        read: Callable[[Item], Content | None],
+        load: Callable[[], Model],
+        serve: Callable[[Model, Sequence[tuple[Item, Content]]], Sequence[Result | None]],
+        batch_size: int | None = None,
+    ) -> Iterator[tuple[Item, Result | None]]:
+        """One stage over all items: yields each with its result, as `serve_each` does; `serve` takes turns."""
+        row = ErrorRow()
+
+        def in_turn(model: Model, some: Sequence[tuple[Item, Content]]) -> Sequence[Result | None]:
+            with self._lock:
+                return serve(model, some)
+
+        with self._stage(stage, items, batch_size) as batches:
+            for batch in batches:
+                yield from serve_each(batch, read=read, load=load, serve=in_turn, row=row)
+
     @contextmanager
     def _stage(self, name: str, items: Sequence[Item], batch_size: int | None = None) -> Iterator[Iterable[list[Item]]]:
         """Yields the items in batches, under the progress bar; then adds the stage's time and frees its model."""
@@ -99,6 +125,25 @@ class Toolkit:
             self.seconds[name] = round(self.seconds.get(name, 0) + time.perf_counter() - started, 2)
             if not self.keep_loaded:
                 self.release()
+
+
+def sampling_of(
+    options: Options, size: tuple[int, int], callback_on_step_end: Callable[..., dict[str, Any]] | None
+) -> dict[str, Any]:
+    """The options as arguments of the pipelines' calls.
+
+    Args:
+        size: Width and height.
+        callback_on_step_end: Argument of the calls.
+    """
+    return {
+        "width": size[0],
+        "height": size[1],
+        "num_inference_steps": options.num_inference_steps,
+        "guidance_scale": options.guidance,
+        "preset": options.preset,
+        "callback_on_step_end": callback_on_step_end,
+    }
 
 
 def _parts(model: Any) -> Iterator[torch.nn.Module]:

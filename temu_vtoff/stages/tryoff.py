@@ -10,7 +10,6 @@ can't be served keeps its error; the stages skip it and serve the others.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,7 +18,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from temu_vtoff.backends.editing import EditingModel
@@ -29,18 +27,18 @@ from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures.addresses import is_address
 from temu_vtoff.pictures.downloading import fetch_picture
 from temu_vtoff.segmentation.categories import ALL
-from temu_vtoff.segmentation.masks import label_ids, masked_image
+from temu_vtoff.segmentation.labels import Labels
+from temu_vtoff.segmentation.masks import label_ids
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
-from temu_vtoff.serving import ErrorRow
-from temu_vtoff.stages.batches import attempt, read_each, serve_each
-from temu_vtoff.stages.editing import edit_each
+from temu_vtoff.stages.batches import attempt, segment_each
 from temu_vtoff.stages.garment import Garment, Product, garments_of
+from temu_vtoff.stages.making import Read, best_products
 from temu_vtoff.stages.models import load_captioner, load_pipeline, load_upscaler
 from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.reading import Frame, Photo, as_garments, as_list, make_names_unique
-from temu_vtoff.stages.selecting import finished, is_content, joined, judged, kept
+from temu_vtoff.stages.selecting import finished
 from temu_vtoff.stages.selection import Selection
-from temu_vtoff.stages.toolkit import Toolkit, check_seeds
+from temu_vtoff.stages.toolkit import Toolkit, check_seeds, sampling_of
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 
@@ -118,14 +116,22 @@ class TryOff(Toolkit):
         frame = Frame.of(self.options)
         named = as_garments(photos, category, self.options.backend, mask)
         self._fetch([garment for garment in named if garment.error is None and is_address(garment.photo)])
-        common = None if any(isinstance(photo, Garment) for photo in photos) else category
-        garments: list[Garment] = []
-        with self._stage("segment", named) as batches:
-            errors = ErrorRow()
-            for batch in batches:
-                garments += self._segment(
-                    batch, frame, errors, category=common, person=self.options.person if person is None else person
-                )
+
+        def find(photo: Garment, picture: Image.Image, label_map: np.ndarray, labels: Labels) -> list[Garment]:
+            parts = garments_of(photo, label_map, labels, self.options.person if person is None else person)
+            for part in parts:
+                attempt(part, partial(frame.warn, photo=picture, label_map=label_map, labels=labels))
+            return parts
+
+        has_common = category != ALL and not any(isinstance(photo, Garment) for photo in photos)
+        found = self._served(
+            "segment",
+            named,
+            read=partial(_read_or_mask, frame),
+            load=partial(self._segmenter_of, category) if has_common else self.segmenter,
+            serve=partial(segment_each, find),
+        )
+        garments = [garment for photo, parts in found for garment in parts or [photo]]
         make_names_unique(garments)
         return garments
 
@@ -137,11 +143,10 @@ class TryOff(Toolkit):
         """
         frame = Frame.of(self.options)
         missing = [garment for garment in garments if garment.error is None and garment.caption is None]
-        with self._stage("caption", missing) as batches:
-            errors = ErrorRow()
-            for batch in batches:
-                if read := read_each(batch, frame.captioned):
-                    serve_each(read, partial(self._caption, self.captioner()), errors)
+        for garment, caption in self._served(
+            "caption", missing, read=frame.captioned, load=self.captioner, serve=_captions
+        ):
+            garment.caption = caption
 
     def generate(
         self,
@@ -172,43 +177,32 @@ class TryOff(Toolkit):
             CheckpointError: The try-off model can't be loaded.
         """
         selection = Selection() if selection is None else selection
-        check_seeds(seed, num_images * (1 + selection.retries))
+        end = seed + num_images * (1 + selection.retries)
+        check_seeds(seed, end - seed)
         options = replace(self.options, **changes)
         frame = Frame.of(options)
+        tries = [range(start, start + num_images) for start in range(seed, end, num_images)]
+        sampling = sampling_of(options, (frame.width, frame.height), callback_on_step_end)
         pictures = num_images * sum(garment.error is None for garment in garments)
-        sampling = {
-            "width": frame.width,
-            "height": frame.height,
-            "num_inference_steps": options.num_inference_steps,
-            "guidance_scale": options.guidance,
-            "preset": options.preset,
-            "callback_on_step_end": callback_on_step_end,
-        }
         if pictures > 0:
             self.upscaler()  # one that can't be loaded is known before pictures are made
-        with self._stage("try off", garments, options.batch_size) as batches:
-            errors = ErrorRow()
-            for batch in batches:
-                products: dict[Garment, Product] = {}
 
-                def make(
-                    pipe: TryOffPipeline | EditingModel,
-                    read: list[tuple[Garment, Any]],
-                    products: dict[Garment, Product] = products,
-                ) -> None:
-                    for start in range(seed, seed + num_images * (1 + selection.retries), num_images):
-                        for product in self._generate(pipe, read, range(start, start + num_images), sampling):
-                            earlier = products.get(product.garment) if start > seed else None
-                            products[product.garment] = self._judge(joined(earlier, product), pipe, selection)
-                        read = [pair for pair in read if not is_content(products[pair[0]], selection)]
-                        if not read:
-                            return
+        def make(pipe: TryOffPipeline | EditingModel, read: Read) -> list[Product]:
+            captioner = self.captioner() if selection.check_captions else None
+            products = best_products(
+                pipe, read, tries=tries, sampling=sampling, selection=selection, captioner=captioner
+            )
+            return [finished(product, self.options.finish, self.upscaler()) for product in products]
 
-                if read := read_each(batch, frame.pair):
-                    serve_each(read, partial(make, self.pipeline(pictures)), errors)
-                for garment in batch:
-                    product = products.get(garment, Product(garment))
-                    yield product if garment.error is not None else self._finish(kept(product, selection))
+        for garment, product in self._served(
+            "try off",
+            garments,
+            read=frame.pair,
+            load=lambda: self.pipeline(pictures),
+            serve=make,
+            batch_size=options.batch_size,
+        ):
+            yield Product(garment) if product is None else product
 
     # --- the models ---------------------------------------------------------------------------------------------
 
@@ -222,7 +216,6 @@ class TryOff(Toolkit):
         Args:
             pictures: Number of pictures to make; decides whether compiling pays.
         """
-
         return self._pipeline(lambda: load_pipeline(self.options, pictures))
 
     def upscaler(self) -> Callable[[Image.Image], Image.Image] | None:
@@ -231,7 +224,15 @@ class TryOff(Toolkit):
             return None
         return self._model("upscaler", lambda: load_upscaler(self.options))
 
-    # --- one batch ----------------------------------------------------------------------------------------------
+    def _segmenter_of(self, category: str) -> ClothSegmenter:
+        """The segmenter.
+
+        Raises:
+            ArgumentError: Its labels can't tell the category, of all photos.
+        """
+        segmenter = self.segmenter()
+        label_ids(category, labels=segmenter.labels)
+        return segmenter
 
     def _fetch(self, garments: list[Garment]) -> None:
         """Replaces addresses by the paths of what they hold; what can't be fetched becomes an error."""
@@ -248,86 +249,19 @@ class TryOff(Toolkit):
                 )
                 garment.photo = garment.address if path is None else path
 
-    def _segment(
-        self, batch: list[Garment], frame: Frame, errors: ErrorRow, category: str | None, person: int | None
-    ) -> list[Garment]:
-        """The garments of each photo, or the photo's single garment with an error.
 
-        Args:
-            category: What all photos are segmented for; None where each has its own.
-        """
-        found = {garment: [garment] for garment in batch}
-        masked = [garment for garment in batch if garment.mask_file is not None and garment.error is None]
-        for garment in masked:
-            garment.mask = attempt(garment, lambda g: frame.mask(g.mask_file, g.photo))
-            attempt(garment, frame.warn)
-        batch = [garment for garment in batch if garment not in masked]
-
-        def find(segmenter: ClothSegmenter, read: list[tuple[Garment, Image.Image]]) -> None:
-            with self._lock:
-                label_maps = segmenter.label_maps([photo for _, photo in read])
-            for (garment, photo), label_map in zip(read, label_maps, strict=True):
-                garments = partial(garments_of, label_map=label_map, labels=segmenter.labels, person=person)
-                found[garment] = attempt(garment, garments) or [garment]
-                for part in found[garment]:
-                    attempt(part, partial(frame.warn, photo=photo, label_map=label_map, labels=segmenter.labels))
-
-        if read := read_each(batch, lambda garment: frame.photo(garment.photo)):
-            segmenter = self.segmenter()
-            if category not in (None, ALL):
-                label_ids(category, labels=segmenter.labels)  # raises for all photos at once
-            serve_each(read, partial(find, segmenter), errors)
-        return [garment for garments in found.values() for garment in garments]
-
-    def _caption(self, captioner: Captioner, read: list[tuple[Garment, Image.Image]]) -> None:
-        with self._lock:
-            captions = captioner([photo for _, photo in read], [garment.category for garment, _ in read])
-        for (garment, _), caption in zip(read, captions, strict=True):
-            if isinstance(caption, Exception):  # a server's answers fail one by one
-                garment.error = caption
-            else:
-                garment.caption = caption
-
-    def _generate(
-        self,
-        pipe: TryOffPipeline | EditingModel,
-        read: list[tuple[Garment, tuple[Image.Image, Image.Image]]],
-        seeds: range,
-        sampling: dict[str, Any],
-    ) -> Iterator[Product]:
-        """The products of a batch, with one picture of each garment for each seed."""
-        make = edit_each if isinstance(pipe, EditingModel) else _call
-        started = time.perf_counter()
-        with self._lock:
-            images = make(pipe, read, seeds, sampling)
-        seconds = round((time.perf_counter() - started) / len(read), 3)
-        for number, (garment, (photo, mask)) in enumerate(read):
-            own = images[number * len(seeds) : (number + 1) * len(seeds)]
-            yield Product(garment, own, seeds=list(seeds), photo=photo, mask=mask, seconds=seconds)
-
-    def _judge(self, product: Product, pipe: TryOffPipeline, selection: Selection) -> Product:
-        with self._lock:
-            return judged(product, pipe, self.captioner() if selection.check_captions else None)
-
-    def _finish(self, product: Product) -> Product:
-        with self._lock:
-            return finished(product, self.options.finish, self.upscaler())
+def _read_or_mask(frame: Frame, garment: Garment) -> Image.Image | None:
+    """The photo to segment; None for a garment with a mask of its own, which it gets here."""
+    if garment.mask_file is None:
+        return frame.photo(garment.photo)
+    garment.mask = frame.mask(garment.mask_file, garment.photo)
+    frame.warn(garment)
+    return None
 
 
-def _call(
-    pipe: TryOffPipeline,
-    read: list[tuple[Garment, tuple[Image.Image, Image.Image]]],
-    seeds: range,
-    sampling: dict[str, Any],
-) -> list[Image.Image]:
-    """The pictures of a batch, garment by garment, one for each seed."""
-    photos, masks = ([pair[part] for _, pair in read] for part in (0, 1))
-    return pipe(
-        photos,
-        mask=[np.asarray(mask) for mask in masks],  # pictures would be examined, and warned about, again
-        masked_image=[masked_image(photo, mask) for photo, mask in zip(photos, masks, strict=True)],
-        prompt=[garment.caption or "" for garment, _ in read],
-        num_images_per_prompt=len(seeds),
-        generator=[torch.Generator().manual_seed(seed) for _ in read for seed in seeds],
-        **sampling,
-    ).images
+def _captions(captioner: Captioner, read: Sequence[tuple[Garment, Image.Image]]) -> list[str | None]:
+    captions = captioner([photo for _, photo in read], [garment.category for garment, _ in read])
+    for (garment, _), caption in zip(read, captions, strict=True):
+        if isinstance(caption, Exception):  # a server's answers fail one by one
+            garment.error = caption
+    return [None if isinstance(caption, Exception) else caption for caption in captions]

@@ -25,10 +25,10 @@ from PIL import Image
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures import open_mask, open_picture
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
+from temu_vtoff.segmentation.labels import Labels
 from temu_vtoff.segmentation.people import one_person
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
-from temu_vtoff.serving import ErrorRow
-from temu_vtoff.stages.batches import attempt, read_each, serve_each
+from temu_vtoff.stages.batches import attempt, segment_each
 from temu_vtoff.stages.fitting_room import (
     GarmentPicture,
     Pair,
@@ -44,7 +44,7 @@ from temu_vtoff.stages.fitting_room import (
 from temu_vtoff.stages.garment import Product
 from temu_vtoff.stages.models import estimates_joints, load_tryon_pipeline
 from temu_vtoff.stages.reading import Photo, as_list, photo_names
-from temu_vtoff.stages.toolkit import Toolkit, check_seeds
+from temu_vtoff.stages.toolkit import Toolkit, check_seeds, sampling_of
 from temu_vtoff.stages.tryoff import TryOff
 from temu_vtoff.stages.tryon_options import TryOnOptions
 from temu_vtoff.stages.warnings import person_warnings
@@ -54,6 +54,7 @@ from temu_vtoff.tryon.joints import Joints
 from temu_vtoff.tryon.pipeline import TryOnPipeline
 from temu_vtoff.tryon.pose_estimation import AUTO, PoseEstimator
 
+Read = Sequence[tuple[Person, Image.Image]]  # persons and their photos
 logger = logging.getLogger(__name__)
 
 
@@ -111,18 +112,27 @@ class TryOn(Toolkit):
         number = self.options.person if person is None else person
         named = zip(photos, photo_names(photos), strict=True)
         persons = [Person(photo, category, name, joints=joints) for photo, name in named]
-        with self._stage("segment", persons) as batches:
-            errors = ErrorRow()
-            for batch in batches:
-                read = read_each(batch, lambda person: read_person(person, pose))
-                self._estimate_joints(read)
-                if mask is None:
-                    if read:
-                        serve_each(read, partial(self._find_regions, self.segmenter(), number), errors)
-                    continue
+
+        def load() -> tuple[PoseEstimator | None, ClothSegmenter | None]:
+            estimator = self.pose_estimator() if joints is None and pose is None else None
+            return estimator, self.segmenter() if mask is None else None
+
+        def find(models: tuple[PoseEstimator | None, ClothSegmenter | None], read: Read) -> list[Image.Image | None]:
+            estimator, segmenter = models
+            if estimator is not None:
                 for person, photo in read:
-                    person.region = attempt(person, lambda _, photo=photo: open_mask(mask, photo))
-                    person.warnings = person_warnings(photo)
+                    person.joints = attempt(person, lambda _, photo=photo: estimator.estimate_joints(photo))
+            if segmenter is not None:
+                some = [(person, reduced(photo)) for person, photo in read]
+                return segment_each(partial(self._region, number), segmenter, some)
+            for person, photo in read:
+                person.warnings = person_warnings(photo)
+            return [attempt(person, lambda _, photo=photo: open_mask(mask, photo)) for person, photo in read]
+
+        for person, region in self._served(
+            "segment", persons, read=partial(read_person, pose=pose), load=load, serve=find
+        ):
+            person.region = region
         return persons
 
     def check_garments(self, garments: Photo | Sequence[Photo]) -> list[GarmentPicture]:
@@ -134,18 +144,17 @@ class TryOn(Toolkit):
         garments = as_list(garments)
         found = [GarmentPicture(one, name) for one, name in zip(garments, photo_names(garments), strict=True)]
 
-        def check(segmenter: ClothSegmenter, read: list[tuple[GarmentPicture, Image.Image]]) -> None:
-            with self._lock:
-                label_maps = segmenter.label_maps([picture for _, picture in read])
-            for (garment, _), label_map in zip(read, label_maps, strict=True):
-                attempt(garment, lambda _, label_map=label_map: check_no_person(label_map, segmenter.labels))
+        def check(_: GarmentPicture, __: Image.Image, label_map: np.ndarray, labels: Labels) -> None:
+            check_no_person(label_map, labels)
 
-        with self._stage("segment", found) as batches:
-            errors = ErrorRow()
-            for batch in batches:
-                if read := read_each(batch, lambda garment: reduced(open_picture(garment.photo))):
-                    serve_each(read, partial(check, self.segmenter()), errors)
-        return found
+        checked = self._served(
+            "segment",
+            found,
+            read=lambda garment: reduced(open_picture(garment.photo)),
+            load=self.segmenter,
+            serve=partial(segment_each, check),
+        )
+        return [garment for garment, _ in checked]
 
     def take_off(self, photos: Photo | Sequence[Photo], category: str = "upper_body", seed: int = 0) -> list[Product]:
         """Product pictures of what other persons wear, by all of `TryOff`: what `generate` takes as garments.
@@ -211,31 +220,22 @@ class TryOn(Toolkit):
         """
         check_seeds(seed, num_images)
         options = replace(self.options, **changes)
-        width, height = options.size()
         pictures = num_images * sum(pair.error is None for pair in pairs)
-        sampling = {
-            "width": width,
-            "height": height,
-            "num_inference_steps": options.num_inference_steps,
-            "guidance_scale": options.guidance,
-            "preset": options.preset,
-            "callback_on_step_end": callback_on_step_end,
-        }
-        with self._stage("try on", pairs, options.batch_size) as batches:
-            errors = ErrorRow()
-            for batch in batches:
-                results: dict[Pair, TryOnResult] = {}
-
-                def make(
-                    pipe: TryOnPipeline, read: list[tuple[Pair, Any]], results: dict[Pair, TryOnResult] = results
-                ) -> None:
-                    seeds = range(seed, seed + num_images)
-                    for result in self._generate(pipe, read, seeds=seeds, sampling=sampling, paste=paste):
-                        results[result.pair] = result
-
-                if read := read_each(batch, Pair.read):
-                    serve_each(read, partial(make, self.pipeline(pictures)), errors)
-                yield from (results.get(pair, TryOnResult(pair)) for pair in batch)
+        make = partial(
+            self._put_on,
+            seeds=range(seed, seed + num_images),
+            paste=paste,
+            sampling=sampling_of(options, options.size(), callback_on_step_end),
+        )
+        for pair, result in self._served(
+            "try on",
+            pairs,
+            read=Pair.read,
+            load=lambda: self.pipeline(pictures),
+            serve=make,
+            batch_size=options.batch_size,
+        ):
+            yield TryOnResult(pair) if result is None else result
 
     def pipeline(self, pictures: int = 1) -> TryOnPipeline:
         """The try-on pipeline, loaded on first use.
@@ -263,58 +263,37 @@ class TryOn(Toolkit):
             self._no_estimate = error
             return None
 
-    def _estimate_joints(self, read: list[tuple[Person, Image.Image]]) -> None:
-        """Fills in the joints of those persons that come without."""
-        for person, photo in read:
-            if person.joints is None and person.pose is None and (estimator := self.pose_estimator()) is not None:
-                with self._lock:
-                    person.joints = attempt(person, lambda _, photo=photo: estimator.estimate_joints(photo))
+    def _region(
+        self, number: int | None, person: Person, photo: Image.Image, label_map: np.ndarray, labels: Labels
+    ) -> Image.Image:
+        """What is repainted of a person; fills in what else the labels tell."""
+        found = one_person(label_map, labels, number)
+        person.people, person.number = found.count, found.number
+        if found.note is not None:
+            logger.warning("%s: %s", person.name, found.note)
+        person.body = body_picture(found.label_map, labels)
+        person.warnings = person_warnings(photo, found.label_map, labels)
+        return find_region(found.label_map, labels, person.category, joints=person.joints, options=self.options)
 
-    def _find_regions(
-        self, segmenter: ClothSegmenter, number: int | None, read: list[tuple[Person, Image.Image]]
-    ) -> None:
-        photos = [reduced(photo) for _, photo in read]
-        with self._lock:
-            label_maps = segmenter.label_maps(photos)
-        for (person, _), photo, label_map in zip(read, photos, label_maps, strict=True):
-
-            def find(one: Person, photo: Image.Image = photo, label_map: np.ndarray = label_map) -> Image.Image:
-                found = one_person(label_map, segmenter.labels, number)
-                one.people, one.number = found.count, found.number
-                if found.note is not None:
-                    logger.warning("%s: %s", one.name, found.note)
-                one.body = body_picture(found.label_map, segmenter.labels)
-                one.warnings = person_warnings(photo, found.label_map, segmenter.labels)
-                return find_region(
-                    found.label_map, segmenter.labels, category=one.category, joints=one.joints, options=self.options
-                )
-
-            person.region = attempt(person, find)
-
-    def _generate(
+    def _put_on(
         self,
         pipe: TryOnPipeline,
-        read: list[tuple[Pair, tuple[Image.Image, Image.Image]]],
+        read: Sequence[tuple[Pair, tuple[Image.Image, Image.Image]]],
+        *,
         seeds: range,
         sampling: dict[str, Any],
         paste: bool,
-    ) -> Iterator[TryOnResult]:
-        """The results of a batch that could be read, with one picture of each pair for each seed."""
+    ) -> list[TryOnResult]:
+        """The results of a batch, with one picture of each pair for each seed."""
         fittings = [fitting_of(pair.person, photo, garment, pipe) for pair, (photo, garment) in read]
         if lacks_pose(pipe, fittings) and not self._is_warned:
             logger.warning(no_joints(self._no_estimate))
             self._is_warned = True
         generators = [[torch.Generator().manual_seed(seed) for seed in seeds] for _ in read]
         started = time.perf_counter()
-        with self._lock:
-            pictures = put_on(pipe, fittings, generators, paste=paste, **sampling)
+        pictures = put_on(pipe, fittings, generators, paste=paste, **sampling)
         seconds = round((time.perf_counter() - started) / len(read), 3)
-        for (pair, _), fitting, images in zip(read, fittings, pictures, strict=True):
-            yield TryOnResult(
-                pair,
-                images,
-                photo=fitting.photo,
-                garment=fitting.garment,
-                region=fitting.region,
-                seconds=seconds,
-            )
+        return [
+            TryOnResult(pair, images, photo=one.photo, garment=one.garment, region=one.region, seconds=seconds)
+            for (pair, _), one, images in zip(read, fittings, pictures, strict=True)
+        ]
