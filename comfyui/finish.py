@@ -11,7 +11,7 @@ from temu_vtoff.finishing.finish import ALIGNS, MOST_UPSCALE, TRANSPARENT, WHITE
 
 from . import inputs
 from .failing import one_sentence
-from .tensors import to_image, to_mask, to_pictures
+from .tensors import to_batch, to_pictures
 
 
 class FinishGarment(io.ComfyNode):
@@ -79,4 +79,4 @@ class FinishGarment(io.ComfyNode):
             cut = finished
             if finish.background != TRANSPARENT:
                 cut = [finish_picture(picture, replace(finish, background=TRANSPARENT)) for picture in pictures]
-            return io.NodeOutput(to_image(finished), to_mask([picture.getchannel("A") for picture in cut]))
+            return io.NodeOutput(to_batch(finished), to_batch([picture.getchannel("A") for picture in cut]))

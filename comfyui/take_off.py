@@ -19,7 +19,7 @@ from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
 from . import inputs
 from .failing import NodeError, check_all, numbered, one_sentence
 from .models import Models
-from .tensors import to_image, to_mask, to_masks, to_pictures
+from .tensors import to_batch, to_masks, to_pictures
 from .watched import stop_if_asked, watch
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class SegmentGarment(io.ComfyNode):
                 masks.append(unfit_mask(garment.mask, photo.size) if found else Image.new("L", photo.size))
             notes += numbered([garment.note for garment in garments], PHOTO)
             notes += [line for garment in garments for line in garment.warnings]
-        return io.NodeOutput(to_mask(masks), "\n".join(notes))
+        return io.NodeOutput(to_batch(masks), "\n".join(notes))
 
 
 class CaptionGarment(io.ComfyNode):
@@ -158,7 +158,7 @@ class TryOffNode(io.ComfyNode):
             notes += [line for product in products for line in product.garment.warnings]
             notes += numbered([p.quality[0].sentence if p.quality else None for p in products], PHOTO)
             notes += [] if models.note is None else [models.note]
-            pictures = to_image([picture for product in products for picture in product.images])
+            pictures = to_batch([picture for product in products for picture in product.images])
         return io.NodeOutput(pictures, "\n".join(notes))
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from temu_vtoff.pictures import same_shape
+
 from .failing import NodeError
 
 
@@ -40,14 +42,14 @@ def to_masks(mask: torch.Tensor, pictures: Sequence[Image.Image], what: str = "m
         raise NodeError(f"{what} holds {len(mask)} masks for {len(pictures)} pictures: give one, or as many.")
     height, width = mask.shape[1:]
     wanted = pictures[0].size
-    if abs(width * wanted[1] / (height * wanted[0]) - 1) > 0.02:  # as `temu_vtoff.pictures.open_mask`
+    if not same_shape((width, height), wanted):
         raise NodeError(f"{what} is {width}x{height}, the picture {wanted[0]}x{wanted[1]}: give a mask of its shape.")
     masks = [Image.fromarray(pixels) for pixels in _to_bytes(mask)]
     return masks * len(pictures) if len(masks) == 1 else masks
 
 
-def to_image(pictures: Sequence[Image.Image]) -> torch.Tensor:
-    """Pictures of one size and mode -> IMAGE (B, H, W, C).
+def to_batch(pictures: Sequence[Image.Image]) -> torch.Tensor:
+    """Pictures of one size and mode -> IMAGE (B, H, W, C), or of mode L -> MASK (B, H, W).
 
     Raises:
         NodeError: They have several sizes.
@@ -56,17 +58,8 @@ def to_image(pictures: Sequence[Image.Image]) -> torch.Tensor:
     if len(sizes) > 1:
         shown = " and ".join(f"{width}x{height}" for width, height in sizes[:2])
         raise NodeError(f"the pictures come out in several sizes, {shown}: give a canvas, or one picture at a time.")
-    return torch.stack([_to_tensor(picture) for picture in pictures])
-
-
-def to_mask(pictures: Sequence[Image.Image]) -> torch.Tensor:
-    """L pictures of one size -> MASK (B, H, W)."""
-    return to_image(pictures)
+    return torch.stack([torch.from_numpy(np.array(picture, np.float32) / 255) for picture in pictures])
 
 
 def _to_bytes(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().float().cpu().clamp(0, 1).mul(255).round().byte().numpy()
-
-
-def _to_tensor(picture: Image.Image) -> torch.Tensor:
-    return torch.from_numpy(np.array(picture, np.float32) / 255)

@@ -13,7 +13,7 @@ from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 from . import inputs
 from .failing import NodeError, check_all, one_sentence
 from .models import Models
-from .tensors import to_image, to_mask, to_masks, to_pictures
+from .tensors import to_batch, to_masks, to_pictures
 from .watched import stop_if_asked, watch
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class TryOnNode(io.ComfyNode):
             results = put_on(models, persons, pictures, sampling)
             notes = check_all([result.error for result in results], PAIR)
             made = [result for result in results if result.error is None]
-            images = to_image([picture for result in made for picture in result.images])
-            regions = to_mask([result.region for result in made])
+            images = to_batch([picture for result in made for picture in result.images])
+            regions = to_batch([result.region for result in made])
         return io.NodeOutput(images, regions, "\n".join(notes))
 
 

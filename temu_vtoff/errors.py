@@ -1,6 +1,6 @@
 """A caller's mistake, as a sentence in which every front end can name the argument in its own way."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 
 class ArgumentError(ValueError):
@@ -40,6 +40,31 @@ class CommonCauseError(ArgumentError):
 
 class ResultWarning(UserWarning):
     """A result is not quite what was asked for: another label, another model. For calls that return plain pictures."""
+
+
+def check_choice(name: str, value: object, choices: Collection[object]) -> None:
+    """Checks an argument that takes one of a few values.
+
+    Args:
+        name: The argument's name.
+        choices: The values; None may be among them, but is not offered.
+
+    Raises:
+        ArgumentError: It has another value.
+    """
+    if value not in choices:
+        offered = ", ".join(str(choice) for choice in choices if choice is not None)
+        raise ArgumentError(f"{{{name}}} is {value!r}; choose one of {offered}.", name)
+
+
+def check_least(name: str, value: float | None, least: float = 1) -> None:
+    """Checks an argument that has a smallest value; None is left out.
+
+    Raises:
+        ArgumentError: It is smaller, or NaN.
+    """
+    if value is not None and not value >= least:
+        raise ArgumentError(f"{{{name}}} is {value}; give at least {least}.", name)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

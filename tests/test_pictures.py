@@ -301,7 +301,7 @@ def test_fitting_pads_crops_or_stretches():
     assert np.asarray(padded)[:9].min() == 255 and np.asarray(padded)[20, 2, 1] < 30  # bars above, red at the left
     assert np.asarray(cropped)[20, 2, 1] < 30 and np.asarray(cropped)[20, 12, 1] > 200  # the outer 15 columns are gone
     assert np.asarray(stretched)[20, 7, 1] < 30 and np.asarray(stretched)[20, 13, 1] > 200
-    with pytest.raises(ValueError, match="resize mode is 'zoom'"):
+    with pytest.raises(ValueError, match="resize_mode is 'zoom'"):
         fit_picture(LEFT_RED, 30, 40, "zoom")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice
 from temu_vtoff.pictures import RESIZE_MODES, mask_doubt
 from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
 from temu_vtoff.segmentation.masks import GarmentNotFoundError
@@ -175,8 +175,7 @@ def check_category(category: Any) -> None:
     Raises:
         ArgumentError: It is none of them.
     """
-    if category not in TRYOFF_CATEGORIES:
-        raise ArgumentError(f"{{category}} is {category!r}; choose one of {', '.join(TRYOFF_CATEGORIES)}.", "category")
+    check_choice("category", category, TRYOFF_CATEGORIES)
 
 
 def name_of(path: str | Path) -> str:

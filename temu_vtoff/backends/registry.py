@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice
 from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.hub.sources import WorkingSize, read_index
 from temu_vtoff.segmentation.categories import ALL, CATEGORIES, TRYOFF_CATEGORIES
@@ -87,8 +87,7 @@ def check_backend(options: Options) -> None:
     Raises:
         ArgumentError: An unknown back end, or an option that does not apply to this one.
     """
-    if options.backend not in BACKENDS:
-        raise ArgumentError(f"{{backend}} is {options.backend!r}; choose one of {', '.join(BACKENDS)}.", "backend")
+    check_choice("backend", options.backend, BACKENDS)
     is_editor = options.backend in EDITORS
     for name in _ONLY_TEMU_VTOFF if is_editor else _ONLY_EDITORS:
         if getattr(options, name) != type(options).__dataclass_fields__[name].default:
@@ -115,17 +114,15 @@ def check_category(category: str, backend: str) -> None:
     Raises:
         ArgumentError: An unknown category, or one that the back end doesn't make.
     """
-    if category in (*categories_of(backend), ALL):
-        return
+    choices = (*categories_of(backend), ALL)
     able = [name for name in BACKENDS if category in categories_of(name)]
-    if not able:
-        offered = ", ".join((*categories_of(backend), ALL))
-        raise ArgumentError(f"{{category}} is {category!r}; choose one of {offered}.", "category")
-    raise ArgumentError(
-        f"{{category}} is {category!r}, which {{backend}} {backend} doesn't make: choose {{backend}} "
-        f"{' or '.join(able)}, or one of {', '.join((*categories_of(backend), ALL))}.",
-        *("category", "backend"),
-    )
+    if able and category not in choices:
+        raise ArgumentError(
+            f"{{category}} is {category!r}, which {{backend}} {backend} doesn't make: choose {{backend}} "
+            f"{' or '.join(able)}, or one of {', '.join(choices)}.",
+            *("category", "backend"),
+        )
+    check_choice("category", category, choices)
 
 
 def read_editor_index(backend: str, base: str, revision: str | None = None) -> dict[str, Any]:

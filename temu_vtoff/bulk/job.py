@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from temu_vtoff.bulk import INPUT_KINDS, OUTPUT_KINDS, STAGES
 from temu_vtoff.datasets import PHASES
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice, check_least
 from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
 
 
@@ -73,18 +73,12 @@ class BulkJob:
     caption_server: str | None = None
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("input_kind", (None, *INPUT_KINDS)),
-            ("output_kind", OUTPUT_KINDS),
-            ("phase", PHASES),
-        ):
-            if getattr(self, name) not in choices:
-                offered = ", ".join(choice for choice in choices if choice is not None)
-                raise ArgumentError(f"{{{name}}} is {getattr(self, name)!r}; choose one of {offered}.", name)
+        check_choice("input_kind", self.input_kind, (None, *INPUT_KINDS))
+        check_choice("output_kind", self.output_kind, OUTPUT_KINDS)
+        check_choice("phase", self.phase, PHASES)
         object.__setattr__(self, "stages", tuple(self.stages))
         self._check_stages()
-        if self.rows_per_file < 1:
-            raise ArgumentError(f"{{rows_per_file}} is {self.rows_per_file}; give at least 1.", "rows_per_file")
+        check_least("rows_per_file", self.rows_per_file)
         if self.worker_memory is not None and not self.worker_memory > 0:
             raise ArgumentError(f"{{worker_memory}} is {self.worker_memory}; give more than 0.", "worker_memory")
 

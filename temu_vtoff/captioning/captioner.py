@@ -23,7 +23,7 @@ from transformers import (
 
 from temu_vtoff import builtin
 from temu_vtoff.captioning.prompt import MAX_PIXELS, Source, caption_prompt, check_sampling, clean_caption
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_least
 from temu_vtoff.hub.errors import CheckpointError, explain_loading
 from temu_vtoff.hub.loading import check_component, load_processor, load_transformers_model, try_tokenizer
 from temu_vtoff.hub.sources import PUBLISHED_CAPTIONER
@@ -53,8 +53,7 @@ class Captioner:
                 "of one visual token.",
                 "max_pixels",
             )
-        if self.min_pixels < 1:
-            raise ArgumentError(f"{{min_pixels}} is {self.min_pixels}; give at least 1.", "min_pixels")
+        check_least("min_pixels", self.min_pixels)
 
     @classmethod
     def from_pretrained(

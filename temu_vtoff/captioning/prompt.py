@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice, check_least
 
 Source = Literal["person", "garment"]
 
@@ -50,10 +50,8 @@ def caption_prompt(category: str, source: Source = "person") -> str:
     Raises:
         ArgumentError: Unknown category or source.
     """
-    if category not in ATTRIBUTES:
-        raise ArgumentError(f"{{category}} is {category!r}; choose one of {', '.join(ATTRIBUTES)}.", "category")
-    if source not in SOURCES:
-        raise ArgumentError(f"{{source}} is {source!r}; choose one of {', '.join(SOURCES)}.", "source")
+    check_choice("category", category, ATTRIBUTES)
+    check_choice("source", source, SOURCES)
     garment = _GARMENTS[category]
     scene = f"{garment} this person wears" if source == "person" else f"{garment} in this shop picture"
     attributes = ", ".join(name.lower() for name in ATTRIBUTES[category])
@@ -73,8 +71,7 @@ def check_sampling(temperature: float, max_new_tokens: int, seeds: Sequence[int 
     """
     if not (math.isfinite(temperature) and temperature >= 0):
         raise ArgumentError(f"{{temperature}} is {temperature}; give 0 or more.", "temperature")
-    if max_new_tokens < 1:
-        raise ArgumentError(f"{{max_new_tokens}} is {max_new_tokens}; give at least 1.", "max_new_tokens")
+    check_least("max_new_tokens", max_new_tokens)
     for seed in seeds:
         if seed is not None and seed not in SEEDS:
             raise ArgumentError(f"{{seed}} is {seed}; give a whole number from 0 to {SEEDS[-1]}.", "seed")

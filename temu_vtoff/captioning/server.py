@@ -17,7 +17,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from PIL import Image
 
 from temu_vtoff.captioning.prompt import Source, caption_prompt, check_sampling, clean_caption
-from temu_vtoff.errors import ArgumentError, CommonCauseError
+from temu_vtoff.errors import ArgumentError, CommonCauseError, check_least
 
 KEY_VARIABLE = "OPENAI_API_KEY"  # environment variable; its key is sent to the server
 LONGEST_PAUSE = 60.0  # seconds between two tries
@@ -81,8 +81,7 @@ class ApiCaptioner:
                 f"{{api_base}} is {self.api_base!r}; give an address such as http://localhost:8000/v1.", "api_base"
             )
         for name, smallest in (("concurrency", 1), ("retries", 0), ("pause", 0), ("timeout", 0.001)):
-            if not getattr(self, name) >= smallest:
-                raise ArgumentError(f"{{{name}}} is {getattr(self, name)}; give at least {smallest}.", name)
+            check_least(name, getattr(self, name), smallest)
 
     def __call__(
         self,

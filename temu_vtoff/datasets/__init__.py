@@ -6,6 +6,7 @@ The public names are imported on first use, so that a script can offer the choic
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from temu_vtoff.errors import check_choice
 from temu_vtoff.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -37,10 +38,9 @@ def open_dataset(name: str, root: str, **options: Any) -> "TryOffDataset":
     """The dataset called `name`, one of `DATASETS`; `options` as for `TryOffDataset`.
 
     Raises:
-        ValueError: Unknown name.
+        ArgumentError: Unknown name.
     """
-    if name not in DATASETS:
-        raise ValueError(f"The dataset is {name!r}; choose one of {', '.join(DATASETS)}.")
+    check_choice("dataset_name", name, DATASETS)
     return getattr(import_module(f"{__name__}.{name}"), _CLASSES[name])(root, **options)
 
 

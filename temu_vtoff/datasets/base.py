@@ -25,7 +25,8 @@ from temu_vtoff.datasets.masks import (
 )
 from temu_vtoff.datasets.pairs import read_pairs
 from temu_vtoff.datasets.sample import Item, Sample
-from temu_vtoff.pictures import RESIZE_MODES, fit_picture, open_mask, open_picture
+from temu_vtoff.errors import check_choice
+from temu_vtoff.pictures import RESIZE_MODES, fit_picture, open_mask, open_picture, same_shape
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 from temu_vtoff.segmentation.labels import Labels
 from temu_vtoff.segmentation.masks import GarmentMask, masked_image
@@ -82,13 +83,13 @@ class TryOffDataset(Dataset[Sample]):
         height: int | None = None,
         resize_mode: str = "pad",
     ) -> None:
-        _choose("phase", phase, PHASES)
-        _choose("order", order, ORDERS)
-        _choose(f"category of {self.name}", category, (*self.categories, "all"))
-        _choose("mask type", mask_type, MASK_TYPES)
-        _choose("resize mode", resize_mode, RESIZE_MODES)
+        check_choice("phase", phase, PHASES)
+        check_choice("order", order, ORDERS)
+        check_choice("category", category, (*self.categories, "all"))
+        check_choice("mask_type", mask_type, MASK_TYPES)
+        check_choice("resize_mode", resize_mode, RESIZE_MODES)
         for part in load:
-            _choose("part to load", part, LOADABLE)
+            check_choice("load", part, LOADABLE)
         if (width is None) != (height is None):
             raise ValueError("Give both width and height, or neither.")
         self.root, self.phase, self.order = Path(root), phase, order
@@ -239,7 +240,7 @@ class TryOffDataset(Dataset[Sample]):
         mask = Image.fromarray(shape_mask(self.garment_pixels(item), self.mask_type))
         mask = mask.convert("L")
         if person is not None and mask.size != person.size:
-            if abs(mask.width * person.height - mask.height * person.width) > 0.02 * mask.height * person.width:
+            if not same_shape(mask.size, person.size):
                 raise ValueError(
                     f"The mask of {item.person} is {mask.width}x{mask.height}; it needs the proportions of the upright "
                     f"photo, {person.width}x{person.height}."
@@ -255,11 +256,6 @@ class TryOffDataset(Dataset[Sample]):
             return read_pairs(path)
         except FileNotFoundError:
             raise FileNotFoundError(f"There is no pairs file {path}; expected {self.layout}.") from None
-
-
-def _choose(what: str, value: str, choices: Collection[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"The {what} is {value!r}; choose one of {', '.join(choices)}.")
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ from scipy.ndimage import binary_dilation
 
 from temu_vtoff.datasets import MASK_TYPES
 from temu_vtoff.datasets.sample import Item
+from temu_vtoff.errors import check_choice
 from temu_vtoff.pictures import open_as_is, short_stem
 
 LOOSENESS = 1 / 32  # how far a "mask" extends beyond the garment, as a fraction of the picture's height
@@ -61,10 +62,9 @@ def shape_mask(mask: np.ndarray, mask_type: str) -> np.ndarray:
             the height, like a mask drawn loosely by hand.
 
     Raises:
-        ValueError: Unknown type.
+        ArgumentError: Unknown type.
     """
-    if mask_type not in MASK_TYPES:
-        raise ValueError(f"The mask type is {mask_type!r}; choose one of {', '.join(MASK_TYPES)}.")
+    check_choice("mask_type", mask_type, MASK_TYPES)
     if mask_type == "fine" or not mask.any():
         return mask
     if mask_type == "mask":

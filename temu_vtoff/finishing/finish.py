@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice
 
 WHITE, TRANSPARENT, KEEP = "white", "transparent", "keep"
 ALIGNS = ("center", "top")
@@ -117,10 +117,8 @@ class Finish:
             raise ArgumentError(f"{{canvas}} is {self.canvas!r}; give width and height, such as 1200x1600.", "canvas")
         if self.canvas is not None and max(self.size) > LONGEST_SIDE:
             raise ArgumentError(f"{{canvas}} is {self.canvas}; {LONGEST_SIDE} pixels a side at most.", "canvas")
-        for name, choices in (("align", ALIGNS), ("output_format", tuple(SUFFIXES))):
-            if getattr(self, name) not in choices:
-                offered = ", ".join(choices)
-                raise ArgumentError(f"{{{name}}} is {getattr(self, name)!r}; choose one of {offered}.", name)
+        check_choice("align", self.align, ALIGNS)
+        check_choice("output_format", self.output_format, SUFFIXES)
         for name, most in (("quality", 100), ("upscale", MOST_UPSCALE)):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= most:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from diffusers import DiffusionPipeline
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice
 from temu_vtoff.hardware import ATTENTION_BACKENDS, cpu
 from temu_vtoff.hardware.quantization import has_fp8, to_fp8
 
@@ -83,10 +83,7 @@ def speed_up(
 
 
 def _set_attention_backend(model: torch.nn.Module, backend: str) -> None:
-    if backend not in ATTENTION_BACKENDS:
-        raise ArgumentError(
-            f"{{attention_backend}} is {backend!r}; choose one of {', '.join(ATTENTION_BACKENDS)}.", "attention_backend"
-        )
+    check_choice("attention_backend", backend, ATTENTION_BACKENDS)
     try:
         model.set_attention_backend(ATTENTION_BACKENDS[backend])
     except RuntimeError as error:

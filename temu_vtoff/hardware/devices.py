@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice
 from temu_vtoff.hardware import PRECISIONS, cpu
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ def choose_dtype(
         else:
             gains = multiplies_bf16(device)
         precision = "bf16" if gains else "no"
-    if precision not in DTYPES:
-        raise ArgumentError(f"{{precision}} is {precision!r}; choose one of {', '.join(DTYPES)}.", "precision")
+    check_choice("precision", precision, DTYPES)
     return DTYPES[precision]
 
 

@@ -1,6 +1,6 @@
 """Pictures as people have them: opening any file upright, fitting it to a size, writing, panels."""
 
-from temu_vtoff.pictures.fitting import RESIZE_MODES, fit_picture, unfit_picture
+from temu_vtoff.pictures.fitting import RESIZE_MODES, fit_picture, same_shape, unfit_picture
 from temu_vtoff.pictures.folders import find_pictures, list_photos, list_pictures, short_stem, unique_stems
 from temu_vtoff.pictures.formats import PICTURE_SUFFIXES
 from temu_vtoff.pictures.masks import mask_doubt, open_mask, to_mask, unfit_mask
@@ -23,6 +23,7 @@ __all__ = [
     "open_picture",
     "panel",
     "picture_size",
+    "same_shape",
     "save_picture",
     "short_stem",
     "to_mask",

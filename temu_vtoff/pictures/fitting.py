@@ -2,7 +2,10 @@
 
 from PIL import Image, ImageOps
 
+from temu_vtoff.errors import check_choice
+
 RESIZE_MODES = ("pad", "crop", "stretch")
+SHAPE_TOLERANCE = 0.02  # relative difference of two aspect ratios
 
 
 def fit_picture(
@@ -25,16 +28,20 @@ def fit_picture(
     Raises:
         ValueError: Unknown mode, or a picture too narrow for this size.
     """
+    check_choice("resize_mode", mode, RESIZE_MODES)
     if mode == "stretch":
         return image.resize((width, height), resample)
     if mode == "crop":
         return ImageOps.fit(image, (width, height), resample)
-    if mode == "pad":
-        scale = min(width / image.width, height / image.height)
-        if min(image.size) * scale < 0.5:
-            raise ValueError(f"a picture of {image.width}x{image.height} pixels is too narrow for {width}x{height}.")
-        return ImageOps.pad(image, (width, height), resample, color=fill)
-    raise ValueError(f"resize mode is {mode!r}; choose one of {', '.join(RESIZE_MODES)}.")
+    scale = min(width / image.width, height / image.height)
+    if min(image.size) * scale < 0.5:
+        raise ValueError(f"a picture of {image.width}x{image.height} pixels is too narrow for {width}x{height}.")
+    return ImageOps.pad(image, (width, height), resample, color=fill)
+
+
+def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes, width and height, have the same aspect ratio, up to `SHAPE_TOLERANCE` for rounding."""
+    return abs(size[0] * other[1] / (size[1] * other[0]) - 1) <= SHAPE_TOLERANCE
 
 
 def unfit_picture(

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from temu_vtoff.pictures.colour import split_alpha
-from temu_vtoff.pictures.fitting import unfit_picture
+from temu_vtoff.pictures.fitting import same_shape, unfit_picture
 from temu_vtoff.pictures.opening import reading, upright
 
 NEARLY_ALL = 0.95  # share of the picture; a mask that covers more is a mistake
@@ -60,7 +60,7 @@ def open_mask(
         ValueError: Unreadable, a photo, of another aspect ratio, or black all over.
     """
     mask, name = to_mask(source, may_cover_all=may_cover_all), _name(source)
-    if photo is not None and abs(mask.width * photo.height / (mask.height * photo.width) - 1) > 0.02:
+    if photo is not None and not same_shape(mask.size, photo.size):
         raise ValueError(
             f"{name} is {mask.width}x{mask.height}, the photo {photo.width}x{photo.height}: give a mask of its shape."
         )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from temu_vtoff.datasets import MASK_TYPES, ORDERS, PHASES
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice, check_least
 
 MISSING, ALL = "missing", "all"  # masks or captions to make: those that items lack, or all
 
@@ -44,17 +43,10 @@ class DatasetTask:
     num_workers: int = 2
 
     def __post_init__(self) -> None:
-        self._choose("phase", PHASES)
-        self._choose("order", ORDERS)
-        self._choose("segment", (None, MISSING, ALL))
-        if self.limit is not None and self.limit < 1:
-            raise ArgumentError(f"{{limit}} is {self.limit}; give at least 1.", "limit")
-
-    def _choose(self, name: str, choices: Sequence[str | None]) -> None:
-        value = getattr(self, name)
-        if value not in choices:
-            offered = ", ".join(choice for choice in choices if choice is not None)
-            raise ArgumentError(f"{{{name}}} is {value!r}; choose one of {offered}.", name)
+        check_choice("phase", self.phase, PHASES)
+        check_choice("order", self.order, ORDERS)
+        check_choice("segment", self.segment, (None, MISSING, ALL))
+        check_least("limit", self.limit)
 
 
 @dataclass(frozen=True)
@@ -82,8 +74,8 @@ class TryOffTask(DatasetTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._choose("mask_type", MASK_TYPES)
-        self._choose("caption", (None, MISSING, ALL))
+        check_choice("mask_type", self.mask_type, MASK_TYPES)
+        check_choice("caption", self.caption, (None, MISSING, ALL))
         if self.caption is self.caption_file is self.text_features_dir is None:
             raise ArgumentError("Give {caption_file}, or {caption} to have captions made.", "caption_file", "caption")
 

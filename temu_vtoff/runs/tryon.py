@@ -21,6 +21,7 @@ from temu_vtoff.datasets import Item, TryOffDataset
 from temu_vtoff.datasets.masks import generated_label_map_path
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware.devices import free_memory
+from temu_vtoff.pictures import same_shape
 from temu_vtoff.runs.dataset_run import DatasetRun
 from temu_vtoff.runs.generation import generate_items
 from temu_vtoff.runs.posing import estimate_items
@@ -70,7 +71,7 @@ class FittingDataset(Dataset[FittingSample]):
         sample = self.dataset[index]
         item, photo = sample.item, sample.person
         labels = Image.fromarray(self.dataset.label_map(item))
-        if abs(labels.width * photo.height / (labels.height * photo.width) - 1) > 0.02:
+        if not same_shape(labels.size, photo.size):
             raise ValueError(
                 f"The label map of {item.person} is {labels.width}x{labels.height}; it needs the proportions of the "
                 f"upright photo, {photo.width}x{photo.height}."

@@ -9,13 +9,13 @@ from pathlib import Path
 from PIL import Image
 
 from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.errors import ResultWarning
+from temu_vtoff.errors import ResultWarning, check_choice
 from temu_vtoff.hardware.devices import choose_device
 from temu_vtoff.hub.errors import HubUnreachableError
 from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
 from temu_vtoff.pictures import open_picture
+from temu_vtoff.segmentation.categories import CATEGORIES
 from temu_vtoff.segmentation.conversion import convert_label_map
-from temu_vtoff.segmentation.labels import check_category
 from temu_vtoff.segmentation.layouts import check_layout
 from temu_vtoff.segmentation.masks import garment_mask, mask_picture, masked_image
 from temu_vtoff.segmentation.people import check_person, one_person
@@ -55,7 +55,7 @@ def segment_clothing(
             not a picture; a model that can't be loaded.
         FileNotFoundError: No such photo.
     """
-    check_category(category)  # before the model is loaded
+    check_choice("category", category, CATEGORIES)  # before the model is loaded
     check_person(person)
     photo = open_picture(img)
     segmenter, warned = _segmenter(model, device)

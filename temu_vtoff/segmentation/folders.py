@@ -16,14 +16,15 @@ from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
 from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice
 from temu_vtoff.files import writable_folder
 from temu_vtoff.hardware.devices import choose_device
 from temu_vtoff.hub.errors import HubUnreachableError
 from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
 from temu_vtoff.pictures import is_whole_picture, list_photos, open_picture, save_picture, unique_stems
+from temu_vtoff.segmentation.categories import CATEGORIES
 from temu_vtoff.segmentation.conversion import convert_label_map
-from temu_vtoff.segmentation.labels import ATR, Labels, check_category
+from temu_vtoff.segmentation.labels import ATR, Labels
 from temu_vtoff.segmentation.layouts import LAYOUTS, check_layout, check_place
 from temu_vtoff.segmentation.masks import MASK_ENDINGS, GarmentMask, garment_mask, label_ids, mask_picture, masked_image
 from temu_vtoff.segmentation.people import OnePerson, check_person, one_person
@@ -209,7 +210,7 @@ def _check(wish: _Wish, batch_size: int, num_workers: int) -> None:
             "batch_size",
             "num_workers",
         )
-    check_category(wish.category)
+    check_choice("category", wish.category, CATEGORIES)
     check_person(wish.person)
     if wish.layout is not None:
         check_layout(wish.layout)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from temu_vtoff.errors import ArgumentError, first_few
+from temu_vtoff.errors import ArgumentError, check_choice, first_few
 from temu_vtoff.segmentation.categories import CATEGORIES
 
 # What a label can stand for, with the names that segmenters have for it.
@@ -116,7 +116,7 @@ class Labels:
         Raises:
             ArgumentError: An unknown category, or one that these labels can't tell.
         """
-        check_category(category)
+        check_choice("category", category, CATEGORIES)
         if not self.tell(category):
             raise ArgumentError(
                 f"{{category}} is {category!r}, which the segmenter's labels ({self.listed()}) can't tell; the "
@@ -177,15 +177,6 @@ def _part(name: str) -> str | None:
 def _is_called(name: str, wanted: str) -> bool:
     pieces = [name, *_SEPARATORS.split(name)]
     return any("".join(_words(piece)) == "".join(_words(wanted)) for piece in pieces)
-
-
-def check_category(category: str) -> None:
-    """
-    Raises:
-        ArgumentError: An unknown category.
-    """
-    if category not in CATEGORIES:
-        raise ArgumentError(f"{{category}} is {category!r}; choose one of {', '.join(CATEGORIES)}.", "category")
 
 
 def understood() -> str:

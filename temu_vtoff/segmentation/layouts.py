@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice
 from temu_vtoff.segmentation.labels import ATR, VITON_HD, Labels
 
 
@@ -57,5 +57,4 @@ def check_layout(layout: str) -> None:
     Raises:
         ArgumentError: An unknown layout.
     """
-    if layout not in LAYOUTS:
-        raise ArgumentError(f"{{label_maps}} is {layout!r}; choose one of {', '.join(LAYOUTS)}.", "label_maps")
+    check_choice("label_maps", layout, LAYOUTS)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.pictures import open_picture, panel, unique_stems
+from temu_vtoff.pictures import open_picture, panel, same_shape, unique_stems
 from temu_vtoff.segmentation.labels import Labels
 from temu_vtoff.segmentation.masks import mask_picture
 from temu_vtoff.stages.garment import Product
@@ -169,10 +169,10 @@ def read_person(person: Person, pose: Photo | None) -> Image.Image:
         person.joints = person.joints.at(*photo.size)
     if pose is not None:
         person.pose = open_picture(pose)
-        size = person.pose.size
-        if abs(size[0] * photo.height / (size[1] * photo.width) - 1) > 0.02:
+        width, height = person.pose.size
+        if not same_shape((width, height), photo.size):
             raise ValueError(
-                f"the pose picture is {size[0]}x{size[1]}, not of the shape of the photo, {photo.width}x{photo.height}."
+                f"the pose picture is {width}x{height}, not of the shape of the photo, {photo.width}x{photo.height}."
             )
     return photo
 

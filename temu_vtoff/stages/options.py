@@ -10,7 +10,7 @@ from temu_vtoff.backends.lora import Lora
 from temu_vtoff.backends.prompt import check_template
 from temu_vtoff.backends.registry import EDITORS, TEMU_VTOFF, check_backend, read_editor_index
 from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice, check_least
 from temu_vtoff.finishing.finish import Finish
 from temu_vtoff.hardware import ATTENTION_BACKENDS, OFFLOADS, PRECISIONS, QUANTIZED_BITS
 from temu_vtoff.hub.sources import (
@@ -124,14 +124,9 @@ class Options:
             ("quantize_transformers", (None, *QUANTIZED_BITS)),
             ("resize_mode", RESIZE_MODES),
         ):
-            value = getattr(self, name)
-            if value not in choices:
-                offered = ", ".join(str(choice) for choice in choices if choice is not None)
-                raise ArgumentError(f"{{{name}}} is {value!r}; choose one of {offered}.", name)
+            check_choice(name, getattr(self, name), choices)
         for name in ("num_inference_steps", "batch_size", "person"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ArgumentError(f"{{{name}}} is {value}; give at least 1.", name)
+            check_least(name, getattr(self, name))
         if self.num_inference_steps is not None and self.num_inference_steps > MOST_STEPS:
             raise ArgumentError(
                 f"{{num_inference_steps}} is {self.num_inference_steps}; give {MOST_STEPS} at most.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_least
 
 
 @dataclass(frozen=True)
@@ -33,5 +33,4 @@ class Selection:
             raise ArgumentError(f"{{min_quality}} is {self.min_quality}; give 0 to 1.", "min_quality")
         if (self.retries > 0) != (self.min_quality is not None):
             raise ArgumentError("Give {retries} and {min_quality} together.", "retries", "min_quality")
-        if self.keep is not None and self.keep < 1:
-            raise ArgumentError(f"{{keep}} is {self.keep}; give at least 1.", "keep")
+        check_least("keep", self.keep)

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice
 from temu_vtoff.pictures import open_mask, open_picture
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 from temu_vtoff.segmentation.labels import Labels
@@ -102,10 +102,7 @@ class TryOn(Toolkit):
             CheckpointError: The segmenter or the pose model can't be loaded.
         """
         photos = as_list(photos)
-        if category not in DATASET_CATEGORIES:
-            raise ArgumentError(
-                f"{{category}} is {category!r}; choose one of {', '.join(DATASET_CATEGORIES)}.", "category"
-            )
+        check_choice("category", category, DATASET_CATEGORIES)
         given = {"mask": mask, "joints": joints, "pose": pose}
         for name in [name for name, value in given.items() if value is not None and len(photos) > 1]:
             raise ArgumentError(f"{{{name}}} is for a single photo of a person.", name)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields, replace
 
 from temu_vtoff.backends.registry import EDITORS
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice
 from temu_vtoff.hub.sources import PUBLISHED_TRYOFF, PUBLISHED_TRYON, TRYON, WorkingSize, read_tryon_size, tryon_folder
 from temu_vtoff.stages.options import Options, Sources
 
@@ -52,8 +52,7 @@ class TryOnOptions(Options):
                 "licence on its page first) or a folder in its layout.",
                 "tryon",
             )
-        if self.region not in REGIONS:
-            raise ArgumentError(f"{{region}} is {self.region!r}; choose one of {', '.join(REGIONS)}.", "region")
+        check_choice("region", self.region, REGIONS)
         for name in OFFSETS:
             if not math.isfinite(getattr(self, name)):
                 raise ArgumentError(f"{{{name}}} is {getattr(self, name)}; give a finite number.", name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from temu_vtoff.datasets import DATASETS
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice, check_least
 from temu_vtoff.hardware import PRECISIONS
 from temu_vtoff.hub.sources import PUBLISHED_BASE
 from temu_vtoff.stages.options import Options
@@ -175,10 +175,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         for name, choices in self.choices().items():
-            value = getattr(self, name)
-            if value not in choices:
-                offered = ", ".join(str(choice) for choice in choices if choice is not None)
-                raise ArgumentError(f"{{{name}}} is {value!r}; choose one of {offered}.", name)
+            check_choice(name, getattr(self, name), choices)
         for name in ("condition_dropout", "caption_dropout", "image_embedding_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ArgumentError(f"{{{name}}} is {getattr(self, name)}; give a probability from 0 to 1.", name)
@@ -191,8 +188,7 @@ class TrainingSettings:
             "checkpointing_steps",
             "logging_steps",
         ):
-            if getattr(self, name) < 1:
-                raise ArgumentError(f"{{{name}}} is {getattr(self, name)}; give at least 1.", name)
+            check_least(name, getattr(self, name))
         self._check_task()
         if self.from_scratch and self.lora_rank is not None:
             raise ArgumentError(

@@ -14,7 +14,7 @@ import PIL.Image
 import torch
 from diffusers.image_processor import VaeImageProcessor
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_choice
 from temu_vtoff.hub.sources import WorkingSize
 from temu_vtoff.pictures import open_picture, to_mask
 from temu_vtoff.tryoff.conditioning import Generators
@@ -155,10 +155,7 @@ def check_numbers(output_type: str, steps: int, copies: int, guidance_scale: flo
     Raises:
         ArgumentError: A value is unknown or out of range.
     """
-    if output_type not in OUTPUT_TYPES:
-        raise ArgumentError(
-            f"{{output_type}} is {output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}.", "output_type"
-        )
+    check_choice("output_type", output_type, OUTPUT_TYPES)
     for name, number in (("num_inference_steps", steps), ("num_images_per_prompt", copies)):
         if number < 1:
             raise ArgumentError(f"{{{name}}} is {number}; it must be at least 1.", name)

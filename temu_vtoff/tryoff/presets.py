@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import check_choice
 
 if TYPE_CHECKING:
     from diffusers import FlowMatchEulerDiscreteScheduler, SchedulerMixin
@@ -34,8 +34,7 @@ class Preset:
     fp8: bool = False
 
     def __post_init__(self) -> None:
-        if self.solver not in SOLVERS:
-            raise ArgumentError(f"{{solver}} is {self.solver!r}; choose one of {', '.join(SOLVERS)}.", "solver")
+        check_choice("solver", self.solver, SOLVERS)
 
     def scheduler(self, own: FlowMatchEulerDiscreteScheduler) -> SchedulerMixin:
         """The solver, for the noise levels of the model's own scheduler.
@@ -73,6 +72,5 @@ def choose_preset(name: str | Preset) -> Preset:
     """
     if isinstance(name, Preset):
         return name
-    if name not in PRESETS:
-        raise ArgumentError(f"{{preset}} is {name!r}; choose one of {', '.join(PRESETS)}.", "preset")
+    check_choice("preset", name, PRESETS)
     return PRESETS[name]

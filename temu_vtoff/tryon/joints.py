@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from temu_vtoff.files import write_text
+from temu_vtoff.pictures import same_shape
 
 BODY, HAND, FACE = 18, 21, 68  # how many points each part has
 PARTS = {"body": BODY, "left_hand": HAND, "right_hand": HAND, "face": FACE}
@@ -65,7 +66,7 @@ class Joints:
             ValueError: They are of a photo of another shape, or lie outside this one.
         """
         own = (width, height) if self.size is None else self.size
-        if abs(own[0] * height / (own[1] * width) - 1) > 0.02:
+        if not same_shape(own, (width, height)):
             raise ValueError(
                 f"the joints are of a photo of {own[0]}x{own[1]}, not of {width}x{height}: give joints of this photo."
             )

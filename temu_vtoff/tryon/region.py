@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from temu_vtoff.errors import check_choice
 from temu_vtoff.segmentation.labels import ATR, Labels
 from temu_vtoff.segmentation.masks import choose_labels, clean_mask, garments_present
 from temu_vtoff.tryon import joints as order
@@ -124,8 +125,7 @@ def region_to_repaint(
         GarmentNotFoundError: Nothing is worn there, or there is no person.
         ValueError: Unknown category, offsets of a tight region, or offsets that leave nothing of the rectangle.
     """
-    if category not in _RULES:
-        raise ValueError(f"category is {category!r}; choose one of {', '.join(_RULES)}.")
+    check_choice("category", category, _RULES)
     rule = _RULES[category]
     garment = _garment(label_map, category, rule, labels)
     limbs = clean_mask(np.isin(label_map, labels.ids(*(rule.limbs if tight or joints is None else rule.counted))))
