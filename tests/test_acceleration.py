@@ -10,7 +10,7 @@ from temu_vtoff import TryOffPipeline, TryOffTransformer
 from temu_vtoff.hardware import ATTENTION_BACKENDS, acceleration, cpu
 from temu_vtoff.hardware.acceleration import choose_attention_backend, is_compiling_worth_it, speed_up
 from temu_vtoff.hardware.devices import choose_dtype, choose_training_precision
-from temu_vtoff.hub.sources import read_width
+from temu_vtoff.hub.sizes import read_width
 
 
 @torch.no_grad()

@@ -18,7 +18,8 @@ from temu_vtoff import TryOffPipeline
 from temu_vtoff.builtin import resolve
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hub.errors import CheckpointError, HubUnreachableError
-from temu_vtoff.hub.sources import PUBLISHED_BASE, PUBLISHED_TRYOFF, WorkingSize, complete_sources, read_working_size
+from temu_vtoff.hub.sizes import WorkingSize, read_working_size
+from temu_vtoff.hub.sources import PUBLISHED_BASE, PUBLISHED_TRYOFF, complete_sources
 from tests.script_calls import heavy_imports
 
 ROOT = Path(__file__).parent.parent
@@ -119,7 +120,7 @@ def test_damaged_configurations_are_named_before_anything_is_loaded(two_sources,
 
 
 def test_sources_are_read_without_torch():
-    assert heavy_imports("import temu_vtoff.hub.errors, temu_vtoff.hub.sources") == set()
+    assert heavy_imports("import temu_vtoff.hub.errors, temu_vtoff.hub.sizes") == set()
 
 
 def test_offline_and_not_cached_is_said():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from temu_vtoff.finishing import Finish
-from temu_vtoff.hub.sources import WorkingSize
+from temu_vtoff.hub.sizes import WorkingSize
 from temu_vtoff.pictures import unfit_mask
 from temu_vtoff.segmentation.categories import TRYOFF_CATEGORIES
 from temu_vtoff.stages import Garment, Options, Product, TryOff, TryOnOptions

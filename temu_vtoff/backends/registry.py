@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.errors import ArgumentError, check_choice
 from temu_vtoff.hub.errors import CheckpointError
-from temu_vtoff.hub.sources import WorkingSize, read_index
+from temu_vtoff.hub.sizes import WorkingSize
+from temu_vtoff.hub.sources import read_index
 from temu_vtoff.segmentation.categories import ALL, CATEGORIES, TRYOFF_CATEGORIES
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ def choose_dtype(
     Args:
         precision: One of `PRECISIONS`, or None.
         preset: A key of `temu_vtoff.tryoff.presets.PRESETS`.
-        width: Width of the generator (`temu_vtoff.hub.sources.read_width`); None leaves the probe out.
+        width: Width of the generator (`temu_vtoff.hub.sizes.read_width`); None leaves the probe out.
 
     Raises:
         ArgumentError: There is no such precision.

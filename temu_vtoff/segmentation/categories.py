@@ -44,6 +44,7 @@ CATEGORIES: dict[str, Category] = {
     "scarf": Category(("scarf",)),
     "belt": Category(("belt",)),
 }
+GARMENT_PARTS = tuple(dict.fromkeys(part for category in CATEGORIES.values() for part in category.parts))
 ALL = "all"  # stands for every garment found
 LAYERS = ("outer", "inner")  # of upper_body
 DATASET_CATEGORIES = ("upper_body", "lower_body", "dresses")  # DressCode's; those of try-on too

@@ -3,11 +3,10 @@
 import numpy as np
 from scipy import ndimage
 
-from temu_vtoff.segmentation.categories import CATEGORIES
+from temu_vtoff.segmentation.categories import GARMENT_PARTS
 from temu_vtoff.segmentation.labels import DETAILS, Labels
 
-_GARMENTS = tuple(dict.fromkeys(part for category in CATEGORIES.values() for part in category.parts))
-_OWNERS = {"upper detail": ("top", "outer", "dress"), "detail": _GARMENTS}
+_OWNERS = {"upper detail": ("top", "outer", "dress"), "detail": GARMENT_PARTS}
 _PASSES = 3  # a zip in a pocket in a sleeve
 
 

@@ -13,14 +13,13 @@ import numpy as np
 from scipy import ndimage
 
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.segmentation.categories import CATEGORIES
+from temu_vtoff.segmentation.categories import GARMENT_PARTS
 from temu_vtoff.segmentation.details import join_details
 from temu_vtoff.segmentation.labels import Labels
 
 LEAST_SIZE = 0.15  # of the largest person's pixels: smaller ones are passers-by, and no choice
 LEAST_HEAD = 0.3  # of the largest face's pixels, for people who touch
 _SHORT_SIDE = 256  # pixels of the reduced map in which people are found
-_CLOTHES = tuple(dict.fromkeys(part for category in CATEGORIES.values() for part in category.parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +122,7 @@ def _people(parts: np.ndarray, label_map: np.ndarray, labels: Labels) -> list[in
     sizes[0] = 0
     if not sizes.any():
         return []
-    is_head, is_cloth = (np.isin(label_map, labels.ids(*names)) for names in (("face", "hair"), _CLOTHES))
+    is_head, is_cloth = (np.isin(label_map, labels.ids(*names)) for names in (("face", "hair"), GARMENT_PARTS))
     found: list[tuple[int, slice, bool]] = []
     boxes = ndimage.find_objects(parts)
     for part in np.argsort(-sizes, kind="stable"):

@@ -19,7 +19,8 @@ from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hardware.acceleration import choose_attention_backend, is_compiling_worth_it, speed_up
 from temu_vtoff.hardware.devices import WORKING_BYTES_PER_PIXEL, choose_device, choose_dtype, place
-from temu_vtoff.hub.sources import TRYOFF, TRYON, read_width
+from temu_vtoff.hub.sizes import read_width
+from temu_vtoff.hub.sources import TRYOFF, TRYON
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.tryon_options import NO_POSE_MODEL, TryOnOptions

@@ -13,15 +13,8 @@ from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.errors import ArgumentError, check_choice, check_least
 from temu_vtoff.finishing.finish import Finish
 from temu_vtoff.hardware import ATTENTION_BACKENDS, OFFLOADS, PRECISIONS, QUANTIZED_BITS
-from temu_vtoff.hub.sources import (
-    IMAGE_ENCODERS,
-    PUBLISHED_CAPTIONER,
-    PUBLISHED_SEGMENTER,
-    TRYOFF,
-    WorkingSize,
-    complete_sources,
-    read_working_size,
-)
+from temu_vtoff.hub.sizes import WorkingSize, read_working_size
+from temu_vtoff.hub.sources import IMAGE_ENCODERS, PUBLISHED_CAPTIONER, PUBLISHED_SEGMENTER, TRYOFF, complete_sources
 from temu_vtoff.pictures.fitting import RESIZE_MODES
 from temu_vtoff.tryoff.presets import GUIDANCE_SCALE, MOST_STEPS, PRESETS
 

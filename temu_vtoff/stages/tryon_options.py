@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields, replace
 
 from temu_vtoff.backends.registry import EDITORS
 from temu_vtoff.errors import ArgumentError, check_choice
-from temu_vtoff.hub.sources import PUBLISHED_TRYOFF, PUBLISHED_TRYON, TRYON, WorkingSize, read_tryon_size, tryon_folder
+from temu_vtoff.hub.sizes import WorkingSize, read_tryon_size
+from temu_vtoff.hub.sources import PUBLISHED_TRYOFF, PUBLISHED_TRYON, TRYON, tryon_folder
 from temu_vtoff.stages.options import Options, Sources
 
 REGIONS = ("rectangle", "tight")

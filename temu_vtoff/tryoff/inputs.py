@@ -15,7 +15,7 @@ import torch
 from diffusers.image_processor import VaeImageProcessor
 
 from temu_vtoff.errors import ArgumentError, check_choice
-from temu_vtoff.hub.sources import WorkingSize
+from temu_vtoff.hub.sizes import WorkingSize
 from temu_vtoff.pictures import open_picture, to_mask
 from temu_vtoff.tryoff.conditioning import Generators
 from temu_vtoff.tryoff.outputs import OUTPUT_TYPES

@@ -24,7 +24,8 @@ from transformers import (
     T5EncoderModel,
 )
 
-from temu_vtoff.hub.sources import REQUIRED, WorkingSize
+from temu_vtoff.hub.sizes import WorkingSize
+from temu_vtoff.hub.sources import REQUIRED
 from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
 from temu_vtoff.models.generator import TryOffTransformer
 from temu_vtoff.tryoff import conditioning, inputs

@@ -20,7 +20,8 @@ from diffusers.image_processor import VaeImageProcessor
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
-from temu_vtoff.hub.sources import IMAGE_ENCODERS, WorkingSize
+from temu_vtoff.hub.sizes import WorkingSize
+from temu_vtoff.hub.sources import IMAGE_ENCODERS
 from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
 from temu_vtoff.models.pose_guider import PoseGuider
 from temu_vtoff.models.tryon_transformer import TryOnTransformer

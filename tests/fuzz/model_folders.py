@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from temu_vtoff.captioning.captioner import Captioner
-from temu_vtoff.hub.sources import read_working_size
+from temu_vtoff.hub.sizes import read_working_size
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.tryoff.loading import load_components
 from tests.fuzz import damaged, kind, only_ours

@@ -11,9 +11,9 @@ import pytest
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from temu_vtoff import Finish, Options
-from temu_vtoff.hub.fetching import Wanted, files_of, needs_of
 from temu_vtoff.hub.licences import LICENCES
 from temu_vtoff.hub.sources import PUBLISHED_BASE, PUBLISHED_CAPTIONER, PUBLISHED_SEGMENTER, PUBLISHED_TRYOFF
+from temu_vtoff.stages.fetching import Wanted, files_of, needs_of
 from tests.script_calls import ROOT
 from tests.small_hub import serving
 from tests.tiny_editors import save_tiny_klein
@@ -74,7 +74,7 @@ def test_one_format_of_the_weights_is_chosen(folder, variant, expected):
 
 
 def test_what_the_published_models_need(monkeypatch):
-    monkeypatch.setattr("temu_vtoff.hub.fetching.read_index", lambda *_: {})
+    monkeypatch.setattr("temu_vtoff.stages.fetching.read_index", lambda *_: {})
     options = Options(tryoff=PUBLISHED_TRYOFF, revision="main", variant="fp16", lora=["me/lora:a.safetensors@0.5"])
     needs = {wanted.source: wanted for wanted in needs_of(options)}
     assert needs[PUBLISHED_TRYOFF] == Wanted(PUBLISHED_TRYOFF, ("transformer", "transformer_vton"))
@@ -100,7 +100,7 @@ def test_an_upscaler_is_needed_too(index, folders, tmp_path, monkeypatch):
         (tmp_path / name).write_text(json.dumps(index))
         return str(tmp_path / name)
 
-    monkeypatch.setattr("temu_vtoff.hub.fetching.hf_hub_download", download)
+    monkeypatch.setattr("temu_vtoff.stages.fetching.hf_hub_download", download)
     options = Options(finish=Finish(upscale=2, upscaler="me/large"))
     assert needs_of(options) == [Wanted("me/large", folders)]
 
