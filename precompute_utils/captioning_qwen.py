@@ -29,7 +29,7 @@ import command_line
 import command_line.dataset
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.captioning.attributes import write_attributes
-from temu_vtoff.captioning.prompt import ATTRIBUTES, MAX_PIXELS, SOURCES
+from temu_vtoff.captioning.prompt import ATTRIBUTES, MAX_NEW_TOKENS, MAX_PIXELS, SOURCES, TEMPERATURE
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.hub.sources import PUBLISHED_CAPTIONER
 from temu_vtoff.lazy import lazy_names
@@ -72,10 +72,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         dest="temperatures",
         nargs="+",
         type=float,
-        default=[0.2],
+        default=[TEMPERATURE],
         help="0 takes the likeliest words; higher values vary more. A dataset gets a file for each",
     )
-    group.add_argument("--max_new_tokens", type=command_line.positive, default=75, help="longer captions are cut")
+    group.add_argument(
+        "--max_new_tokens", type=command_line.positive, default=MAX_NEW_TOKENS, help="longer captions are cut"
+    )
     group.add_argument(
         "--attributes",
         action="store_true",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from diffusers import DiffusionPipeline
 
@@ -12,6 +11,7 @@ from temu_vtoff.backends.lora import Lora
 from temu_vtoff.backends.lora_files import local_file
 from temu_vtoff.errors import first_few
 from temu_vtoff.hub.errors import CheckpointError, explain_loading
+from temu_vtoff.hub.loading import quiet
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def _load(pipe: DiffusionPipeline, lora: Lora, name: str) -> list[str]:
     if len(foreign) < len(keys):
         if foreign:
             logger.warning("%d of the LoRA %s's keys fit no layer: %s", len(foreign), lora.source, first_few(foreign))
-        with _quiet("diffusers"):  # which logs a paragraph for what is one sentence here
+        with quiet("diffusers"):  # it logs a paragraph for what is one sentence here
             try:
                 pipe.load_lora_weights(file, adapter_name=name)
             except RuntimeError as error:
@@ -67,14 +67,3 @@ def _load(pipe: DiffusionPipeline, lora: Lora, name: str) -> list[str]:
                     "lora",
                 ) from error
     return keys
-
-
-@contextmanager
-def _quiet(library: str) -> Iterator[None]:
-    log = logging.getLogger(library)
-    before = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        log.setLevel(before)

@@ -22,7 +22,7 @@ from temu_vtoff.hardware.quantization import quantization_config
 from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.hub.loading import load_diffusers_model, load_processor, load_transformers_model, try_tokenizer
 from temu_vtoff.hub.model_files import VOCABULARIES
-from temu_vtoff.hub.sources import check_folders
+from temu_vtoff.hub.sources import check_folders, listed_components
 from temu_vtoff.stages.options import Options
 
 WORKING_BYTES_PER_PIXEL = 8000  # estimate for bf16: twice the tokens of one picture, and the VAE's widest layers
@@ -47,7 +47,7 @@ def load_editing_model(options: Options, dtype: torch.dtype) -> EditingModel:
     index = read_editor_index(options.backend, base, options.revision)
     bits = {"transformer": options.quantize_transformers, "text_encoder": options.quantize_text_encoder}
     bits["text_encoder_2"] = options.quantize_text_encoder
-    listed = {name: tuple(kind) for name, kind in index.items() if isinstance(kind, list) and kind[1] is not None}
+    listed = listed_components(index)
     check_folders({name: (base, name) for name in listed})
     parts = {
         name: _load_part(name, kind, base, dtype, place | _variant(options, base, name), bits.get(name))

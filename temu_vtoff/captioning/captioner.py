@@ -22,7 +22,15 @@ from transformers import (
 )
 
 from temu_vtoff import builtin
-from temu_vtoff.captioning.prompt import MAX_PIXELS, Source, caption_prompt, check_sampling, clean_caption
+from temu_vtoff.captioning.prompt import (
+    MAX_NEW_TOKENS,
+    MAX_PIXELS,
+    TEMPERATURE,
+    Source,
+    caption_prompt,
+    check_sampling,
+    clean_caption,
+)
 from temu_vtoff.errors import ArgumentError, check_least
 from temu_vtoff.hub.errors import CheckpointError, explain_loading
 from temu_vtoff.hub.loading import check_component, load_processor, load_transformers_model, try_tokenizer
@@ -99,8 +107,8 @@ class Captioner:
         images: Image.Image | Sequence[Image.Image],
         categories: str | Sequence[str],
         source: Source = "person",
-        temperature: float = 0.2,
-        max_new_tokens: int = 75,
+        temperature: float = TEMPERATURE,
+        max_new_tokens: int = MAX_NEW_TOKENS,
         seed: int | Sequence[int] = 0,
     ) -> list[str]:
         """Captions the pictures as one batch. A caption does not depend on the other pictures of the batch.

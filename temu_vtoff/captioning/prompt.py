@@ -11,6 +11,8 @@ Source = Literal["person", "garment"]
 
 MAX_PIXELS = 1024 * 28 * 28  # 1024 visual tokens of 28x28 pixels each: a whole 768x1024 photo
 SEEDS = range(2**63)
+TEMPERATURE = 0.2  # of the published captions
+MAX_NEW_TOKENS = 75  # of a caption, as in the release
 
 _FULL = ("Cloth Type", "Waist", "Fit", "Hem", "Neckline", "Sleeve Length", "Cloth Length")
 ATTRIBUTES = {

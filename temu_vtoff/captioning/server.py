@@ -16,7 +16,14 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from PIL import Image
 
-from temu_vtoff.captioning.prompt import Source, caption_prompt, check_sampling, clean_caption
+from temu_vtoff.captioning.prompt import (
+    MAX_NEW_TOKENS,
+    TEMPERATURE,
+    Source,
+    caption_prompt,
+    check_sampling,
+    clean_caption,
+)
 from temu_vtoff.errors import ArgumentError, CommonCauseError, check_least
 
 KEY_VARIABLE = "OPENAI_API_KEY"  # environment variable; its key is sent to the server
@@ -88,8 +95,8 @@ class ApiCaptioner:
         images: Sequence[Image.Image],
         categories: Sequence[str],
         source: Source = "person",
-        temperature: float = 0.2,
-        max_new_tokens: int = 75,
+        temperature: float = TEMPERATURE,
+        max_new_tokens: int = MAX_NEW_TOKENS,
         seed: Sequence[int] | None = None,
     ) -> list[str | Exception]:
         """One line for each picture, or its error. The arguments are those of `captioning.captioner.Captioner`.

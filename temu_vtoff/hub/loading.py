@@ -1,11 +1,12 @@
 """Loading a component of a model strictly: damaged files, absurd sizes and missing weights get one sentence."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.utils import logging as diffusers_logging
 
 from temu_vtoff import builtin
 from temu_vtoff.errors import first_few
@@ -85,19 +86,14 @@ def load_diffusers_model(
     """
     place = _place(subfolder) | options
     shown = shown_place(name_or_path, subfolder)
-    logger = diffusers_logging.get_logger("diffusers.models.modeling_utils")
-    level = logger.level
-    logger.setLevel("ERROR")  # it warns of missing and unknown weights, which are errors or expected here
-    try:
-        with explain_loading(shown, what, argument):
-            held = check_component(name_or_path, what, needs=("config.json",), **place)
-            if held is not None:
-                config = cls.load_config(name_or_path, **_only(place, "subfolder", "revision", "cache_dir"))
-                _check_size(lambda: cls.from_config(config), held, what, shown)
-            load = cls.from_pretrained if load is None else load
-            model, info = load(name_or_path, output_loading_info=True, **place)
-    finally:
-        logger.setLevel(level)
+    # The logger warns of missing and unknown weights, which are errors or expected here.
+    with quiet("diffusers.models.modeling_utils", logging.ERROR), explain_loading(shown, what, argument):
+        held = check_component(name_or_path, what, needs=("config.json",), **place)
+        if held is not None:
+            config = cls.load_config(name_or_path, **_only(place, "subfolder", "revision", "cache_dir"))
+            _check_size(lambda: cls.from_config(config), held, what, shown)
+        load = cls.from_pretrained if load is None else load
+        model, info = load(name_or_path, output_loading_info=True, **place)
     check_weights(info["missing_keys"], (), what, shown)
     return model, info
 
@@ -208,6 +204,18 @@ def _check_size(build: Callable[[], torch.nn.Module], held: HeldWeights, what: s
             f"{what} can't be loaded from {where}: its configuration describes {count:,} weights, but the files hold "
             f"{held.elements:,}; is it the right folder, and complete?"
         )
+
+
+@contextmanager
+def quiet(name: str, level: int = logging.CRITICAL) -> Iterator[None]:
+    """While the block runs, a library's logger shows nothing below a level."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def shown_place(name_or_path: str | Path, subfolder: str | None) -> str:

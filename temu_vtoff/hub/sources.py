@@ -5,6 +5,7 @@ Reads configurations only, so that a script can report a mistake before torch is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,11 @@ def read_index(where: str, revision: str | None = None, **hub: Any) -> dict[str,
     if Path(where).is_dir() and not (Path(where) / "model_index.json").is_file():
         return {}
     return read_json(find_file(where, "model_index.json", "the model", revision, **hub), "the model")
+
+
+def listed_components(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """The components that a model_index.json names, each with its library and class."""
+    return {name: tuple(kind) for name, kind in index.items() if isinstance(kind, list) and kind[1] is not None}
 
 
 def find_file(where: str, file: str, what: str, revision: str | None = None, **hub: Any) -> Path:

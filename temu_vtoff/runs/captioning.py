@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from temu_vtoff.captioning.prompt import MAX_NEW_TOKENS, TEMPERATURE, Source
 from temu_vtoff.datasets.captions import read_captions
 from temu_vtoff.files import write_text
 from temu_vtoff.runs.journal import Journal
@@ -21,7 +22,6 @@ from temu_vtoff.serving import ErrorRow
 
 if TYPE_CHECKING:
     from temu_vtoff.captioning import CaptionMaker
-    from temu_vtoff.captioning.prompt import Source
     from temu_vtoff.datasets import Item, Sample, TryOffDataset
     from temu_vtoff.runs.sharing import Share
 
@@ -34,8 +34,8 @@ def caption_items(
     journal: Journal,
     *,
     source: Source = "person",
-    temperature: float = 0.2,
-    max_new_tokens: int = 75,
+    temperature: float = TEMPERATURE,
+    max_new_tokens: int = MAX_NEW_TOKENS,
     seed: int = 0,
     known: Collection[str] = (),
     num_workers: int = 0,

@@ -21,7 +21,7 @@ from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.hub.errors import explain_loading
 from temu_vtoff.hub.licences import LICENCES
 from temu_vtoff.hub.model_files import read_json
-from temu_vtoff.hub.sources import read_index
+from temu_vtoff.hub.sources import listed_components, read_index
 from temu_vtoff.stages.options import Options
 from temu_vtoff.tryoff.components import component_sources
 
@@ -101,19 +101,9 @@ def needs_of(options: Options, *, segmenter: bool = True, captioner: bool = True
     Raises:
         CheckpointError: A source can't be had.
     """
-    sources = options.sources
-    index = {} if sources.base == BUILTIN else read_index(sources.base, options.revision)
-    if options.backend in EDITORS:
-        folders = {(sources.base, name) for name, kind in index.items() if isinstance(kind, list) and kind[1]}
-    elif sources.base == sources.tryoff == BUILTIN:
-        folders = set()
-    else:
-        components = component_sources(sources.base, sources.tryoff, index) | {
-            name: (where, None) for name, where in options.image_encoders.items()
-        }
-        folders = {(where, subfolder or _ROOT) for where, subfolder in components.values()}
-    stages = [source for source, is_used in ((sources.segmenter, segmenter), (sources.captioner, captioner)) if is_used]
-    folders |= {(source, _ROOT) for source in stages}
+    sources, folders = options.sources, _pipeline_folders(options)
+    stages = ((sources.segmenter, segmenter), (sources.captioner, captioner))
+    folders |= {(source, _ROOT) for source, is_used in stages if is_used}
     if options.finish is not None and options.finish.upscaler is not None:
         folders |= {(options.finish.upscaler, folder) for folder in _upscaler_folders(options.finish.upscaler)}
     by_source: dict[str, list[str]] = {}
@@ -128,6 +118,19 @@ def needs_of(options: Options, *, segmenter: bool = True, captioner: bool = True
     return wanted + [Wanted(lora.source, lora=lora) for lora in loras if _is_remote(lora.source)]
 
 
+def _pipeline_folders(options: Options) -> set[tuple[str, str]]:
+    """Source and subfolder of each of the pipeline's components."""
+    sources = options.sources
+    if sources.base == sources.tryoff == BUILTIN:
+        return set()
+    index = {} if sources.base == BUILTIN else read_index(sources.base, options.revision)
+    if options.backend in EDITORS:
+        return {(sources.base, name) for name in listed_components(index)}
+    components = component_sources(sources.base, sources.tryoff, index)
+    components |= {name: (where, None) for name, where in options.image_encoders.items()}
+    return {(where, subfolder or _ROOT) for where, subfolder in components.values()}
+
+
 def _upscaler_folders(source: str) -> list[str]:
     """The folders of a diffusers pipeline, or the repository's own for a model of transformers."""
     if not _is_remote(source):
@@ -137,7 +140,7 @@ def _upscaler_folders(source: str) -> list[str]:
             index = read_json(Path(hf_hub_download(source, "model_index.json")), "the upscaler")
         except RemoteEntryNotFoundError:
             return [_ROOT]
-    return [name for name, kind in index.items() if isinstance(kind, list) and kind[1]]
+    return [*listed_components(index)]
 
 
 def look_up(wanted: Wanted) -> Fetch:
@@ -153,12 +156,10 @@ def look_up(wanted: Wanted) -> Fetch:
         names = [find_file(wanted.lora, list(sizes))]
     else:
         names = [name for folder in wanted.folders for name in files_of(list(sizes), folder, wanted.variant)]
-        names += [name for name in ("model_index.json",) if name in sizes and _ROOT not in wanted.folders]
+        names += ["model_index.json"] if "model_index.json" in sizes and _ROOT not in wanted.folders else []
     card = info.card_data or {}
     licence = card.get("license_name") or card.get("license")
-    known = LICENCES.get(wanted.source)
-    if licence in (None, "other"):
-        licence = known
+    licence = LICENCES.get(wanted.source) if licence in (None, "other") else licence
     here = sum(sizes[name] for name in names if _is_here(wanted, name))
     return Fetch(wanted, {name: sizes[name] for name in dict.fromkeys(names)}, licence, here)
 
