@@ -11,10 +11,10 @@ import argparse
 from functools import partial
 
 import command_line
+from benchmarks.tables import SCORES, with_changes
 from builtin_training.cases import Sampling, draw_cases, segment_and_caption
 from temu_vtoff.tryoff.presets import PRESETS, Preset
 
-SCORES = ("silhouette_iou", "ssim", "color_error")
 TRIALS = {
     "UniPC, 12 steps": Preset(steps=12, solver="unipc"),
     "UniPC, 7": Preset(steps=7, solver="unipc"),
@@ -58,12 +58,10 @@ def main(args: argparse.Namespace) -> None:
         exact = None
         for name, preset in presets.items():
             sampling = Sampling(preset=preset, batch_size=args.batch_size)
-            make = partial(make_products, pipe, cases, "full", sampling)
-            products, took = timed(make, device)
+            products, took = timed(partial(make_products, pipe, cases, "full", sampling), device)
             scores = score(products, cases, judge=None)
             exact = scores if exact is None else exact
-            cells = [f"{scores[s]:.4f} ({100 * (scores[s] / exact[s] - 1):+.1f}%)" for s in SCORES]
-            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+            print(f"| {name} | {' | '.join(with_changes(scores, exact))} |", flush=True)
             row = {"guidance": guidance, "preset": name, "people": len(cases), "dtype": str(dtype)}
             write_row("quality", row | {"seconds": round(took, 1), "scores": scores})
 

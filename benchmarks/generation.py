@@ -81,9 +81,7 @@ def measure(settings: BenchmarkSettings, presets: list[str]) -> None:
     """Measures presets that share a pipeline and writes their rows."""
     device, dtype = settings.device, settings.dtype
     pipe = build(settings.scale, device, dtype)
-    plain = (
-        [published.stock(model) for model in (pipe.transformer, pipe.transformer_vton)] if settings.reference else None
-    )
+    plain = [*map(published.stock, (pipe.transformer, pipe.transformer_vton))] if settings.reference else None
     offload = place(pipe, device, settings.offload)
     compiled = settings.compile and offload != "sequential"
     speed_up(pipe, compiled, settings.attention_backend, settings.fp8)

@@ -67,15 +67,16 @@ def quality(rows: list[dict[str, Any]]) -> str:
     """Scores against the truth, and their change from `exact` under the same guidance and precision."""
     exact = {(row["guidance"], row["dtype"]): row["scores"] for row in rows if row["preset"] == "exact"}
 
-    def cell(row: dict[str, Any], score: str) -> str:
-        change = row["scores"][score] / exact[row["guidance"], row["dtype"]][score] - 1
-        return f"{row['scores'][score]:.4f} ({100 * change:+.1f}%)"
-
-    lines = [
-        [row["guidance"], row["dtype"].removeprefix("torch."), row["preset"], *(cell(row, score) for score in SCORES)]
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        cells = with_changes(row["scores"], exact[row["guidance"], row["dtype"]])
+        lines.append([row["guidance"], row["dtype"].removeprefix("torch."), row["preset"], *cells])
     return f"{rows[0]['people']} people:\n\n" + table(("guidance", "precision", "preset", *SCORES.values()), lines)
+
+
+def with_changes(scores: dict[str, float], exact: dict[str, float]) -> list[str]:
+    """Each of `SCORES`, with its change from that of `exact`."""
+    return [f"{scores[name]:.4f} ({100 * (scores[name] / exact[name] - 1):+.1f}%)" for name in SCORES]
 
 
 def rates(rows: list[dict[str, Any]]) -> str:

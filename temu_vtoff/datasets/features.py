@@ -26,9 +26,8 @@ CLIP = "CLIP_VIT_L_VIT_G_concat"  # (T, D)
 T5 = "T5_XXL"  # (T, D)
 TEXT_FEATURES = (POOLED, CLIP, T5)
 EMPTY_PROMPT = "empty_prompt.pt"
-_END = struct.Struct(
-    "<4s4H2LH"
-)  # end of a zip archive: mark, counts, length and start of its directory, comment's length
+# End of a zip archive: mark, counts, length and start of its directory, length of the comment.
+_END = struct.Struct("<4s4H2LH")
 DTYPES = dict(zip(FEATURE_DTYPES, (torch.float32, torch.float16, torch.bfloat16), strict=True))
 
 

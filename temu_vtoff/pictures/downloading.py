@@ -27,12 +27,8 @@ SILENCE = 15  # seconds without an answer
 MOST_REDIRECTS = 5
 _PIECE = 2**16  # bytes
 _HEADERS = {"User-Agent": "temu-vtoff-toolkit", "Accept": "image/*", "Accept-Encoding": "identity"}
-_SUFFIXES = {
-    "JPEG": ".jpg",
-    "MPO": ".jpg",
-    "JPEG2000": ".jp2",
-    "TIFF": ".tif",
-}  # Pillow's formats; the others' are plain
+# Of Pillow's formats; the others' are the format's name.
+_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "JPEG2000": ".jp2", "TIFF": ".tif"}
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses as networks with IPv6 only write them
 
 
@@ -128,16 +124,14 @@ class _Network(httpcore.NetworkBackend):
         self.backend = httpcore.SyncBackend()
 
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, **how: Any) -> httpcore.NetworkStream:
-        addresses = _resolve(host, port, private=host == self.private_host)
-        for number, address in enumerate(addresses, 1):
+        failure: Exception | None = None
+        for address in _resolve(host, port, private=host == self.private_host):
             try:
-                return _Stream(
-                    self.backend.connect_tcp(address, port, timeout=_left(self.end, timeout), **how), self.end
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                if number == len(addresses):
-                    raise
-        raise ValueError(f"there is no server {host}")
+                stream = self.backend.connect_tcp(address, port, timeout=_left(self.end, timeout), **how)
+                return _Stream(stream, self.end)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure or ValueError(f"there is no server {host}")
 
 
 class _Stream(httpcore.NetworkStream):
@@ -189,10 +183,10 @@ def _resolve(host: str, port: int, private: bool) -> list[str]:
 
 def is_public(address: str) -> bool:
     """Whether an IP address belongs to the public internet, also the IPv4 address within an IPv6 one."""
-    one = ipaddress.ip_address(address)
-    if one.version == 6:
-        within = ipaddress.IPv4Address(int(one) & 0xFFFFFFFF) if one in _TRANSLATED else None
-        within = one.ipv4_mapped or one.sixtofour or within
+    ip = ipaddress.ip_address(address)
+    if ip.version == 6:
+        translated = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _TRANSLATED else None
+        within = ip.ipv4_mapped or ip.sixtofour or translated
         if within is not None:
             return is_public(str(within))
-    return one.is_global and not one.is_multicast and not one.is_reserved
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved

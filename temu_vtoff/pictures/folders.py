@@ -13,9 +13,8 @@ from temu_vtoff.errors import first_few
 from temu_vtoff.pictures.formats import HEIF_REMEDY, HEIF_SUFFIXES, PICTURE_SUFFIXES, is_readable
 
 LONGEST_STEM = 200  # bytes: file systems take 255, and endings such as "_lower_body_binary_mask.png" come after it
-_RESULT = re.compile(
-    r"_(output(_\d+)?|binary_mask|fine_mask|region|panel)$"
-)  # stems of what the scripts write beside photos
+# Ends of the stems of what the scripts write beside photos.
+_RESULT = re.compile(r"_(output(_\d+)?|binary_mask|fine_mask|region|panel)$")
 
 logger = logging.getLogger(__name__)
 
