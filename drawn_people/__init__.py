@@ -4,7 +4,7 @@ from drawn_people.attributes import CATEGORIES
 from drawn_people.correspondence import draw_correspondence
 from drawn_people.garments import DrawnGarment
 from drawn_people.patterns import PATTERNS
-from drawn_people.person import DrawnPerson, draw_person, label_map_to_lip
+from drawn_people.person import DrawnPerson, draw_person
 
 __all__ = [
     "CATEGORIES",
@@ -13,5 +13,4 @@ __all__ = [
     "DrawnPerson",
     "draw_correspondence",
     "draw_person",
-    "label_map_to_lip",
 ]

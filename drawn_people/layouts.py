@@ -21,14 +21,17 @@ from PIL import Image
 
 from drawn_people.attributes import CATEGORIES
 from drawn_people.correspondence import draw_correspondence
-from drawn_people.garments import OUTER, OUTER_LABEL, UPPER_LABEL, DrawnGarment
+from drawn_people.garments import OUTER, DrawnGarment
 from drawn_people.patterns import PLAIN_SHARE
 from drawn_people.people import PHASES, Item, People
-from drawn_people.person import DrawnPerson, draw_person, label_map_to_lip
+from drawn_people.person import DrawnPerson, draw_person
 from drawn_people.swap import draw_try_on
 from temu_vtoff.files import write_text
 from temu_vtoff.pictures import save_picture
+from temu_vtoff.segmentation.conversion import convert_label_map
+from temu_vtoff.segmentation.labels import ATR, Labels
 
+LABELS = Labels((*ATR.names, "Coat"))  # of `DrawnPerson.label_map`
 KEYPOINT_SIZE = (384, 512)  # that DressCode gives keypoints for, whatever the photo's
 Progress = Callable[[Iterable], Iterable]
 Work, Made = TypeVar("Work"), TypeVar("Made")
@@ -156,7 +159,7 @@ def _write_dresscode_item(root: Path, people: People, item: Item) -> dict:
     def write(person: DrawnPerson) -> None:
         _save(person.photo, files["photo"])
         _save(person.garments[item.category].product, files["product"])
-        _save(_without_layers(person.label_map), files["labels"])
+        _save(convert_labels(person.label_map, "dresscode"), files["labels"])
         pixels = person.keypoints * (np.array(KEYPOINT_SIZE) / person.photo.size)
         points = [
             [-1.0, -1.0, 0.0, -1] if np.isnan(x) else [round(float(x), 2), round(float(y), 2), 1.0, number]
@@ -181,7 +184,7 @@ def _write_vitonhd_item(root: Path, people: People, item: Item) -> dict:
         _save(person.photo, files["photo"])
         _save(garment.product, files["product"])
         _save(garment.silhouette, files["silhouette"])
-        _save(label_map_to_lip(person.label_map), files["labels"])
+        _save(convert_labels(person.label_map, "vitonhd"), files["labels"])
 
     return _once(root, item, people, list(files.values()), write)
 
@@ -233,9 +236,10 @@ def _facts(garment: DrawnGarment) -> dict:
     }
 
 
-def _without_layers(label_map: Image.Image) -> Image.Image:
-    """ATR's ids alone: an open jacket belongs to the upper clothes."""
-    return label_map.point([UPPER_LABEL if i == OUTER_LABEL else i for i in range(256)])
+def convert_labels(label_map: Image.Image, layout: str) -> Image.Image:
+    """A drawn person's label map in a dataset's ids, L; see `temu_vtoff.segmentation.conversion.convert_label_map`."""
+    converted = convert_label_map(np.asarray(label_map), LABELS, layout)
+    return Image.fromarray(np.asarray(converted))
 
 
 def _read_record(path: Path) -> dict | None:

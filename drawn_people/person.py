@@ -21,27 +21,6 @@ from drawn_people.panels import Cloth
 from drawn_people.patterns import PLAIN_SHARE
 from drawn_people.tops import Top
 
-_LIP_OF_ATR = {
-    0: 0,
-    1: 1,
-    2: 2,
-    3: 4,
-    4: 5,
-    5: 12,
-    6: 9,
-    7: 6,
-    9: 18,
-    10: 19,
-    11: 13,
-    12: 16,
-    13: 17,
-    14: 14,
-    15: 15,
-    16: 0,
-    17: 11,
-    18: 7,
-}
-_BELT = 8
 _STREAMS = ("body", "clothes", "scene", "head", "extras", "layers", "letters")  # of random numbers; new ones come last
 
 
@@ -206,19 +185,6 @@ def stage_person(
     head = draw_head(streams["head"], body)
     worn = dress(body, designs, 1 / (height / 256 * zoom), category, material)
     return StagedPerson(body, head, extras, designs, worn, zoom, offset, streams["scene"])
-
-
-def label_map_to_lip(label_map: Image.Image) -> Image.Image:
-    """ATR ids -> LIP ids, as VITON-HD's parses have them; bags become background, belts the garment they hold."""
-    labels = np.asarray(label_map)
-    table = np.zeros(256, np.uint8)
-    for atr, lip in _LIP_OF_ATR.items():
-        table[atr] = lip
-    for garment in (7, 6, 5):
-        if (labels == garment).any():
-            table[_BELT] = table[garment]
-            break
-    return Image.fromarray(table[labels])
 
 
 def _framing(rng: np.random.Generator, category: str, lowest: float = 0.0) -> tuple[float, np.ndarray]:

@@ -131,7 +131,7 @@ class _Network(httpcore.NetworkBackend):
                 return _Stream(stream, self.end)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
-        raise failure or ValueError(f"there is no server {host}")
+        raise failure
 
 
 class _Stream(httpcore.NetworkStream):

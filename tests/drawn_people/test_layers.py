@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drawn_people import CATEGORIES, DrawnPerson, draw_person, label_map_to_lip
-from drawn_people.layouts import People, write_dresscode, write_vitonhd
+from drawn_people import CATEGORIES, DrawnPerson, draw_person
+from drawn_people.layouts import People, convert_labels, write_dresscode, write_vitonhd
 from drawn_people.swap import draw_try_on
 from temu_vtoff.errors import ArgumentError
 
@@ -66,7 +66,7 @@ def test_the_person_and_the_room_are_the_same_as_without() -> None:
 
 
 def test_lip_knows_it_as_a_coat() -> None:
-    assert np.asarray(label_map_to_lip(Image.fromarray(np.array([[4, 18]], np.uint8)))).tolist() == [[5, 7]]
+    assert np.asarray(convert_labels(Image.fromarray(np.array([[4, 18]], np.uint8)), "vitonhd")).tolist() == [[5, 7]]
 
 
 def test_the_jacket_stays_when_the_garment_is_swapped() -> None:

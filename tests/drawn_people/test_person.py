@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drawn_people import CATEGORIES, PATTERNS, DrawnPerson, draw_person, label_map_to_lip
+from drawn_people import CATEGORIES, PATTERNS, DrawnPerson, draw_person
 from drawn_people.body import draw_body_parameters
 from drawn_people.garments import Design, draw_design, draw_product
+from drawn_people.layouts import convert_labels
 
 LABELS = {"upper_body": {4}, "lower_body": {5, 6}, "dresses": {7}}
 SEEDS = range(12)
@@ -147,7 +148,7 @@ def test_outlines_vary_within_the_same_words(category: str, measure: str, values
 
 def test_lip_labels() -> None:
     atr = np.arange(18, dtype=np.uint8)[None]
-    lip = np.asarray(label_map_to_lip(Image.fromarray(atr)))[0]
+    lip = np.asarray(convert_labels(Image.fromarray(atr), "vitonhd"))[0]
     assert lip.tolist() == [0, 1, 2, 4, 5, 12, 9, 6, 6, 18, 19, 13, 16, 17, 14, 15, 0, 11]
 
 
