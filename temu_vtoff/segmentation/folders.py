@@ -5,29 +5,24 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
 from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.errors import ArgumentError, check_choice
+from temu_vtoff.errors import check_least
 from temu_vtoff.files import writable_folder
 from temu_vtoff.hardware.devices import choose_device
 from temu_vtoff.hub.errors import HubUnreachableError
 from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
-from temu_vtoff.pictures import is_whole_picture, list_photos, open_picture, save_picture, unique_stems
-from temu_vtoff.segmentation.categories import CATEGORIES
-from temu_vtoff.segmentation.conversion import convert_label_map
-from temu_vtoff.segmentation.labels import ATR, Labels
-from temu_vtoff.segmentation.layouts import LAYOUTS, check_layout, check_place
-from temu_vtoff.segmentation.masks import MASK_ENDINGS, GarmentMask, garment_mask, label_ids, mask_picture, masked_image
-from temu_vtoff.segmentation.people import OnePerson, check_person, one_person
+from temu_vtoff.pictures import open_picture
+from temu_vtoff.segmentation.folder_jobs import Job, Target, list_jobs
+from temu_vtoff.segmentation.masks import GarmentMask, label_ids
+from temu_vtoff.segmentation.people import OnePerson
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.serving import ErrorRow, describe, results_of
 
@@ -57,82 +52,24 @@ class BatchReport:
         """Photos without masks, with the reason in one sentence."""
         return {photo: describe(error) for photo, error in self.errors.items()}
 
-
-@dataclass(frozen=True)
-class _Wish:
-    """What is made of each photo.
-
-    Attributes:
-        category, clothes, person: Arguments of `batch_segment_clothing`.
-        layout: Layout of the label map that is written instead of masks.
-    """
-
-    category: str
-    clothes: Sequence[str] | None
-    person: int | None
-    layout: str | None
-
-    def describe(self, model: str | Path) -> str:
-        """For the files: what they were made with."""
-        if self.layout is not None:
-            what = f"label maps of {self.layout}"
-        elif self.clothes is not None:
-            what = ", ".join(next((n for n in ATR.names if n.lower() == name.lower()), name) for name in self.clothes)
-        else:  # in ATR's words, which earlier versions wrote
-            known = self.category in ATR.categories
-            what = ", ".join(ATR.name_all(ATR.of_category(self.category))) if known else self.category
-        return f"{model} for {what}" + (f", person {self.person}" if self.person is not None else "")
-
-    def files(self, stem: Path) -> list[Path]:
-        """The files of a photo; the first one holds the settings."""
-        if self.layout is not None:
-            return [stem.with_name(LAYOUTS[self.layout].name(stem.name))]
-        return [stem.with_name(stem.name + ending) for ending in MASK_ENDINGS]
-
-
-@dataclass(eq=False)
-class _Job:
-    photo: Path
-    stem: Path  # output path without ending
-    wish: _Wish
-    settings: str  # kept in the first file
-
-    @cached_property
-    def finished(self) -> bool:
-        """Whether an earlier run with the same settings made the files.
+    def add(self, photo: Path, outcome: Future[tuple[OnePerson, GarmentMask | None]]) -> None:
+        """Adds what became of a photo.
 
         Raises:
-            ValueError: A run with other settings did.
+            OSError: Its files can't be written, and so no others.
         """
-        first, *others = self.wish.files(self.stem)
-        if not is_whole_picture(first):
-            return False
-        with Image.open(first) as picture:
-            found = picture.info.get("Settings", "unknown settings")
-        if found != self.settings:
-            raise ValueError(
-                f"{first} is there already, made with {found}, not {self.settings}: choose another "
-                "output folder, or overwrite them."
-            )
-        return all(map(is_whole_picture, others))
-
-    def write(self, photo: Image.Image, label_map: np.ndarray, labels: Labels) -> tuple[OnePerson, GarmentMask | None]:
-        """Makes the garment's mask, or the label map, and writes the files."""
-        wish, garment = self.wish, None
-        one = one_person(label_map, labels, wish.person, details=wish.clothes is not None)
-        if wish.layout is not None:
-            pictures = [convert_label_map(one.label_map, labels, wish.layout)]
-        else:
-            garment = garment_mask(one.label_map, wish.category, wish.clothes, labels)
-            pictures = [mask_picture(garment.mask), masked_image(photo, garment.mask)]
-        first, *others = wish.files(self.stem)
-        first.parent.mkdir(parents=True, exist_ok=True)
-        settings = PngInfo()
-        settings.add_text("Settings", self.settings)
-        for picture, path in zip(pictures[1:], others, strict=True):
-            save_picture(picture, path, compress_level=1)
-        save_picture(pictures[0], first, pnginfo=settings)
-        return one, garment
+        try:
+            one, garment = outcome.result()
+        except Exception as error:
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                raise
+            self.errors[photo] = error
+            return
+        self.written.append(photo)
+        if one.note is not None:
+            self.crowds[photo] = one.note
+        if garment is not None and garment.note is not None:
+            self.substituted[photo] = ", ".join(garment.labels)
 
 
 def batch_segment_clothing(
@@ -167,9 +104,10 @@ def batch_segment_clothing(
         ValueError: No pictures, wrong arguments, existing masks made with other settings, a folder that can't be
             written, or a model that can't be loaded. Errors of single photos are in the report.
     """
-    wish = _Wish(category, clothes, person, label_maps)
-    _check(wish, batch_size, num_workers)
-    jobs = _list_jobs(Path(img_dir), writable_folder(out_dir), wish, wish.describe(model))
+    check_least("batch_size", batch_size)
+    check_least("num_workers", num_workers)
+    target = Target(category, clothes, person, label_maps)
+    jobs = list_jobs(Path(img_dir), writable_folder(out_dir), target, target.describe(model))
     todo = {job for job in jobs if overwrite or not job.finished}
     report = BatchReport(skipped=[job.photo for job in jobs if job not in todo])
     if not todo:
@@ -187,33 +125,8 @@ def batch_segment_clothing(
         )
         for job, outcome in _delayed(outcomes, batch_size):  # a batch is written while the next is segmented
             bar.update()
-            try:
-                one, garment = outcome.result()
-            except Exception as error:
-                if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-                    raise  # nothing can be written
-                report.errors[job.photo] = error
-                continue
-            report.written.append(job.photo)
-            if one.note is not None:
-                report.crowds[job.photo] = one.note
-            if garment is not None and garment.note is not None:
-                report.substituted[job.photo] = ", ".join(garment.labels)
+            report.add(job.photo, outcome)
     return report
-
-
-def _check(wish: _Wish, batch_size: int, num_workers: int) -> None:
-    """Raises for wrong arguments."""
-    if batch_size < 1 or num_workers < 1:
-        raise ArgumentError(
-            f"{{batch_size}} is {batch_size}, {{num_workers}} {num_workers}; give at least 1.",
-            "batch_size",
-            "num_workers",
-        )
-    check_choice("category", wish.category, CATEGORIES)
-    check_person(wish.person)
-    if wish.layout is not None:
-        check_layout(wish.layout)
 
 
 def _load(model: str | Path, device: str | None) -> ClothSegmenter:
@@ -223,33 +136,9 @@ def _load(model: str | Path, device: str | None) -> ClothSegmenter:
         raise HubUnreachableError(f"{error} For drawn people the model {BUILTIN} will do.") from error
 
 
-def _list_jobs(img_dir: Path, out_dir: Path, wish: _Wish, settings: str) -> list[_Job]:
-    if not img_dir.is_dir():
-        raise FileNotFoundError(f"There is no folder {img_dir}.")
-    if wish.layout is not None:
-        check_place(wish.layout, out_dir, img_dir)
-    folders: dict[Path, list[Path]] = {}
-    for photo in list_photos(img_dir, recursive=True):
-        folders.setdefault(photo.parent, []).append(photo)
-    if not folders:
-        raise ValueError(f"There are no pictures in the folder {img_dir}.")
-    jobs = [
-        _Job(photo, out_dir / folder.relative_to(img_dir) / stem, wish, settings)
-        for folder, photos in folders.items()
-        for photo, stem in zip(photos, unique_stems(photos), strict=True)
-    ]
-    made: dict[Path, Path] = {}
-    for job in jobs:
-        first = wish.files(job.stem)[0]
-        if first in made:
-            raise ValueError(f"{made[first]} and {job.photo} would both become {first}: rename one of them.")
-        made[first] = job.photo
-    return jobs
-
-
 def _label_maps(
-    segmenter: ClothSegmenter, batches: Sequence[Sequence[_Job]], pool: ThreadPoolExecutor, ahead: int
-) -> Iterator[tuple[_Job, Future[Image.Image], np.ndarray | None]]:
+    segmenter: ClothSegmenter, batches: Sequence[Sequence[Job]], pool: ThreadPoolExecutor, ahead: int
+) -> Iterator[tuple[Job, Future[Image.Image], np.ndarray | None]]:
     """Opens the photos in the pool, `ahead` of the model, and yields each job with its photo and label map.
 
     The label map is None for a photo that can't be read or segmented; the future then raises the error.
@@ -264,7 +153,7 @@ def _label_maps(
             else:
                 yield job, opening, None
 
-        def segment(jobs: Sequence[_Job], photos: dict[_Job, Future[Image.Image]] = photos) -> list[np.ndarray]:
+        def segment(jobs: Sequence[Job], photos: dict[Job, Future[Image.Image]] = photos) -> list[np.ndarray]:
             return segmenter.label_maps([photos[job].result() for job in jobs])
 
         for job, label_map in results_of(segment, list(photos), row):
