@@ -2,6 +2,7 @@
 
 import gc
 import os
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -36,6 +37,14 @@ def golden_inputs(golden: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     inputs = {name.removeprefix("pipeline.in."): x for name, x in golden.items() if name.startswith("pipeline.in.")}
     inputs["masked_image"] = (inputs.pop("fine_mask_image") + 1) / 2
     return inputs | {"image_embeds": golden["pipeline.mid.clip_image_embeds"]}
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny models of all three stages: pipe/, segformer/ and qwen/. Tests must not change them."""
+    from tests.tiny_stages import save_stages
+
+    return save_stages(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture

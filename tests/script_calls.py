@@ -23,6 +23,13 @@ def call(script: ModuleType, *argv: object) -> int:
     return ended.value.code
 
 
+def error_line(err: str) -> str:
+    """The one sentence of a failed run."""
+    assert "Traceback" not in err
+    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    return line
+
+
 def heavy_imports(statement: str) -> set[str]:
     """Which of the libraries that take seconds to import a statement imports."""
     code = f"import sys; {statement}; print(*{{'torch', 'transformers', 'diffusers'}} & {{*sys.modules}})"

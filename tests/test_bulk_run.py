@@ -12,7 +12,6 @@ from temu_vtoff import Options, TryOff
 from temu_vtoff.bulk.rows import photo_seed
 from tests.script_processes import ROOT, contents, kill_when, python, run_python, start_python
 from tests.tiny_datasets import draw_person
-from tests.tiny_stages import save_stages
 
 PHOTOS = 24  # three blocks, so that the first file is written before the last photos are made
 SEED, STEPS = 7, 2
@@ -20,8 +19,7 @@ EMPTY, COMPARED = "p03", "p20"
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory: pytest.TempPathFactory) -> Options:
-    models = save_stages(tmp_path_factory.mktemp("models"))
+def options(models: Path) -> Options:
     pipe, segmenter = str(models / "pipe"), str(models / "segformer")
     return Options(base=pipe, segmenter=segmenter, device="cpu", num_inference_steps=STEPS)
 

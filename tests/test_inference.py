@@ -14,7 +14,8 @@ from PIL import Image
 import inference
 from drawn_people import draw_person
 from temu_vtoff.segmentation.labels import ATR, Labels
-from tests import script_calls
+from tests.script_calls import call as call_script
+from tests.script_calls import error_line, heavy_imports
 from tests.script_processes import python
 from tests.tiny_stages import save_decided_segformer
 
@@ -34,14 +35,7 @@ def photos(tmp_path_factory) -> Path:
 @pytest.fixture
 def call(capsys):
     """Runs inference.py in this process: exit status, standard output, standard error."""
-    return lambda *argv: (script_calls.call(inference, *argv), *capsys.readouterr())
-
-
-def error_line(err: str) -> str:
-    """The one sentence of a failed run."""
-    assert "Traceback" not in err
-    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
-    return line
+    return lambda *argv: (call_script(inference, *argv), *capsys.readouterr())
 
 
 def run_script(*argv: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:
@@ -254,7 +248,7 @@ def test_bad_flags_and_help_of_the_real_script(tmp_path):
 def test_a_mistake_in_photo_or_size_is_told_before_anything_heavy_is_imported():
     for argv, error in ((["--example_image", "gone.jpg"], "FileNotFoundError"), (["--width", "200"], "ValueError")):
         call = f"unittest.TestCase().assertRaises({error}, inference.main, inference.parse_args({argv}))"
-        assert script_calls.heavy_imports(f"import inference, unittest; {call}") == set()
+        assert heavy_imports(f"import inference, unittest; {call}") == set()
 
 
 def test_help_answers_within_a_second():

@@ -27,12 +27,6 @@ from temu_vtoff.runs.tryoff import DatasetTryOff
 from tests import script_calls
 from tests.script_processes import ROOT, contents, kill_after, run, start
 from tests.tiny_datasets import SIZE, write_dresscode, write_vitonhd
-from tests.tiny_stages import save_stages
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_stages(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")

@@ -30,15 +30,9 @@ from temu_vtoff.tryoff.components import TEXT_PARTS
 from tests.script_calls import call
 from tests.script_processes import contents, kill_after, kill_when, run, start
 from tests.tiny_datasets import write_dresscode, write_vitonhd
-from tests.tiny_stages import save_stages
 
 TEXT, IMAGE = "precompute_utils.precompute_text_features", "precompute_utils.precompute_image_features"
 CAPTION, SEGMENT = "precompute_utils.captioning_qwen", "SegCloth"
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_stages(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from PIL import Image, ImageFilter
 import try_on
 from drawn_people import draw_person
 from temu_vtoff import ClothSegmenter
-from tests import script_calls
 from tests.golden_checkpoint import GOLDEN as TRYOFF
+from tests.script_calls import call as call_script
+from tests.script_calls import error_line
 from tests.script_processes import python
 from tests.tiny_models import save_tiny_segformer
 
@@ -62,14 +63,7 @@ def one(pictures: Path) -> tuple:
 @pytest.fixture
 def call(capsys):
     """Runs try_on.py in this process: exit status, standard output, standard error."""
-    return lambda *argv: (script_calls.call(try_on, *argv), *capsys.readouterr())
-
-
-def error_line(err: str) -> str:
-    """The one sentence of a failed run."""
-    assert "Traceback" not in err
-    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
-    return line
+    return lambda *argv: (call_script(try_on, *argv), *capsys.readouterr())
 
 
 def array(path: Path) -> np.ndarray:

@@ -10,8 +10,9 @@ import try_on
 from drawn_people import draw_person
 from temu_vtoff.runs.pair_plan import PairPlan, unfinished_batches
 from tests import script_calls
+from tests.script_calls import error_line
 from tests.script_processes import contents, kill_when, start
-from tests.test_try_on import QUICK, error_line
+from tests.test_try_on import QUICK
 
 
 @pytest.fixture(scope="module")

@@ -7,23 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from temu_vtoff import Options, TryOff
+from temu_vtoff import TryOff
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.stages.garment import Garment
 from temu_vtoff.stages.grouping import choose_each, in_groups
 from temu_vtoff.stages.lists import group_by_pattern, read_list
 from tests.picture_server import png, serving
 from tests.tiny_datasets import draw_person
-from tests.tiny_stages import save_stages
+from tests.tiny_stages import stage_options
 
 
 @pytest.fixture(scope="module")
-def toolkit(tmp_path_factory) -> TryOff:
-    models = save_stages(tmp_path_factory.mktemp("models"))
-    sources = {"base": models / "pipe", "tryoff": models / "pipe", "segmenter": models / "segformer"}
-    options = {name: str(source) for name, source in sources.items()}
-    options |= {"captioner": str(models / "qwen"), "device": "cpu", "num_inference_steps": 1, "batch_size": 2}
-    return TryOff(Options(**options), keep_loaded=True, private_addresses=True)
+def toolkit(models) -> TryOff:
+    options = stage_options(models, num_inference_steps=1, batch_size=2)
+    return TryOff(options, keep_loaded=True, private_addresses=True)
 
 
 ROWS = [

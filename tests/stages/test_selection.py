@@ -3,28 +3,16 @@
 import numpy as np
 import pytest
 
-from temu_vtoff import Finish, Options, Selection, TryOff
+from temu_vtoff import Finish, Selection, TryOff
 from temu_vtoff.errors import ArgumentError
 from tests.tiny_datasets import draw_person
-from tests.tiny_stages import save_stages
+from tests.tiny_stages import stage_options
 
 
 @pytest.fixture(scope="module")
-def toolkit(tmp_path_factory) -> TryOff:
-    models = save_stages(tmp_path_factory.mktemp("models"))
-    return TryOff(
-        Options(
-            base=str(models / "pipe"),
-            tryoff=str(models / "pipe"),
-            segmenter=str(models / "segformer"),
-            captioner=str(models / "qwen"),
-            device="cpu",
-            num_inference_steps=2,
-            batch_size=2,
-            finish=Finish(background="transparent", canvas="90x70"),
-        ),
-        keep_loaded=True,
-    )
+def toolkit(models) -> TryOff:
+    finish = Finish(background="transparent", canvas="90x70")
+    return TryOff(stage_options(models, num_inference_steps=2, batch_size=2, finish=finish), keep_loaded=True)
 
 
 @pytest.fixture

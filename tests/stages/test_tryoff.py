@@ -14,26 +14,14 @@ from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.pictures import fit_picture
 from temu_vtoff.segmentation.masks import masked_image
 from tests.tiny_datasets import draw_person
-from tests.tiny_stages import save_stages
+from tests.tiny_stages import stage_options
 
 SIZE = (48, 64)
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    return save_stages(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
 def options(models) -> Options:
-    return Options(
-        base=str(models / "pipe"),
-        tryoff=str(models / "pipe"),
-        segmenter=str(models / "segformer"),
-        captioner=str(models / "qwen"),
-        device="cpu",
-        num_inference_steps=2,
-    )
+    return stage_options(models, num_inference_steps=2)
 
 
 @pytest.fixture
