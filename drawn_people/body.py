@@ -16,6 +16,7 @@ from drawn_people.palettes import SKIN, pick
 WAIST, HIPS, CROTCH, KNEE, ANKLE = 48.0, 72.0, 80.0, 128.0, 176.0
 ARM_LABELS, LEG_LABELS, SHOE_LABELS = (15, 14), (13, 12), (10, 9)  # ATR; side 0 is the person's right
 FACE_LABEL = 11
+CLOTHES_LABELS = (4, 5, 6, 7, 18)  # top, skirt, pants, dress, and a garment worn open over another one
 ARM_POSES = ("hang", "loose", "hip", "across", "pocket", "behind", "up")
 
 

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drawn_people.body import LEG_LABELS, SHOE_LABELS, Body
+from drawn_people.body import CLOTHES_LABELS, LEG_LABELS, SHOE_LABELS, Body
 from drawn_people.canvas import Canvas, ellipse, moved, ribbon, spline
 from drawn_people.palettes import CLOTH, LEATHER, contrasting, pick, shade
 from drawn_people.panels import Tube
 
 BELT_LABEL, BAG_LABEL, SCARF_LABEL = 8, 16, 17
 _SHOES = ("sneaker", "flat", "loafer", "boot")
-_CLOTHES = [4, 5, 6, 7, 18]
 
 
 @dataclass
@@ -94,7 +93,7 @@ class Extras:
             [shape],
             lambda x, y: self.leather * (1.05 - 0.0004 * (x - self.body.head[0]) ** 2)[:, None],
             BELT_LABEL,
-            only=[*_CLOTHES, BELT_LABEL],
+            only=[*CLOTHES_LABELS, BELT_LABEL],
         )
         x, y = tube.turned(np.array([[0.0, height + 1.4]]))[0]
         frame = np.array(
@@ -111,7 +110,7 @@ class Extras:
         strap = [(-out * (b.shoulder - 12), 1.5), (-out * 7, 22), (out * 5, 42), (out * (b.hip - 1), 66)]
         path = b.frame.to_world(spline(strap, closed=False))
         canvas.paint(
-            [moved(p, 0.5, 0.8) for p in ribbon(path, 1.2)], (20, 16, 24), opacity=0.3, only=_CLOTHES, blur=0.9
+            [moved(p, 0.5, 0.8) for p in ribbon(path, 1.2)], (20, 16, 24), opacity=0.3, only=CLOTHES_LABELS, blur=0.9
         )
         canvas.paint(ribbon(path, 1.15), shade(self.leather, 0.9), BAG_LABEL)
         self._paint_body(
@@ -146,7 +145,9 @@ class Extras:
             middle + np.array([(-0.86, -1), (0.86, -1), (1.0, 0.86), (0.8, 1), (-0.8, 1), (-1.0, 0.86)]) * (w, h),
             steps=4,
         )
-        canvas.paint([moved(outline, 0.8, 1.4)], (20, 16, 24), opacity=0.3, only=[*_CLOTHES, 12, 13, 14, 15], blur=1.4)
+        canvas.paint(
+            [moved(outline, 0.8, 1.4)], (20, 16, 24), opacity=0.3, only=[*CLOTHES_LABELS, 12, 13, 14, 15], blur=1.4
+        )
         canvas.paint(
             [outline],
             lambda x, y: np.clip(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from drawn_people.lettering import letters_layer
-from drawn_people.motifs import MOTIFS, chest_graphic
+from drawn_people.motifs import MOTIFS, chest_graphic, soft
 from drawn_people.palettes import contrasting, jitter_hue, lightness, shade
 
 PATTERNS = ("plain", "horizontal", "vertical", "check", "dots", "print")
@@ -89,7 +89,7 @@ class Texture:
     def _dots(self, base, u, v, pixel):
         x, y, i, j = _cells(u, v, self.period)
         radius = self.period * 0.5 * self.share
-        layer = _soft(radius - np.hypot(x, y), pixel)
+        layer = soft(radius - np.hypot(x, y), pixel)
         colors = _choose(self.colors[1:], i, j) if self.style == 1 else self.colors[1]
         return base + (colors - base) * layer[:, None]
 
@@ -151,11 +151,7 @@ def draw_texture(
 def band(x: np.ndarray, period: float, share: float, pixel: float) -> np.ndarray:
     """1 on stripes centred at multiples of the period, `share` of it wide, 0 between, softened over a pixel."""
     distance = np.abs(x / period - np.round(x / period)) * period
-    return _soft(0.5 * share * period - distance, pixel)
-
-
-def _soft(inside: np.ndarray, pixel: float) -> np.ndarray:
-    return np.clip(inside / pixel + 0.5, 0, 1)
+    return soft(0.5 * share * period - distance, pixel)
 
 
 def _over(base: np.ndarray, layers: list[np.ndarray], colors: list[np.ndarray]) -> np.ndarray:

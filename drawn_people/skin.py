@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from drawn_people.body import ARM_LABELS, FACE_LABEL, HIPS, LEG_LABELS, WAIST, Body
+from drawn_people.body import ARM_LABELS, CLOTHES_LABELS, FACE_LABEL, HIPS, LEG_LABELS, WAIST, Body
 from drawn_people.canvas import Canvas, Paint, moved, spline
 from drawn_people.limbs import Limb
 from drawn_people.palettes import shade
@@ -56,7 +56,7 @@ def draw_arm(canvas: Canvas, body: Body, side: int, start: float = 0.0) -> None:
     shown = arm.cut(start, arm.length)
     shape = shown.shape() if start else [*shown.shape(), _joint(arm)]
     shadow = [moved(p, -0.7 * np.sign(body.light), 1.2) for p in shape]
-    canvas.paint(shadow, (30, 24, 40), opacity=0.22, only=[4, 5, 6, 7, 18], blur=1.5)
+    canvas.paint(shadow, (30, 24, 40), opacity=0.22, only=CLOTHES_LABELS, blur=1.5)
     canvas.paint(shape, limb_skin(body, shown, body.skin), ARM_LABELS[side])
     draw_hand(canvas, body, side)
 
