@@ -45,6 +45,12 @@ EXECUTED = """
     window.app.api.dispatchCustomEvent(
         'executed', {node: arguments[0], display_node: arguments[0], output, prompt_id: '1'})
 """
+TITLES = {
+    "LoadImage": "Load Image",
+    "SaveImage": "Save Image",
+    "PreviewImage": "Preview Image",
+    "LoadImageDataSetFromFolder": "Load Image (from Folder)",
+}
 PATIENCE = 180  # seconds
 ANSWERS: dict[str, Any] = {  # what the editor asks for at its start
     "settings": {
@@ -92,14 +98,6 @@ def object_info() -> dict[str, Any]:
             "python_module": "custom_nodes" if schema is not None else "nodes",
         }
     return described
-
-
-TITLES = {
-    "LoadImage": "Load Image",
-    "SaveImage": "Save Image",
-    "PreviewImage": "Preview Image",
-    "LoadImageDataSetFromFolder": "Load Image (from Folder)",
-}
 
 
 def shown(name: str) -> bytes:

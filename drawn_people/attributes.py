@@ -4,11 +4,11 @@ Captions never name colours or patterns: those come from the photo's pixels.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 CATEGORIES = ("upper_body", "lower_body", "dresses")
 
-_FITS = ("slim", "regular", "loose")
+FITS = ("slim", "regular", "loose")
 _HEMS = ("straight", "curved", "ribbed", "flared")
 _NECKLINES = (
     "crew",
@@ -23,32 +23,35 @@ _NECKLINES = (
     "off-shoulder",
     "strap",
 )
-_SLEEVES = ("no", "short", "elbow", "three-quarter", "long")
+SLEEVES = ("no", "short", "elbow", "three-quarter", "long")
+WAISTS = ("fitted", "natural", "straight")
+TOP_LENGTHS = ("cropped", "hip", "thigh")
+LEG_LENGTHS = ("thigh", "knee", "calf", "ankle")
 
 VOCABULARY: dict[str, dict[str, tuple[str, ...]]] = {
     "upper_body": {
         "Cloth Type": ("t-shirt", "tank top", "blouse", "shirt", "sweater", "hoodie", "jacket", "cardigan"),
-        "Waist": ("fitted", "natural", "straight"),
-        "Fit": _FITS,
+        "Waist": WAISTS,
+        "Fit": FITS,
         "Hem": _HEMS,
         "Neckline": _NECKLINES,
-        "Sleeve Length": _SLEEVES,
-        "Cloth Length": ("cropped", "hip", "thigh"),
+        "Sleeve Length": SLEEVES,
+        "Cloth Length": TOP_LENGTHS,
     },
     "lower_body": {
         "Cloth Type": ("jeans", "trousers", "shorts", "leggings", "pencil skirt", "flared skirt", "pleated skirt"),
         "Waist": ("low", "mid", "high"),
-        "Fit": _FITS,
-        "Cloth Length": ("thigh", "knee", "calf", "ankle"),
+        "Fit": FITS,
+        "Cloth Length": LEG_LENGTHS,
     },
     "dresses": {
         "Cloth Type": ("shift dress", "sheath dress", "flared dress", "maxi dress", "slip dress", "shirt dress"),
         "Waist": ("straight", "high", "natural", "low"),
-        "Fit": _FITS,
+        "Fit": FITS,
         "Hem": _HEMS,
         "Neckline": _NECKLINES,
-        "Sleeve Length": _SLEEVES,
-        "Cloth Length": ("thigh", "knee", "calf", "ankle"),
+        "Sleeve Length": SLEEVES,
+        "Cloth Length": LEG_LENGTHS,
     },
 }
 _NOUNS = {
@@ -72,7 +75,7 @@ EDGES = {
 }
 
 
-def bin_word(measure: str, value: float, words: tuple[str, ...]) -> str:
+def bin_word(measure: str, value: float, words: Sequence[str]) -> str:
     """The word of the bin that the value lies in; words run from the smallest to the largest value."""
     return words[sum(value >= edge for edge in EDGES[measure])]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drawn_people.attributes import EDGES, bin_word
+from drawn_people.attributes import EDGES, FITS, LEG_LENGTHS, SLEEVES, TOP_LENGTHS, WAISTS, bin_word
 
 LOW_NECKS = ("v", "scoop", "square")
 
@@ -54,22 +54,19 @@ class TopCut:
         return self.taper >= EDGES["taper"][-1]
 
     def attributes(self) -> dict[str, str]:
-        if self.kind == "coat":
-            waist = bin_word("taper", self.taper, ("straight", "natural", "fitted"))
-            length = bin_word("leg length", self.length, ("thigh", "knee", "calf", "ankle"))
-        elif self.dress:
-            waist = "straight" if self.taper < EDGES["taper"][0] else _waist_place(self.waist_at)
-            length = bin_word("leg length", self.length, ("thigh", "knee", "calf", "ankle"))
+        waist = bin_word("taper", self.taper, WAISTS[::-1])
+        if self.dress and waist != "straight":
+            waist = _waist_place(self.waist_at)
+        if self.dress or self.kind == "coat":
+            length = bin_word("leg length", self.length, LEG_LENGTHS)
         else:
-            waist = bin_word("taper", self.taper, ("straight", "natural", "fitted"))
-            length = bin_word("top length", self.length, ("cropped", "hip", "thigh"))
-        sleeve = (
-            "no" if self.sleeve == 0 else bin_word("sleeve", self.sleeve, ("short", "elbow", "three-quarter", "long"))
-        )
+            length = bin_word("top length", self.length, TOP_LENGTHS)
+        none, *sleeves = SLEEVES
+        sleeve = none if self.sleeve == 0 else bin_word("sleeve", self.sleeve, sleeves)
         return {
             "Cloth Type": self.kind,
             "Waist": waist,
-            "Fit": bin_word("fit", self.ease, ("slim", "regular", "loose")),
+            "Fit": bin_word("fit", self.ease, FITS),
             "Hem": self.hem,
             "Neckline": self.neckline,
             "Sleeve Length": sleeve,
@@ -106,8 +103,8 @@ class BottomCut:
         return {
             "Cloth Type": self.kind,
             "Waist": bin_word("rise", self.rise, ("high", "mid", "low")),
-            "Fit": bin_word("fit", self.ease, ("slim", "regular", "loose")),
-            "Cloth Length": bin_word("leg length", self.length, ("thigh", "knee", "calf", "ankle")),
+            "Fit": bin_word("fit", self.ease, FITS),
+            "Cloth Length": bin_word("leg length", self.length, LEG_LENGTHS),
         }
 
     def measures(self) -> dict[str, float]:

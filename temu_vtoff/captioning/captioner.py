@@ -137,13 +137,11 @@ class Captioner:
         check_sampling(temperature, max_new_tokens, seeds)
         if not images:
             return []
-        inputs = self._inputs(
-            [self._chat(i, caption_prompt(c, source)) for i, c in zip(images, categories, strict=True)]
-        )
+        prompts = [caption_prompt(category, source) for category in categories]
+        inputs = self._inputs([*map(self._chat, images, prompts)])
         answers = self._generate(inputs, temperature, max_new_tokens, seeds)
-        return [
-            clean_caption(text) for text in self.processor.tokenizer.batch_decode(answers, skip_special_tokens=True)
-        ]
+        texts = self.processor.tokenizer.batch_decode(answers, skip_special_tokens=True)
+        return [clean_caption(text) for text in texts]
 
     def _inputs(self, chats: list[list[dict[str, Any]]]) -> Any:
         """The model's inputs: pictures resized to the bounds, and prompts, padded on the left."""

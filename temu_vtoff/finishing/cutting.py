@@ -82,12 +82,17 @@ def cut_out(image: Image.Image) -> Cutout:
 
 def _greatest_around(contrast: np.ndarray) -> np.ndarray:
     """(H, W): the greatest contrast as far as haze reaches."""
-    return ndimage.maximum_filter(contrast, 2 * max(4, round(_HAZE_SHARE * min(contrast.shape))) + 1)
+    return ndimage.maximum_filter(contrast, 2 * _haze_reach(contrast) + 1)
+
+
+def _haze_reach(contrast: np.ndarray) -> int:
+    """How far from the garment haze is found, in pixels."""
+    return max(4, round(_HAZE_SHARE * min(contrast.shape)))
 
 
 def _haze(contrast: np.ndarray, around: np.ndarray) -> np.ndarray:
     """(H, W): the contrast of the haze that models and JPEG leave around a garment; 0 in a picture without it."""
-    reach = max(4, round(_HAZE_SHARE * min(contrast.shape)))
+    reach = _haze_reach(contrast)
     clear = contrast >= np.maximum(_CLEAR * around, _LEAST_CLEAR)
     near = ndimage.distance_transform_edt(~clear) <= reach
     filled = ndimage.distance_transform_edt(np.pad(near, reach, constant_values=False))[reach:-reach, reach:-reach]

@@ -197,8 +197,8 @@ def masked_image(image: Image.Image, mask: np.ndarray | Image.Image) -> Image.Im
 def _worn(label_map: np.ndarray, labels: Labels, categories: Iterable[str]) -> list[tuple[int, ...]]:
     """The label ids of those of the categories that are in the picture."""
     counts = _count_labels(label_map, labels)
-    told = [labels.of_category(name) for name in categories if labels.tell(name)]
-    return [ids for ids in told if _is_there(counts, ids, LEAST_SHARE, labels)]
+    known = [labels.of_category(name) for name in categories if labels.tell(name)]
+    return [ids for ids in known if _is_there(counts, ids, LEAST_SHARE, labels)]
 
 
 def _others(label_map: np.ndarray, ids: Sequence[int], labels: Labels, categories: Iterable[str]) -> list[np.ndarray]:
