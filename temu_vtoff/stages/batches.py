@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from temu_vtoff.segmentation.labels import Labels
-from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.serving import ErrorRow, results_of
+
+if TYPE_CHECKING:
+    from temu_vtoff.segmentation.segmenter import ClothSegmenter  # imports torch, for which --help does not wait
 
 
 class CanFail(Protocol):
