@@ -19,6 +19,7 @@ from .models import Models, ModelsType
 logger = logging.getLogger(__name__)
 
 AUTO = "auto"
+_ADVANCED = {"optional": True, "advanced": True}
 
 
 class LoadTemuVtoff(io.ComfyNode):
@@ -34,57 +35,36 @@ class LoadTemuVtoff(io.ComfyNode):
             "needs them and let go when ComfyUI asks for memory. The built-in model knows drawn people only.",
             inputs=[
                 io.Combo.Input("backend", options=list(BACKENDS), default=TEMU_VTOFF, tooltip="kind of model"),
-                io.String.Input(
+                _text(
                     "source",
-                    default="",
-                    tooltip="hub id or folder, such as davidelobba/TEMU-VTOFF; empty: the built-in model, or "
-                    "the image-editing back end's own",
+                    "hub id or folder, such as davidelobba/TEMU-VTOFF; empty: the built-in model, or the image-editing "
+                    "back end's own",
                 ),
                 io.Combo.Input(
-                    "precision",
-                    options=[AUTO, *PRECISIONS],
-                    default=AUTO,
-                    tooltip="no: float32; auto: bf16 on GPUs",
+                    "precision", options=[AUTO, *PRECISIONS], default=AUTO, tooltip="no: float32; auto: bf16 on GPUs"
                 ),
                 io.Combo.Input("preset", options=list(PRESETS), default=Options.preset, tooltip="speed or quality"),
-                io.String.Input(
-                    "lora",
-                    default="",
-                    multiline=True,
-                    optional=True,
-                    tooltip="adapters, one a line: FILE_OR_ID[:WEIGHT_NAME][@SCALE]",
-                ),
-                io.String.Input(
+                _text("lora", "adapters, one a line: FILE_OR_ID[:WEIGHT_NAME][@SCALE]", multiline=True, optional=True),
+                _text(
                     "tryon",
-                    default="",
+                    "hub id or folder of a try-on model, such as BoyuanJiang/FitDiT; only for Try On",
                     optional=True,
-                    tooltip="hub id or folder of a try-on model, such as BoyuanJiang/FitDiT; only for Try On",
                 ),
-                io.String.Input(
-                    "base",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="hub id or folder of VAE and text encoders, if the source has none",
-                ),
-                io.String.Input("segmenter", default="", optional=True, advanced=True, tooltip="a SegFormer"),
-                io.String.Input(
-                    "captioner", default="", optional=True, advanced=True, tooltip="an image-text-to-text model"
-                ),
+                _text("base", "hub id or folder of VAE and text encoders, if the source has none", **_ADVANCED),
+                _text("segmenter", "a SegFormer", **_ADVANCED),
+                _text("captioner", "an image-text-to-text model", **_ADVANCED),
                 io.Combo.Input(
                     "offload",
                     options=list(OFFLOADS),
                     default=Options.offload,
-                    optional=True,
-                    advanced=True,
                     tooltip="which models wait in host memory; auto: as the GPU's memory needs",
+                    **_ADVANCED,
                 ),
                 io.Boolean.Input(
                     "keep_loaded",
                     default=True,
-                    optional=True,
-                    advanced=True,
                     tooltip="off: each node frees its model when it is done",
+                    **_ADVANCED,
                 ),
             ],
             outputs=[ModelsType.Output("models", display_name="models")],
@@ -126,6 +106,11 @@ class LoadTemuVtoff(io.ComfyNode):
             if models.note is not None:
                 logger.info(models.note)
         return io.NodeOutput(models)
+
+
+def _text(name: str, tooltip: str, **how: bool) -> io.Input:
+    """A text that may stay empty; `how` as for `io.String.Input`."""
+    return io.String.Input(name, default="", tooltip=tooltip, **how)
 
 
 def _given(text: str) -> str | None:

@@ -6,6 +6,7 @@ leaves it out. When all of them fail, the node does.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +21,7 @@ from . import inputs
 from .failing import NodeError, check_all, numbered, one_sentence
 from .models import Models
 from .tensors import to_batch, to_masks, to_pictures
-from .watched import stop_if_asked, watch
+from .watched import stop_if_asked, watched
 
 if TYPE_CHECKING:
     from temu_vtoff.stages.garment import Garment, Product
@@ -188,16 +189,10 @@ def taken_off(models: Models, garments: list[Garment], sampling: dict[str, Any])
     Raises:
         InterruptProcessingException: The user has stopped it.
     """
-    toolkit, products = models.try_off(), []
+    toolkit = models.try_off()
     sound = sum(garment.error is None for garment in garments)
-    with models.at_work(toolkit, "pipeline"):
-        if sound:
-            toolkit.pipeline(sound * sampling["num_images"])
-        callback = watch(toolkit, sound, previews=models.has_previews)
-        for product in toolkit.generate(garments, callback_on_step_end=callback, **sampling):
-            stop_if_asked()
-            products.append(product)
-    return products
+    generate = partial(toolkit.generate, garments, **sampling)
+    return watched(models, toolkit, generate, items=sound, pictures=sound * sampling["num_images"])
 
 
 def garments_of(photos: list[Image.Image], category: str) -> list[Garment]:

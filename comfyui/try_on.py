@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +15,7 @@ from . import inputs
 from .failing import NodeError, check_all, one_sentence
 from .models import Models
 from .tensors import to_batch, to_masks, to_pictures
-from .watched import stop_if_asked, watch
+from .watched import stop_if_asked, watched
 
 if TYPE_CHECKING:
     from temu_vtoff.stages.fitting_room import GarmentPicture, Person, TryOnResult
@@ -128,13 +129,7 @@ def put_on(
         Pair(persons[number % len(persons)], garments[number % len(garments)], f"{PAIR}_{number + 1}")
         for number in range(count)
     ]
-    toolkit, results = models.try_on(), []
+    toolkit = models.try_on()
     sound = sum(pair.error is None for pair in pairs)
-    with models.at_work(toolkit, "pipeline"):
-        if sound:
-            toolkit.pipeline(sound)
-        callback = watch(toolkit, sound, previews=models.has_previews)
-        for result in toolkit.generate_pairs(pairs, callback_on_step_end=callback, **sampling):
-            stop_if_asked()
-            results.append(result)
-    return results
+    generate = partial(toolkit.generate_pairs, pairs, **sampling)
+    return watched(models, toolkit, generate, items=sound, pictures=sound)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as model_management
@@ -12,17 +12,37 @@ from PIL import Image
 if TYPE_CHECKING:
     from temu_vtoff.stages.toolkit import Toolkit
 
+    from .models import Models
+
 LONGEST_PREVIEW = 512  # pixels
 
 
-def watch(toolkit: Toolkit, items: int, previews: bool) -> Callable[..., dict[str, Any]]:
-    """The callback of a pipeline that makes the pictures of some items, one after the other.
+def watched(
+    models: Models, toolkit: Toolkit, generate: Callable[..., Iterator[Any]], *, items: int, pictures: int
+) -> list[Any]:
+    """What `generate` makes, one item after the other, with a progress bar, previews and the stop button.
 
     Args:
-        toolkit: Its pipeline is loaded.
+        toolkit: Its pipeline is loaded, unless there are no items.
+        generate: Called with the pipeline's `callback_on_step_end`.
         items: Number of calls of the pipeline.
-        previews: Whether the pipeline has any.
+        pictures: Number of pictures of all items.
+
+    Raises:
+        InterruptProcessingException: The user has stopped it.
     """
+    results = []
+    with models.at_work(toolkit, "pipeline"):
+        if items:
+            toolkit.pipeline(pictures)
+        for result in generate(callback_on_step_end=_callback(toolkit, items, models.has_previews)):
+            stop_if_asked()
+            results.append(result)
+    return results
+
+
+def _callback(toolkit: Toolkit, items: int, previews: bool) -> Callable[..., dict[str, Any]]:
+    """The callback of a pipeline; arguments as for `watched`."""
     from temu_vtoff.tryoff.watching import watcher  # imports diffusers, which takes seconds
 
     bar = comfy.utils.ProgressBar(items)
