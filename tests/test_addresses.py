@@ -102,7 +102,7 @@ def test_the_connection_goes_to_the_checked_address(tmp_path, monkeypatch):
     assert len(went) == 2
 
 
-def test_public_addresses():
+def test_addresses_within_others_count_as_private_too():
     assert all(map(is_public, ("8.8.8.8", "2606:4700::1111", "64:ff9b::808:808")))
     private = (
         *("127.0.0.1", "10.0.0.1", "100.64.0.1", "169.254.1.1", "0.0.0.0", "224.0.0.1", "255.255.255.255"),
@@ -111,7 +111,7 @@ def test_public_addresses():
     assert not any(map(is_public, private))
 
 
-def test_names_of_addresses():
+def test_names_hold_only_what_files_may_be_called():
     assert is_address("HTTPS://a.b/c") and not is_address("ftp://a.b/c") and not is_address(Path("http://a"))
     stems = {
         "https://a.b/shop/red%20shirt.jpg?size=2": "red_shirt",

@@ -77,7 +77,7 @@ def test_a_lower_body_has_no_neckline():
         ("<think>A shirt, I", ""),
     ],
 )
-def test_clean_caption(answer, caption):
+def test_answers_become_one_plain_line(answer, caption):
     assert clean_caption(answer) == caption
     assert clean_caption(caption) == caption
 
@@ -119,7 +119,7 @@ def test_a_checkpoint_that_pads_right_is_padded_left(folder, captioner, photos):
     assert right(photos, CATEGORIES, max_new_tokens=8) == captioner(photos, CATEGORIES, max_new_tokens=8)
 
 
-def test_seeds(captioner, photos):
+def test_the_seed_decides_unless_the_likeliest_words_are_taken(captioner, photos):
     once, again, other = (captioner(photos, "dresses", temperature=1.0, max_new_tokens=8, seed=s) for s in (0, 0, 1))
     assert once == again != other
     greedy = [captioner(photos, "dresses", temperature=0, max_new_tokens=8, seed=s) for s in (0, 1)]
@@ -175,7 +175,7 @@ def test_the_checkpoints_own_bounds_hold(folder):
     assert (lower.min_pixels, lower.max_pixels) == (40_000, 40_000)
 
 
-def test_max_new_tokens(captioner, photos, calls):
+def test_longer_answers_are_cut(captioner, photos, calls):
     short = captioner(photos[0], "dresses", temperature=0, max_new_tokens=3)
     long = captioner(photos[0], "dresses", temperature=0, max_new_tokens=9)
     assert len(short[0]) < len(long[0])
@@ -202,7 +202,7 @@ def test_nothing_in_nothing_out(captioner):
         ((Image.new("RGB", (3000, 2)), "dresses"), {}, "3000x2, too elongated"),
     ],
 )
-def test_wrong_arguments(captioner, photos, arguments, options, words):
+def test_wrong_arguments_are_named(captioner, photos, arguments, options, words):
     picture, category = arguments
     with pytest.raises(ValueError, match=words):
         captioner(photos[0] if picture == 1 else picture, category, **options)
@@ -211,7 +211,7 @@ def test_wrong_arguments(captioner, photos, arguments, options, words):
 @pytest.mark.parametrize(
     ("bounds", "least"), [({"max_pixels": 100}, 784), ({"min_pixels": 5000, "max_pixels": 4000}, 5000)]
 )
-def test_impossible_bounds(folder, bounds, least):
+def test_bounds_that_fit_no_picture_are_refused(folder, bounds, least):
     with pytest.raises(ValueError, match=f"give at least {least}"):
         Captioner.from_pretrained(folder, **bounds)
 

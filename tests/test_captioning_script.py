@@ -135,7 +135,7 @@ def test_mistakes_get_one_sentence_and_status_2(model, photo, call, monkeypatch,
 @pytest.mark.parametrize(
     "flags", [(), ("--image_category", "all"), ("--max_new_tokens", "0"), ("--caption_source", "shop")]
 )
-def test_wrong_flags(flags, photo, call):
+def test_wrong_flags_show_the_usage(flags, photo, call):
     paths = ("--image_path", photo, "--output_path", "caption.txt") if flags else ()
     status, _, err = call(*paths, *flags)
     assert status == 2 and "usage:" in err

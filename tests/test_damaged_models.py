@@ -248,7 +248,7 @@ def pickled(copy) -> Path:
     return folder
 
 
-def test_pickled_weights(pickled):
+def test_pickled_weights_are_checked_before_they_are_loaded(pickled):
     assert load(pickled) is not None
     file = pickled / "pytorch_model.bin"
     whole = file.read_bytes()
@@ -269,7 +269,7 @@ def test_an_unused_damaged_file_does_no_harm(copy):
     assert load(folder) is not None
 
 
-def test_split_weights(copy):
+def test_of_weights_in_several_files_each_is_checked(copy):
     folder = copy("text_encoder")
     model = CLIPTextModelWithProjection.from_pretrained(folder)
     (folder / "model.safetensors").unlink()

@@ -116,7 +116,7 @@ def layered_person() -> np.ndarray:
     return np.asarray(draw_person(3, "upper_body", layers=True).label_map)
 
 
-def test_layers():
+def test_layers_share_no_pixel_and_make_up_the_upper_body():
     person = layered_person()
     outer, inner, both = (garment_mask(person, c, labels=LAYERED).mask for c in ("outer", "inner", "upper_body"))
     assert outer.any() and inner.any() and not (outer & inner).any()

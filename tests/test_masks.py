@@ -109,7 +109,7 @@ def test_clothes_override_the_category():
         (("dresses", "Dress"), "give a list of label names"),
     ],
 )
-def test_wrong_arguments(arguments, words):
+def test_wrong_arguments_are_refused_with_the_choices(arguments, words):
     with pytest.raises(ValueError, match=words):
         garment_mask(person(dress=WHOLE), *arguments)
 
@@ -161,7 +161,7 @@ def test_the_rules_do_not_depend_on_the_scale():
     assert np.array_equal(garment_mask(large, "upper_body").mask, expected)
 
 
-def test_garments_present():
+def test_what_is_large_enough_is_present():
     assert garments_present(person(top=UPPER, skirt=LOWER)) == ["upper_body", "lower_body"]
     assert garments_present(person(dress=WHOLE)) == ["dresses"]
     assert garments_present(person()) == []

@@ -71,6 +71,6 @@ def test_large_photos_and_labels_without_faces():
 
 
 @pytest.mark.parametrize(("person", "words"), [(0, "person is 0; give 1"), (3, "person is 3, and the photo shows 2")])
-def test_nobody(person, words):
+def test_a_person_who_is_not_there_is_refused(person, words):
     with pytest.raises(ValueError, match=words):
         one_person(np.asarray(draw_crowd(0, 2).label_map), ATR, person)

@@ -52,8 +52,9 @@ def load_transformers_model(
     with explain_loading(shown, what, argument):
         held = check_component(where, what, needs=("config.json",), **place)
         if held is not None:
-            _check_type(cls, where, what, **_only(place, "subfolder", "revision", "cache_dir"))
-            config = cls.config_class.from_pretrained(where, **_without(place, "variant", "quantization_config"))
+            _check_type(cls, where, what, **_where(place))
+            without_weights = {name: it for name, it in place.items() if name not in ("variant", "quantization_config")}
+            config = cls.config_class.from_pretrained(where, **without_weights)
             _check_size(lambda: cls(config), held, what, shown)
         model, info = cls.from_pretrained(
             where, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **place
@@ -90,7 +91,7 @@ def load_diffusers_model(
     with quiet("diffusers.models.modeling_utils", logging.ERROR), explain_loading(shown, what, argument):
         held = check_component(name_or_path, what, needs=("config.json",), **place)
         if held is not None:
-            config = cls.load_config(name_or_path, **_only(place, "subfolder", "revision", "cache_dir"))
+            config = cls.load_config(name_or_path, **_where(place))
             _check_size(lambda: cls.from_config(config), held, what, shown)
         load = cls.from_pretrained if load is None else load
         model, info = load(name_or_path, output_loading_info=True, **place)
@@ -153,7 +154,7 @@ def check_component(
     **options: Any,
 ) -> HeldWeights | None:
     """Calls `check_model_files` if the component's files are on this machine already."""
-    folder = local_folder(name_or_path, subfolder, **_only(options, "revision", "cache_dir"))
+    folder = local_folder(name_or_path, subfolder, **options)
     if folder is None:
         return None
     return check_model_files(folder, what, needs, variant, complete=Path(name_or_path).is_dir())
@@ -227,9 +228,6 @@ def _place(subfolder: str | None) -> dict[str, str]:
     return {} if subfolder is None else {"subfolder": subfolder}
 
 
-def _only(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: options[name] for name in names if name in options}
-
-
-def _without(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in names}
+def _where(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `from_pretrained`'s arguments that say where the files are."""
+    return {name: options[name] for name in ("subfolder", "revision", "cache_dir") if name in options}

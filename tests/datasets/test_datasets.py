@@ -32,7 +32,7 @@ def box_of(mask: Image.Image) -> tuple[int, int, int, int]:
     return mask.getbbox()
 
 
-def test_dresscode_items(dresscode: Path) -> None:
+def test_dresscode_items_follow_the_lists_with_the_published_ids(dresscode: Path) -> None:
     data = DressCodeDataset(dresscode)
     assert len(data) == 12
     assert [item.index for item in data.items] == list(range(12))
@@ -82,7 +82,7 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
     assert sample.garment is None and sample.mask is None and sample.masked_image is None and sample.caption is None
 
 
-def test_batches(dresscode: Path) -> None:
+def test_batches_are_tensors_with_the_garment_at_one_half(dresscode: Path) -> None:
     data = DressCodeDataset(dresscode, load=["person", "mask", "masked_image"], width=32, height=32)
     batch = next(iter(DataLoader(data, batch_size=4, collate_fn=stack_samples, num_workers=1)))
     assert batch.person.shape == batch.masked_image.shape == (4, 3, 32, 32)
@@ -96,7 +96,7 @@ def test_batches(dresscode: Path) -> None:
         stack_samples([Sample(data.items[0], person=draw_person("0", size)) for size in ((24, 32), (48, 64))])
 
 
-def test_odd_files_cope(tmp_path: Path) -> None:
+def test_turned_grey_and_cmyk_photos_become_upright_rgb(tmp_path: Path) -> None:
     root = write_dresscode(tmp_path, test=3, categories=["upper_body"])
     images = root / "upper_body" / "images"
     upright = draw_person("000000")
@@ -159,7 +159,7 @@ def test_generated_masks_go_before_label_maps(dresscode: Path, vitonhd: Path, tm
     assert generated_mask_path(tmp_path, item) == tmp_path / "test" / "00000_00_binary_mask.png"
 
 
-def test_mask_types() -> None:
+def test_a_mask_becomes_its_box_or_grows_loose() -> None:
     ring = np.zeros((64, 48), bool)
     ring[20:40, 10:30] = True
     ring[25:35, 15:25] = False

@@ -140,7 +140,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize(("layout", "there"), [("dresscode", "dresses/train_pairs.txt"), ("vitonhd", "test_pairs.txt")])
-def test_command(tmp_path: Path, layout: str, there: str) -> None:
+def test_the_command_writes_either_layout(tmp_path: Path, layout: str, there: str) -> None:
     size = ("--width", "96", "--height", "128")
     done = command("--layout", layout, "--train", "1", "--test", "1", *size, "--output", str(tmp_path / "data"))
     assert done.returncode == 0, done.stderr

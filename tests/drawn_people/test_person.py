@@ -146,7 +146,7 @@ def test_outlines_vary_within_the_same_words(category: str, measure: str, values
     assert far < near < 0.995
 
 
-def test_lip_labels() -> None:
+def test_each_atr_label_has_its_lip_label() -> None:
     atr = np.arange(18, dtype=np.uint8)[None]
     lip = np.asarray(convert_labels(Image.fromarray(atr), "vitonhd"))[0]
     assert lip.tolist() == [0, 1, 2, 4, 5, 12, 9, 6, 6, 18, 19, 13, 16, 17, 14, 15, 0, 11]

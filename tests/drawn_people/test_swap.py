@@ -56,6 +56,6 @@ def test_size_changes_only_the_resolution():
 
 
 @pytest.mark.parametrize("arguments", [(-1, 2, "dresses"), (1, -2, "dresses"), (1, 2, "hats")])
-def test_bad_arguments(arguments):
+def test_impossible_people_are_refused(arguments):
     with pytest.raises(ValueError, match="give"):
         draw_try_on(*arguments)
