@@ -1,5 +1,6 @@
 """A caller's mistake, as a sentence in which every front end can name the argument in its own way."""
 
+import math
 from collections.abc import Callable, Collection, Sequence
 
 
@@ -65,6 +66,16 @@ def check_least(name: str, value: float | None, least: float = 1) -> None:
     """
     if value is not None and not value >= least:
         raise ArgumentError(f"{{{name}}} is {value}; give at least {least}.", name)
+
+
+def check_finite(name: str, value: float | None) -> None:
+    """Checks a number; None is left out.
+
+    Raises:
+        ArgumentError: It is NaN or infinite.
+    """
+    if value is not None and not math.isfinite(value):
+        raise ArgumentError(f"{{{name}}} is {value}; give a finite number.", name)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,13 +9,13 @@ from temu_vtoff.backends.lora import Lora
 from temu_vtoff.backends.prompt import check_template
 from temu_vtoff.backends.registry import EDITORS, TEMU_VTOFF, check_backend, read_editor_index
 from temu_vtoff.builtin import BUILTIN
-from temu_vtoff.errors import ArgumentError, check_choice, check_least
+from temu_vtoff.errors import check_choice, check_least
 from temu_vtoff.finishing.finish import Finish
 from temu_vtoff.hardware import ATTENTION_BACKENDS, OFFLOADS, PRECISIONS, QUANTIZED_BITS
 from temu_vtoff.hub.sizes import WorkingSize, read_working_size
 from temu_vtoff.hub.sources import IMAGE_ENCODERS, PUBLISHED_CAPTIONER, PUBLISHED_SEGMENTER, TRYOFF, complete_sources
 from temu_vtoff.pictures.fitting import RESIZE_MODES
-from temu_vtoff.tryoff.presets import GUIDANCE_SCALE, MOST_STEPS, PRESETS
+from temu_vtoff.tryoff.presets import GUIDANCE_SCALE, PRESETS, check_sampling
 
 
 @dataclass(frozen=True)
@@ -118,16 +117,9 @@ class Options:
             ("resize_mode", RESIZE_MODES),
         ):
             check_choice(name, getattr(self, name), choices)
-        for name in ("num_inference_steps", "batch_size", "person"):
-            check_least(name, getattr(self, name))
-        if self.num_inference_steps is not None and self.num_inference_steps > MOST_STEPS:
-            raise ArgumentError(
-                f"{{num_inference_steps}} is {self.num_inference_steps}; give {MOST_STEPS} at most.",
-                "num_inference_steps",
-            )
-        if self.guidance_scale is not None and not math.isfinite(self.guidance_scale):
-            raise ArgumentError(f"{{guidance_scale}} is {self.guidance_scale}; give a finite number.", "guidance_scale")
-
+        check_least("batch_size", self.batch_size)
+        check_least("person", self.person)
+        check_sampling(self.num_inference_steps, self.guidance_scale)
         object.__setattr__(self, "lora", tuple(self.lora))
         for lora in self.lora:
             Lora.parse(lora)

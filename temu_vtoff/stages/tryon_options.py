@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, replace
 
 from temu_vtoff.backends.registry import EDITORS
-from temu_vtoff.errors import ArgumentError, check_choice
+from temu_vtoff.errors import ArgumentError, check_choice, check_finite
 from temu_vtoff.hub.sizes import WorkingSize, read_tryon_size
 from temu_vtoff.hub.sources import PUBLISHED_TRYOFF, PUBLISHED_TRYON, TRYON, tryon_folder
 from temu_vtoff.stages.options import Options, Sources
@@ -55,8 +54,7 @@ class TryOnOptions(Options):
             )
         check_choice("region", self.region, REGIONS)
         for name in OFFSETS:
-            if not math.isfinite(getattr(self, name)):
-                raise ArgumentError(f"{{{name}}} is {getattr(self, name)}; give a finite number.", name)
+            check_finite(name, getattr(self, name))
         moved = [name for name in OFFSETS if getattr(self, name) != 0]
         if self.region == "tight" and moved:
             raise ArgumentError(

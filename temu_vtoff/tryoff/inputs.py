@@ -5,7 +5,6 @@ Letters: B photos, H W picture size.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,12 +13,12 @@ import PIL.Image
 import torch
 from diffusers.image_processor import VaeImageProcessor
 
-from temu_vtoff.errors import ArgumentError, check_choice
+from temu_vtoff.errors import check_choice, check_least
 from temu_vtoff.hub.sizes import WorkingSize
 from temu_vtoff.pictures import open_picture, to_mask
 from temu_vtoff.tryoff.conditioning import Generators
 from temu_vtoff.tryoff.outputs import OUTPUT_TYPES
-from temu_vtoff.tryoff.presets import MOST_STEPS
+from temu_vtoff.tryoff.presets import check_sampling
 
 Pictures = PIL.Image.Image | torch.Tensor | np.ndarray | Sequence[PIL.Image.Image | torch.Tensor | np.ndarray]
 
@@ -156,13 +155,8 @@ def check_numbers(output_type: str, steps: int, copies: int, guidance_scale: flo
         ArgumentError: A value is unknown or out of range.
     """
     check_choice("output_type", output_type, OUTPUT_TYPES)
-    for name, number in (("num_inference_steps", steps), ("num_images_per_prompt", copies)):
-        if number < 1:
-            raise ArgumentError(f"{{{name}}} is {number}; it must be at least 1.", name)
-    if steps > MOST_STEPS:
-        raise ArgumentError(f"{{num_inference_steps}} is {steps}; give {MOST_STEPS} at most.", "num_inference_steps")
-    if not math.isfinite(guidance_scale):
-        raise ArgumentError(f"{{guidance_scale}} is {guidance_scale}; give a finite number.", "guidance_scale")
+    check_sampling(steps, guidance_scale)
+    check_least("num_images_per_prompt", copies)
 
 
 @dataclass(frozen=True)

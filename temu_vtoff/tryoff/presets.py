@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from temu_vtoff.errors import check_choice
+from temu_vtoff.errors import ArgumentError, check_choice, check_finite, check_least
 
 if TYPE_CHECKING:
     from diffusers import FlowMatchEulerDiscreteScheduler, SchedulerMixin
@@ -62,6 +62,18 @@ PRESETS = {
     "fast": Preset(steps=9, solver="unipc"),
     "turbo": Preset(steps=6, solver="unipc", fp8=True),
 }
+
+
+def check_sampling(steps: int | None, guidance_scale: float | None) -> None:
+    """Checks the numbers of a sampling; None stands for a default.
+
+    Raises:
+        ArgumentError: A value out of range.
+    """
+    check_least("num_inference_steps", steps)
+    if steps is not None and steps > MOST_STEPS:
+        raise ArgumentError(f"{{num_inference_steps}} is {steps}; give {MOST_STEPS} at most.", "num_inference_steps")
+    check_finite("guidance_scale", guidance_scale)
 
 
 def choose_preset(name: str | Preset) -> Preset:
