@@ -1,9 +1,13 @@
 """Scripts called in this process, just as their last line calls them, and what importing one costs."""
 
+import contextlib
+import io
 import logging
 import subprocess
 import sys
 import warnings
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -28,6 +32,14 @@ def error_line(err: str) -> str:
     assert "Traceback" not in err
     (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
     return line
+
+
+@cache
+def help_text(target: str) -> str:
+    """What a script, such as app.py, or a module, such as drawn_people.__main__, prints for --help."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed, pytest.raises(SystemExit, match="0"):
+        import_module(target.removesuffix(".py").replace("/", ".")).parse_args(["--help"])
+    return printed.getvalue()
 
 
 def heavy_imports(statement: str) -> set[str]:

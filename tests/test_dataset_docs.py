@@ -3,7 +3,6 @@
 import re
 import shlex
 import subprocess
-import sys
 
 import pytest
 from PIL import Image
@@ -13,7 +12,7 @@ import SegCloth
 import train
 from drawn_people import draw_person
 from precompute_utils import captioning_qwen
-from tests.script_calls import ROOT, call
+from tests.script_calls import ROOT, call, help_text
 
 DOCUMENT = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
 
@@ -42,8 +41,7 @@ def test_make_runs_the_documented_lines() -> None:
 
 @pytest.mark.parametrize("script", sorted({words[0] for words in DOCUMENTED if words[0].endswith(".py")}))
 def test_documented_flags_exist(script: str) -> None:
-    command = [sys.executable, ROOT / script, "--help"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shown = help_text(script)
     used = {word for words in DOCUMENTED if words[0] == script for word in words if word.startswith("--")}
     assert used and all(f" {flag} " in shown for flag in used)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from temu_vtoff.pictures import unfit_mask
 from temu_vtoff.pictures.masks import NEARLY_ALL
@@ -81,6 +80,8 @@ def blur_of(photo: Image.Image) -> float:
     The gradients of a step that is blurred by b, after filters of deviations 1 and 2, stand as the square root of
     (4 + b^2) / (1 + b^2).
     """
+    from scipy import ndimage  # scripts import this module for their --help
+
     width = max(8, round(photo.width * _HEIGHT / photo.height))
     grey = np.asarray(photo.convert("L").resize((width, _HEIGHT), Image.Resampling.BOX), np.float32)
     fine, coarse = (ndimage.gaussian_gradient_magnitude(grey, deviation) for deviation in (1, 2))
