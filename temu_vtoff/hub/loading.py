@@ -14,6 +14,7 @@ from temu_vtoff.hub.errors import CheckpointError, explain_loading
 from temu_vtoff.hub.model_files import HeldWeights, check_model_files, local_folder
 
 _SLACK = 4  # weights of a model for each number in its files: quantised weights are packed
+_counts: dict[tuple[type, str], int] = {}  # weights by class and configuration: stages load the same models repeatedly
 
 
 def load_transformers_model(
@@ -55,7 +56,7 @@ def load_transformers_model(
             _check_type(cls, where, what, **_where(place))
             without_weights = {name: it for name, it in place.items() if name not in ("variant", "quantization_config")}
             config = cls.config_class.from_pretrained(where, **without_weights)
-            _check_size(lambda: cls(config), held, what, shown)
+            _check_size(lambda: cls(config), held, kind=(cls, str(config)), what=what, where=shown)
         model, info = cls.from_pretrained(
             where, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **place
         )
@@ -92,7 +93,7 @@ def load_diffusers_model(
         held = check_component(name_or_path, what, needs=("config.json",), **place)
         if held is not None:
             config = cls.load_config(name_or_path, **_where(place))
-            _check_size(lambda: cls.from_config(config), held, what, shown)
+            _check_size(lambda: cls.from_config(config), held, kind=(cls, str(config)), what=what, where=shown)
         load = cls.from_pretrained if load is None else load
         model, info = load(name_or_path, output_loading_info=True, **place)
     check_weights(info["missing_keys"], (), what, shown)
@@ -196,10 +197,18 @@ def _check_type(cls: type, where: str, what: str, **place: Any) -> None:
     raise CheckpointError(f"{what} can't be loaded: the model in {shown} is a {found}, not a {wanted}.")
 
 
-def _check_size(build: Callable[[], torch.nn.Module], held: HeldWeights, what: str, where: str) -> None:
-    """Builds the model on the meta device, to check that the files hold enough weights for its configuration."""
-    with torch.device("meta"):
-        count = sum(parameter.numel() for parameter in build().parameters())
+def _check_size(
+    build: Callable[[], torch.nn.Module], held: HeldWeights, *, kind: tuple[type, str], what: str, where: str
+) -> None:
+    """Builds the model on the meta device, to check that the files hold enough weights for its configuration.
+
+    Args:
+        kind: Class and configuration; a model of the same kind is built once in a process.
+    """
+    if kind not in _counts:
+        with torch.device("meta"):
+            _counts[kind] = sum(parameter.numel() for parameter in build().parameters())
+    count = _counts[kind]
     if count > _SLACK * held.elements:
         raise CheckpointError(
             f"{what} can't be loaded from {where}: its configuration describes {count:,} weights, but the files hold "
