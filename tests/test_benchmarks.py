@@ -7,7 +7,7 @@ import pytest
 import torch
 from golden_checkpoint import GOLDEN
 
-from benchmarks import bench_caption, bench_generation, bench_segment, measuring, plot, reference, tables
+from benchmarks import bench_caption, bench_generation, bench_people, bench_segment, measuring, plot, reference, tables
 from temu_vtoff import FeatureExtractor, TryOffTransformer
 
 
@@ -50,6 +50,13 @@ def test_generation_is_timed_against_the_reference(results, capsys):
 
     plot.main(plot.parse_args(["--input", str(results / "generation.jsonl"), "--output", str(results / "plot.png")]))
     assert (results / "plot.png").stat().st_size > 1000
+
+
+def test_people_are_told_and_photos_of_somebody_refused(results):
+    bench_people.main(bench_people.parse_args(["--crowds", "2", "--people", "2", "--device", "cpu"]))
+    (row,) = rows(results / "people.jsonl")
+    assert row["apart_number_right"] == row["apart_each_found"] == row["photos_refused"] == 1
+    assert row["products_refused"] == 0 and "touching_number_right" not in row
 
 
 @pytest.mark.parametrize("bench, kind", [(bench_segment, "segment"), (bench_caption, "caption")])

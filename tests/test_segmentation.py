@@ -49,13 +49,13 @@ def test_a_damaged_weight_is_not_taken_for_a_photo_without_people(folder, photo)
 
 
 def test_label_maps_agree_with_transformers(segmenter, photo):
-    photo = photo.resize((200, 150))
+    photo = photo.resize((150, 200))
     with torch.no_grad():
         outputs = segmenter.model(**segmenter.processor(photo, return_tensors="pt"))
-    (expected,) = segmenter.processor.post_process_semantic_segmentation(outputs, [(150, 200)])
+    (expected,) = segmenter.processor.post_process_semantic_segmentation(outputs, [(200, 150)])
     (found,) = segmenter.label_maps([photo])
     assert np.mean(found != expected.numpy()) < 1e-3
-    coarse = Image.fromarray(outputs.logits[0].argmax(0).numpy().astype(np.uint8)).resize((200, 150), Image.NEAREST)
+    coarse = Image.fromarray(outputs.logits[0].argmax(0).numpy().astype(np.uint8)).resize((150, 200), Image.NEAREST)
     assert np.mean(found != np.asarray(coarse)) > 0.01  # argmax first is something else
 
 

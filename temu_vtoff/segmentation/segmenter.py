@@ -14,6 +14,7 @@ from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.hub.loading import load_processor, load_transformers_model
 from temu_vtoff.hub.sources import PUBLISHED_SEGMENTER
 from temu_vtoff.segmentation.labels import Labels, understood
+from temu_vtoff.segmentation.windows import cut_windows, join_windows
 
 _MOST_LABELS = 256  # label maps are bytes
 _PIXELS_AT_ONCE = 2**18  # of a label map, with 18 float32 scores each: 19 MB
@@ -63,7 +64,8 @@ class ClothSegmenter:
         """The label of every pixel.
 
         Args:
-            images: Upright RGB photos of any sizes; they go through the model as one batch.
+            images: Upright RGB photos of any sizes; they go through the model as one batch. Photos that are wider than
+                high go in windows, see `temu_vtoff.segmentation.windows`.
 
         Returns:
             A label map for each photo, (H, W) at the photo's size, uint8 ids of `labels`.
@@ -71,19 +73,32 @@ class ClothSegmenter:
         Raises:
             CheckpointError: The model's values are not finite.
         """
-        if not images:
-            return []
+        windows = [cut_windows(*image.size) for image in images]
+        views = [
+            image if (right - left) == image.width else image.crop((left, 0, right, image.height))
+            for image, places in zip(images, windows, strict=True)
+            for left, right in places
+        ]
+        maps = []
         with torch.inference_mode():
-            inputs = self.processor([self._reduced(image) for image in images], return_tensors="pt")
-            pixel_values = inputs["pixel_values"].to(self.model.device, self.model.dtype)
-            logits = self.model(pixel_values).logits.float()  # (B, labels, h, w)
-            if not logits.isfinite().all():
-                dtype = str(self.model.dtype).removeprefix("torch.")
-                raise CheckpointError(
-                    f"The segmenter's values are not finite in {dtype}: is a weight of the checkpoint damaged?"
-                )
-            maps = [_label_map(scores, image.height, image.width) for scores, image in zip(logits, images, strict=True)]
-        return [label_map.cpu().numpy() for label_map in maps]
+            batches = [views[start : start + len(images)] for start in range(0, len(views), len(images) or 1)]
+            scores = iter([one for batch in batches for one in self._logits(batch)])  # each (labels, h, w)
+            for image, places in zip(images, windows, strict=True):
+                whole = join_windows(torch.stack([next(scores) for _ in places]), places)
+                maps.append(_label_map(whole, image.height, image.width).cpu().numpy())
+        return maps
+
+    def _logits(self, views: Sequence[Image.Image]) -> torch.Tensor:
+        """(B, labels, h, w), float32."""
+        inputs = self.processor([self._reduced(view) for view in views], return_tensors="pt")
+        pixel_values = inputs["pixel_values"].to(self.model.device, self.model.dtype)
+        logits = self.model(pixel_values).logits.float()
+        if not logits.isfinite().all():
+            dtype = str(self.model.dtype).removeprefix("torch.")
+            raise CheckpointError(
+                f"The segmenter's values are not finite in {dtype}: is a weight of the checkpoint damaged?"
+            )
+        return logits
 
     def _reduced(self, image: Image.Image) -> Image.Image:
         """Reduces huge photos to about four times the model's size; the processor's resize needs 60 bytes per pixel."""
