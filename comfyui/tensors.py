@@ -29,7 +29,7 @@ def to_pictures(image: torch.Tensor, what: str = "image") -> list[Image.Image]:
     return [Image.fromarray(pixels) for pixels in _to_bytes(image)]
 
 
-def to_masks(mask: torch.Tensor, pictures: Sequence[Image.Image], what: str = "mask") -> list[Image.Image]:
+def to_masks(mask: torch.Tensor, pictures: Sequence[Image.Image]) -> list[Image.Image]:
     """MASK (B, H, W), or (H, W) -> L pictures, one for each of the pictures; a single mask serves all of them.
 
     Raises:
@@ -37,13 +37,13 @@ def to_masks(mask: torch.Tensor, pictures: Sequence[Image.Image], what: str = "m
     """
     mask = mask[None] if mask.ndim == 2 else mask
     if mask.ndim != 3 or 0 in mask.shape:
-        raise NodeError(f"{what} has the shape {tuple(mask.shape)}; a MASK is (batch, height, width).")
+        raise NodeError(f"mask has the shape {tuple(mask.shape)}; a MASK is (batch, height, width).")
     if len(mask) not in (1, len(pictures)):
-        raise NodeError(f"{what} holds {len(mask)} masks for {len(pictures)} pictures: give one, or as many.")
+        raise NodeError(f"mask holds {len(mask)} masks for {len(pictures)} pictures: give one, or as many.")
     height, width = mask.shape[1:]
     wanted = pictures[0].size
     if not same_shape((width, height), wanted):
-        raise NodeError(f"{what} is {width}x{height}, the picture {wanted[0]}x{wanted[1]}: give a mask of its shape.")
+        raise NodeError(f"mask is {width}x{height}, the picture {wanted[0]}x{wanted[1]}: give a mask of its shape.")
     masks = [Image.fromarray(pixels) for pixels in _to_bytes(mask)]
     return masks * len(pictures) if len(masks) == 1 else masks
 

@@ -121,14 +121,14 @@ class OpenTop(Top):
         """Above the seam of what is worn under it, trims included."""
         return super().shoulder_y(x) - 1.2
 
-    def edge(self, side: int, steps: int = 8) -> np.ndarray:
+    def edge(self, side: int) -> np.ndarray:
         """The front's edge on one side, from the neck down to the hem, in figure coordinates: (n, 2)."""
         cut, sign = self.cut, (-1, 1)[side]
         top = (cut.neck_width, float(self.shoulder_y(cut.neck_width)))
         chest, waist, hem = self.gaps[side]
         low = self.tube.heights[-1] + 1.0
         knots = [top, (chest, min(26.0, 0.45 * low)), (waist, min(48.0, 0.7 * low)), (hem, low)]
-        points = spline(knots, closed=False, steps=steps) * (sign, 1)
+        points = spline(knots, closed=False, steps=8) * (sign, 1)
         turned = self.tube.turned(points) - self.body.frame.to_world(points)
         return self.body.frame.to_world(points) + turned * np.clip((points[:, 1:] - 8) / 14, 0, 1)
 

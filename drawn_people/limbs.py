@@ -22,10 +22,10 @@ class Limb:
     half_width: np.ndarray
 
     @classmethod
-    def through(cls, joints: np.ndarray, at: list[float], half_widths: list[float], steps: int = 8) -> "Limb":
+    def through(cls, joints: np.ndarray, at: list[float], half_widths: list[float]) -> "Limb":
         """A tube through joints with half widths given at fractions of its length."""
         joints = np.asarray(joints, np.float64)
-        spine = spline(_round_corners(joints), closed=False, steps=steps)
+        spine = spline(_round_corners(joints), closed=False, steps=8)
         along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(spine, axis=0), axis=1))])
         return cls(spine, along, _smooth_interp(along / along[-1], at, half_widths))
 

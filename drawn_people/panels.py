@@ -121,10 +121,10 @@ class Tube:
         wave = np.sin(count * np.pi * across + phase + 1.3 * np.sin(2.1 * across + phase))
         return 0.13 * self.drape * down * wave
 
-    def hem(self, curve: float, steps: int = 25) -> np.ndarray:
-        """The lower edge from the right side (x > 0) to the left, upright: (steps, 2)."""
+    def hem(self, curve: float) -> np.ndarray:
+        """The lower edge from the right side (x > 0) to the left, upright: (25, 2)."""
         bottom = self.heights[-1]
-        u = np.linspace(1, -1, steps)
+        u = np.linspace(1, -1, 25)
         half = self.half_widths[-1]
         y = bottom - curve * np.abs(u) ** 2.6 + (0.4 if self.body.flat else 1.8) * (1 - u * u)
         if self.drape > 0.25:
@@ -133,9 +133,9 @@ class Tube:
         return np.stack([u * half, y], axis=1)
 
 
-def profile(knots: list[tuple[float, float]], bottom: float, steps: int = 10) -> tuple[np.ndarray, np.ndarray]:
+def profile(knots: list[tuple[float, float]], bottom: float) -> tuple[np.ndarray, np.ndarray]:
     """A smooth profile through (height, half width) knots, ending at `bottom`: heights (n,), half widths (n,)."""
-    curve = spline(np.array(sorted(knots)), closed=False, steps=steps)
+    curve = spline(np.array(sorted(knots)), closed=False, steps=10)
     heights = np.linspace(curve[0, 0], bottom, 48)
     return heights, np.interp(heights, np.maximum.accumulate(curve[:, 0]), curve[:, 1])
 

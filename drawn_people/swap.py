@@ -31,7 +31,6 @@ def draw_try_on(
     width: int = 192,
     height: int = 256,
     plain: float = PLAIN_SHARE,
-    garment_plain: float | None = None,
     layers: bool = False,
     letters: bool = False,
     garment_layers: bool = False,
@@ -48,8 +47,7 @@ def draw_try_on(
         category: Of the garment; one of `CATEGORIES`.
         width: In pixels; 3:4 with the height.
         height: In pixels.
-        plain: Chance in [0, 1] that was given when the person was drawn.
-        garment_plain: That of the other person; None: the same.
+        plain: Chance in [0, 1] that was given when both people were drawn.
         layers: Whether the person was drawn with an open jacket, which then stays.
         letters: Whether the person was drawn with a word on the top.
         garment_layers: As `layers`, for the other person, whose jacket stays behind.
@@ -58,10 +56,7 @@ def draw_try_on(
     Raises:
         ValueError: As for `draw_person`.
     """
-    garment_plain = plain if garment_plain is None else garment_plain
-    other = stage_person(
-        garment, category, width, height, garment_plain, layers=garment_layers, letters=garment_letters
-    )
+    other = stage_person(garment, category, width, height, plain, layers=garment_layers, letters=garment_letters)
     staged = stage_person(person, category, width, height, plain, layers=layers, letters=letters)
     staged = staged.dressed_in(other.designs[category], height)
     canvas = staged.photograph(width, height)

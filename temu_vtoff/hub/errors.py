@@ -71,6 +71,7 @@ _CAUSES = (  # the first cause that explains an error of the chain counts
     _Cause("{what} {name}: the hub answered {error}{hint}.", kinds=(HfHubHTTPError,)),
     _Cause("{what} can't be loaded from {name}{hint}: {error}", kinds=(Exception,)),
 )
+_LONGEST_LINE = 300  # characters of a library's message
 _LIBRARIES = {"accelerate", "diffusers", "huggingface_hub", "safetensors", "tokenizers", "torch", "transformers"}
 
 
@@ -118,8 +119,8 @@ def _is_from_a_library(error: BaseException) -> bool:
     return False
 
 
-def _one_line(error: BaseException, limit: int = 300) -> str:
+def _one_line(error: BaseException) -> str:
     """The message on one line; programming errors, whose messages are terse, are given with their class."""
     plain = isinstance(error, (OSError, RuntimeError, ValueError))
     line = " ".join((str(error) if plain else f"{type(error).__name__}: {error}").split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
