@@ -137,7 +137,7 @@ def for_api(nodes: dict[int, Node]) -> dict[str, Any]:
 def for_editor(nodes: dict[int, Node]) -> dict[str, Any]:
     """What the editor saves and opens, in version 0.4 of its format."""
     links: list[list[Any]] = []
-    saved = {number: _saved(number, node, links, nodes) for number, node in nodes.items()}
+    saved = {number: _saved(number, node, links) for number, node in nodes.items()}
     for link, source, output, *_ in links:
         saved[source]["outputs"][output]["links"].append(link)
     return {
@@ -152,7 +152,7 @@ def for_editor(nodes: dict[int, Node]) -> dict[str, Any]:
     }
 
 
-def _saved(number: int, node: Node, links: list[list[Any]], nodes: dict[int, Node]) -> dict[str, Any]:
+def _saved(number: int, node: Node, links: list[list[Any]]) -> dict[str, Any]:
     """A node as the editor saves it; its links are added to `links`."""
     described, outputs = inputs_and_outputs(node.type)
     sockets, values = [], []

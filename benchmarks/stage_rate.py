@@ -18,7 +18,8 @@ def parse_args(description: str, model: str, argv: list[str] | None) -> argparse
     """The flags of both scripts.
 
     Args:
-        model: The kind of model, for the help."""
+        model: The kind of model, for the help.
+    """
     parser = command_line.parser(description)
     add = parser.add_argument
     add("--model", default="builtin", help=f"{model}: hub id, folder or builtin")

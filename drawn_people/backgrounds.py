@@ -27,7 +27,7 @@ def _gradient(canvas: Canvas, top: np.ndarray, bottom: np.ndarray, glow: float =
         np.clip(canvas.rgb, 0, 252, out=canvas.rgb)
 
 
-def _studio(canvas, rng, floor):
+def _studio(canvas: Canvas, rng: np.random.Generator, floor: float) -> None:
     color = pick(rng, WALLS)
     _gradient(
         canvas,
@@ -38,7 +38,7 @@ def _studio(canvas, rng, floor):
     )
 
 
-def _seamless(canvas, rng, floor):
+def _seamless(canvas: Canvas, rng: np.random.Generator, floor: float) -> None:
     """Coloured paper: wall and floor melt into each other."""
     color = pick(rng, CLOTH if rng.random() < 0.4 else WALLS, 10)
     color = 0.55 * color + 0.45 * np.array((225, 220, 214), np.float32)
@@ -48,7 +48,7 @@ def _seamless(canvas, rng, floor):
         canvas.paint([box(-30, horizon, 222, 300)], shade(color, rng.uniform(1.04, 1.12)), opacity=0.8, blur=6)
 
 
-def _wall_and_floor(canvas, rng, floor) -> float:
+def _wall_and_floor(canvas: Canvas, rng: np.random.Generator, floor: float) -> float:
     """A wall, and a floor when it is in the frame; the height at which they meet."""
     wall = pick(rng, WALLS)
     _gradient(
@@ -87,11 +87,11 @@ def _wall_and_floor(canvas, rng, floor) -> float:
     return min(horizon, 262)
 
 
-def _wall(canvas, rng, floor):
+def _wall(canvas: Canvas, rng: np.random.Generator, floor: float) -> None:
     _wall_and_floor(canvas, rng, floor)
 
 
-def _room(canvas, rng, floor):
+def _room(canvas: Canvas, rng: np.random.Generator, floor: float) -> None:
     horizon = _wall_and_floor(canvas, rng, floor)
     things = [_window, _picture, _plant, _lamp, _sofa, _shelf, _rail]
     for index in rng.choice(len(things), size=int(rng.integers(2, 5)), replace=False):
@@ -99,7 +99,7 @@ def _room(canvas, rng, floor):
         things[index](canvas, rng, rng.uniform(8, 46) if left else rng.uniform(146, 184), horizon)
 
 
-def _window(canvas, rng, x, horizon):
+def _window(canvas: Canvas, rng: np.random.Generator, x: float, horizon: float) -> None:
     w, h, y = rng.uniform(20, 34), rng.uniform(60, 90), rng.uniform(8, 40)
     sky = np.array((206, 226, 240), np.float32)
     canvas.paint([box(x - w - 3, y - 3, x + w + 3, y + h + 3)], (242, 240, 236))
@@ -114,7 +114,7 @@ def _window(canvas, rng, x, horizon):
         )
 
 
-def _picture(canvas, rng, x, horizon):
+def _picture(canvas: Canvas, rng: np.random.Generator, x: float, horizon: float) -> None:
     w, h, y = rng.uniform(10, 22), rng.uniform(12, 26), rng.uniform(30, 90)
     canvas.paint([box(x - w, y - h + 2, x + w + 1.5, y + h + 3)], (30, 26, 24), opacity=0.3, blur=1.5)
     canvas.paint(
@@ -128,7 +128,7 @@ def _picture(canvas, rng, x, horizon):
         )
 
 
-def _plant(canvas, rng, x, horizon):
+def _plant(canvas: Canvas, rng: np.random.Generator, x: float, horizon: float) -> None:
     ground = horizon + rng.uniform(2, 12)
     green, pot = pick(rng, GREENS), pick(rng, CLOTH)
     tall = rng.uniform(40, 100)
@@ -146,7 +146,7 @@ def _plant(canvas, rng, x, horizon):
     )
 
 
-def _lamp(canvas, rng, x, horizon):
+def _lamp(canvas: Canvas, rng: np.random.Generator, x: float, horizon: float) -> None:
     top, ground = rng.uniform(30, 70), horizon + rng.uniform(0, 8)
     canvas.paint([box(x - 0.8, top, x + 0.8, ground), ellipse(x, ground, 9, 2)], (70, 64, 60))
     canvas.paint([ellipse(x, top + 6, 34, 30)], (255, 240, 205), opacity=0.35, blur=9)
@@ -155,7 +155,7 @@ def _lamp(canvas, rng, x, horizon):
     )
 
 
-def _sofa(canvas, rng, x, horizon):
+def _sofa(canvas: Canvas, rng: np.random.Generator, x: float, horizon: float) -> None:
     color, ground = pick(rng, CLOTH), horizon + rng.uniform(4, 14)
     color = 0.75 * color + 40
     canvas.paint(
@@ -184,7 +184,7 @@ def _sofa(canvas, rng, x, horizon):
     canvas.paint([box(x - 50, ground - 4, x + 50, ground)], (40, 30, 28), opacity=0.35, blur=2)
 
 
-def _shelf(canvas, rng, x, horizon):
+def _shelf(canvas: Canvas, rng: np.random.Generator, x: float, horizon: float) -> None:
     wood = pick(rng, FLOORS)
     for y in np.arange(rng.uniform(34, 60), min(horizon - 10, 230), rng.uniform(30, 40)):
         canvas.paint([box(x - 26, y, x + 26, y + 2.4)], wood)
@@ -196,7 +196,7 @@ def _shelf(canvas, rng, x, horizon):
             px += w + 0.4
 
 
-def _rail(canvas, rng, x, horizon):
+def _rail(canvas: Canvas, rng: np.random.Generator, x: float, horizon: float) -> None:
     """A clothes rail."""
     top, ground = horizon - rng.uniform(95, 120), horizon + 6
     canvas.paint(
@@ -215,7 +215,7 @@ def _rail(canvas, rng, x, horizon):
         )
 
 
-def _bokeh(canvas, rng, floor):
+def _bokeh(canvas: Canvas, rng: np.random.Generator, floor: float) -> None:
     base = pick(rng, WALLS + FLOORS) * rng.uniform(0.45, 0.95)
     _gradient(canvas, base, shade(base, rng.uniform(0.7, 1.1)))
     for _ in range(int(rng.integers(10, 18))):
@@ -227,7 +227,7 @@ def _bokeh(canvas, rng, floor):
         canvas.paint([box(-20, floor - 18, 212, 290)], shade(base, 0.75), opacity=0.85, blur=5)
 
 
-def _outdoors(canvas, rng, floor):
+def _outdoors(canvas: Canvas, rng: np.random.Generator, floor: float) -> None:
     sky = pick(rng, [(176, 208, 236), (206, 222, 236), (240, 214, 190)])
     _gradient(canvas, sky, 0.4 * sky + 0.6 * np.array((244, 240, 232), np.float32))
     horizon = min(floor - rng.uniform(16, 40), 236)

@@ -197,7 +197,7 @@ def draw_dress(rng: np.random.Generator) -> TopCut:
     hem = "flared" if kind == "flared dress" else "straight"
     if kind == "shirt dress" and rng.random() < 0.5:
         hem = "curved"
-    cut = TopCut(
+    return TopCut(
         kind=kind,
         neckline=neckline,
         **_neck(rng, neckline, "tank top" if bare else kind),
@@ -217,7 +217,6 @@ def draw_dress(rng: np.random.Generator) -> TopCut:
         dress=True,
         skirt_folds=float(np.clip(flare_value * 1.6, 0, 1)),
     )
-    return cut
 
 
 _BOTTOMS = {  # share, ease, length, hem width
