@@ -1,7 +1,7 @@
 """Joins sleeves, collars and pockets, which Fashionpedia labels apart, to the garments that they belong to."""
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from temu_vtoff.segmentation.categories import GARMENT_PARTS
 from temu_vtoff.segmentation.labels import DETAILS, Labels
@@ -34,7 +34,7 @@ def join_details(label_map: np.ndarray, labels: Labels) -> np.ndarray:
 
 def _join(joined: np.ndarray, label_map: np.ndarray, detail: int, owners: tuple[int, ...], count: int) -> None:
     """Writes the owners of one label's connected parts into `joined`."""
-    parts, number = ndimage.label(label_map == detail, structure=np.ones((3, 3)))
+    parts, number = scipy.ndimage.label(label_map == detail, structure=np.ones((3, 3)))
     touching = np.zeros((number + 1, count), int)
     for here, there in (
         (np.s_[1:, :], np.s_[:-1, :]),

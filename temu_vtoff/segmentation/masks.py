@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # which imports `scipy.ndimage` when it is used: scripts import this module for their --help
 from PIL import Image
 
 from temu_vtoff.segmentation.categories import CATEGORIES, DATASET_CATEGORIES, LAYERS, TRYOFF_CATEGORIES
@@ -140,13 +141,11 @@ def clean_mask(mask: np.ndarray, others: Sequence[np.ndarray] = ()) -> np.ndarra
     Returns:
         (H, W), bool; a new array.
     """
-    from scipy import ndimage  # scripts import this module for their --help
-
     area = np.count_nonzero(mask)
     if area == 0:
         return mask.copy()
     mask = _without_specks(mask)
-    gaps, _ = ndimage.label(~mask)
+    gaps, _ = scipy.ndimage.label(~mask)
     sizes = np.bincount(gaps.ravel())
     filled = sizes < HOLE_SHARE * area
     for edge in (gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]):
@@ -160,9 +159,7 @@ def clean_mask(mask: np.ndarray, others: Sequence[np.ndarray] = ()) -> np.ndarra
 
 def _without_specks(mask: np.ndarray) -> np.ndarray:
     """The parts of a mask that have at least `SPECK_SHARE` of its pixels, and the largest."""
-    from scipy import ndimage
-
-    parts, _ = ndimage.label(mask, structure=np.ones((3, 3)))  # pixels that touch by a corner belong together
+    parts, _ = scipy.ndimage.label(mask, structure=np.ones((3, 3)))  # pixels that touch by a corner belong together
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     kept = (sizes >= SPECK_SHARE * np.count_nonzero(mask)) | (sizes == sizes.max())
