@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # which imports `scipy.ndimage` when it is used: scripts import this module for their --help
+import scipy  # it loads `scipy.ndimage` at the first use, which `--help` does not wait for
 from PIL import Image
 
 from temu_vtoff.segmentation.categories import CATEGORIES, DATASET_CATEGORIES, LAYERS, TRYOFF_CATEGORIES

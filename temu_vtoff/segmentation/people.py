@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.segmentation.categories import GARMENT_PARTS
@@ -92,7 +92,7 @@ def _owners(label_map: np.ndarray, labels: Labels) -> np.ndarray:
     """(h, w), the number of the nearest person from left to right; 0 where there are none, all 1 for a single one."""
     if not labels.ids("background"):
         return np.ones(label_map.shape, int)
-    parts, _ = ndimage.label(np.isin(label_map, labels.of_people), structure=np.ones((3, 3)))
+    parts, _ = scipy.ndimage.label(np.isin(label_map, labels.of_people), structure=np.ones((3, 3)))
     people = _people(parts, label_map, labels)
     seeds = np.zeros(label_map.shape, int)
     centres: list[float] = []
@@ -109,7 +109,7 @@ def _owners(label_map: np.ndarray, labels: Labels) -> np.ndarray:
         return np.full(label_map.shape, len(centres))
     order = np.argsort(np.argsort(centres, kind="stable"), kind="stable")
     seeds[seeds > 0] = order[seeds[seeds > 0] - 1] + 1
-    rows, columns = ndimage.distance_transform_edt(seeds == 0, return_distances=False, return_indices=True)
+    rows, columns = scipy.ndimage.distance_transform_edt(seeds == 0, return_distances=False, return_indices=True)
     return seeds[rows, columns]
 
 
@@ -124,7 +124,7 @@ def _people(parts: np.ndarray, label_map: np.ndarray, labels: Labels) -> list[in
         return []
     is_head, is_cloth = (np.isin(label_map, labels.ids(*names)) for names in (("face", "hair"), GARMENT_PARTS))
     found: list[tuple[int, slice, bool]] = []
-    boxes = ndimage.find_objects(parts)
+    boxes = scipy.ndimage.find_objects(parts)
     for part in np.argsort(-sizes, kind="stable"):
         if sizes[part] < LEAST_SIZE * sizes.max() or sizes[part] == 0:
             break
@@ -145,7 +145,7 @@ def _overlap(a: slice, b: slice) -> float:
 def _heads(label_map: np.ndarray, labels: Labels) -> list[float]:
     """The columns of the heads that stand side by side: connected face and hair, each at least a width apart."""
     face, hair = (np.isin(label_map, labels.ids(name)) for name in ("face", "hair"))
-    blobs, count = ndimage.label(face | hair | np.isin(label_map, labels.ids("glasses", "hat")), np.ones((3, 3)))
+    blobs, count = scipy.ndimage.label(face | hair | np.isin(label_map, labels.ids("glasses", "hat")), np.ones((3, 3)))
     if count < 2:
         return []
     faces = np.bincount(blobs[face], minlength=count + 1)

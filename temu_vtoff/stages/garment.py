@@ -14,6 +14,7 @@ from temu_vtoff.pictures import panel
 from temu_vtoff.segmentation.categories import ALL
 from temu_vtoff.segmentation.labels import Labels
 from temu_vtoff.segmentation.masks import garment_mask, garments_present, mask_picture, masked_image
+from temu_vtoff.segmentation.people import one_person
 
 if TYPE_CHECKING:
     from temu_vtoff.stages.quality import Quality
@@ -148,8 +149,6 @@ def garments_of(photo: Garment, label_map: np.ndarray, labels: Labels, person: i
         GarmentNotFoundError: There is none; the message lists what was found instead.
         ArgumentError: Fewer people than `person`.
     """
-    from temu_vtoff.segmentation.people import one_person  # it imports scipy; scripts import this one for --help
-
     one = one_person(label_map, labels, person)
     every = photo.category == ALL
     wanted = (garments_present(one.label_map, labels) or ["upper_body"]) if every else [photo.category]

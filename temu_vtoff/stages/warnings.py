@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from PIL import Image
 
 from temu_vtoff.pictures import unfit_mask
@@ -80,11 +81,9 @@ def blur_of(photo: Image.Image) -> float:
     The gradients of a step that is blurred by b, after filters of deviations 1 and 2, stand as the square root of
     (4 + b^2) / (1 + b^2).
     """
-    from scipy import ndimage  # scripts import this module for their --help
-
     width = max(8, round(photo.width * _HEIGHT / photo.height))
     grey = np.asarray(photo.convert("L").resize((width, _HEIGHT), Image.Resampling.BOX), np.float32)
-    fine, coarse = (ndimage.gaussian_gradient_magnitude(grey, deviation) for deviation in (1, 2))
+    fine, coarse = (scipy.ndimage.gaussian_gradient_magnitude(grey, deviation) for deviation in (1, 2))
     edges = fine >= max(np.percentile(fine, _EDGES), _CONTRAST)
     if not edges.any():
         return 0.0
