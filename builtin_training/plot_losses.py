@@ -1,6 +1,6 @@
 """Draws the losses of the built-in model's trainings against their steps.
 
-    python -m builtin_training.plot_losses --runs runs --output temu_vtoff/builtin/losses.png
+    python -m builtin_training.plot_losses --runs runs --output assets/losses.png
 
 Each dot is a logged step; the lines are running medians. Runs without a log are left out.
 """
@@ -31,7 +31,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--runs", type=Path, default=Path("runs"), help="folder with vae/, encoders/, segmenter/ and captioner/")
     add("--transformers", nargs="+", type=Path, default=TRANSFORMERS, help="folders that train_transformers wrote")
-    add("--output", type=Path, default=Path("temu_vtoff/builtin/losses.png"), help="picture to write")
+    add("--output", type=Path, default=Path("assets/losses.png"), help="picture to write")
     return parser.parse_args(argv)
 
 
