@@ -27,6 +27,7 @@ SCALES = (0.7, 1.25)  # of the picture's content
 MAX_SHIFT = 0.12  # of the picture's size
 BRIGHTNESS = (0.75, 1.25)
 EMPTY_SHARE = 0.06  # share of pictures without a person; half of these are one plain colour
+OVERLAP_WEIGHT = 0.5  # of the soft intersection over union beside the cross-entropy
 OUTER_NAME = "Outer-clothes"  # the label after the clothes model's: worn open over another garment
 LEFT_AND_RIGHT = ((9, 10), (12, 13), (14, 15))  # labels that a flip exchanges: shoes, legs, arms
 
@@ -59,7 +60,8 @@ def main(args: argparse.Namespace) -> None:
         empty_some(pictures, labels, step.rng)
         logits = segmenter(normalize(pictures, processor).to(segmenter.device)).logits.float()
         logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear")  # (B, labels, H, W)
-        return {"loss": F.cross_entropy(logits, labels.long().to(logits.device))}
+        labels = labels.long().to(logits.device)
+        return {"loss": F.cross_entropy(logits, labels) + OVERLAP_WEIGHT * overlap_loss(logits, labels)}
 
     def validate(segmenter: SegformerForSemanticSegmentation) -> dict[str, float]:
         return garment_iou(segmenter, processor, test_items)
@@ -112,6 +114,29 @@ def start_from(segmenter: SegformerForSemanticSegmentation, folder: Path) -> Non
         if missing:  # the classifier's weight and bias
             trained[name] = torch.cat([trained[name], *[trained[name][UPPER_LABEL][None]] * missing])
     segmenter.load_state_dict(trained)
+
+
+def overlap_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """One minus the soft intersection over union, so that a narrow strip of a garment counts as much as a coat.
+
+    Args:
+        logits: (B, labels, H, W).
+        labels: (B, H, W) int64.
+
+    Returns:
+        The mean over all labels that the pictures show, except the background: a scalar in [0, 1].
+    """
+    import torch
+
+    probability = logits.softmax(1).flatten(2)  # (B, labels, H * W)
+    labels = labels.flatten(1)[:, None]  # (B, 1, H * W)
+    own = probability.gather(1, labels)  # of each pixel's true label
+    zeros = torch.zeros_like(probability[..., 0])
+    both = zeros.scatter_add(1, labels[:, 0], own[:, 0])  # (B, labels)
+    area = zeros.scatter_add(1, labels[:, 0], torch.ones_like(own[:, 0]))
+    overlap = both / (area + probability.sum(2) - both)
+    shown = area[:, 1:] > 0
+    return (1 - overlap[:, 1:])[shown].sum() / shown.sum().clamp(min=1)
 
 
 def normalize(pictures: torch.Tensor, processor: SegformerImageProcessor) -> torch.Tensor:
