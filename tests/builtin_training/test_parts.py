@@ -72,6 +72,18 @@ def test_augmented_label_maps_follow_their_pictures(items: list[data.Item]) -> N
     assert ((moved == 4) != (labels == 4)).float().mean() > 0.02
 
 
+def test_overlap_counts_each_label_that_is_shown_by_its_own_area() -> None:
+    labels = torch.zeros(1, 4, 4, dtype=torch.int64)
+    labels[0, 0, 0] = 2  # one pixel of one label, six of another
+    labels[0, 2:, 1:] = 1
+    logits = torch.full((1, 4, 4, 4), -30.0).scatter(1, labels[:, None], 30.0)
+    assert train_segmenter.overlap_loss(logits, labels).item() == pytest.approx(0, abs=1e-6)
+    logits[0, 2, 0, 0], logits[0, 3, 0, 0] = -30, 30  # the small one is missed
+    assert train_segmenter.overlap_loss(logits, labels).item() == pytest.approx(1 / 2)
+    empty = torch.zeros_like(labels)
+    assert train_segmenter.overlap_loss(logits, empty).item() == 0  # a picture without a person
+
+
 def test_contrast_takes_texts_that_read_alike_for_the_same(items: list[data.Item]) -> None:
     twins = [items[0], dataclasses.replace(items[1], caption=items[0].caption), items[3]]
     texts = torch.eye(4)[[0, 0, 1]]
