@@ -11,7 +11,7 @@ demo: .venv/installed  ## photos in, product pictures out, with the built-in mod
 	@echo "These are the product pictures; outputs/*_panel.png show photo, mask and product side by side."
 
 test: .venv/installed-dev  ## the test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-wheel: .venv/installed-dev  ## builds the wheel and uses it in an environment of its own
 	$(BIN)/python -m pytest .ci/test_wheel.py

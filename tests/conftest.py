@@ -1,20 +1,43 @@
-"""What all tests share: no network, few threads, and tiny real models."""
+"""What all tests share: no network, few threads, tiny real models, and the order of the files."""
+
+from __future__ import annotations
 
 import gc
 import os
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 import pytest
-import torch
 from golden_checkpoint import GOLDEN
 
+if TYPE_CHECKING:
+    import torch
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: more threads would fight over it
+    import torch  # not in the process that only hands out the tests
+
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
     torch.set_num_threads(1)
+
+re._MAXCACHE = 10_000  # transformers compiles 600 patterns for each pipeline that it loads; Python keeps 512
+
+# With tests of more than half a minute, the longest first: what comes last is short, and no worker waits for another.
+LONG = (
+    *("test_bulk_run", "test_long_run", "test_app", "test_acceleration", "test_inference_dataset", "test_presets"),
+    *("test_train", "test_processes", "test_try_on_runs", "test_app_browser", "test_editing", "test_readme"),
+    *("test_examples", "test_inference", "test_comfyui", "test_fuzz", "test_loop", "test_measure", "test_metrics"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the long files first; the order within a file stays."""
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 def pytest_collection_finish() -> None:
