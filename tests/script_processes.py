@@ -23,6 +23,13 @@ os.environ["PYTHONPATH"] = str(ROOT)  # for the server, which is started with th
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.script_preload"])
 
+# For what is run as a reader types it, and only has to run: the built-in model takes 2 s for the 28 steps of a picture.
+FEWER_STEPS = """
+from dataclasses import replace
+from temu_vtoff.tryoff.presets import PRESETS
+PRESETS.update({{name: replace(preset, steps=min(preset.steps, {steps})) for name, preset in PRESETS.items()}})
+"""
+
 
 def start(script: str, argv: Sequence[object], environment: dict[str, str] | None = None) -> BaseProcess:
     """Starts a script's main, by module name, with the given flags."""
@@ -44,12 +51,18 @@ def run(script: str, argv: Sequence[object], processes: int = 1) -> int:
     return max(process.exitcode for process in started)
 
 
-def python(words: Sequence[object], folder: Path, seconds: float = 600) -> subprocess.CompletedProcess:
-    """Runs `python WORDS` in a folder, words as in a shell: a script, or -m and a module, or -c and code."""
+def python(
+    words: Sequence[object], folder: Path, seconds: float = 600, steps: int | None = None
+) -> subprocess.CompletedProcess:
+    """Runs `python WORDS` in a folder, words as in a shell: a script, or -m and a module, or -c and code.
+
+    Args:
+        steps: Of denoising at most, where the command doesn't name them.
+    """
     words = [str(word) for word in words]
     with tempfile.TemporaryDirectory() as kept:
         printed, errors = Path(kept) / "stdout", Path(kept) / "stderr"
-        process = start_python(words, folder, printed, errors)
+        process = start_python(words, folder, printed, errors, steps)
         process.join(seconds)
         process.kill()
         process.join()
@@ -57,16 +70,18 @@ def python(words: Sequence[object], folder: Path, seconds: float = 600) -> subpr
         return subprocess.CompletedProcess(words, process.exitcode, *texts)
 
 
-def run_python(words: Sequence[object], folder: Path) -> str:
+def run_python(words: Sequence[object], folder: Path, steps: int | None = None) -> str:
     """What `python WORDS` prints; it must end well."""
-    answer = python(words, folder)
+    answer = python(words, folder, steps=steps)
     assert answer.returncode == 0, f"{words}: {answer.stderr[-2000:]}"
     return answer.stdout
 
 
-def start_python(words: Sequence[str], folder: Path, printed: Path, errors: Path) -> BaseProcess:
+def start_python(
+    words: Sequence[str], folder: Path, printed: Path, errors: Path, steps: int | None = None
+) -> BaseProcess:
     """Starts `python WORDS` in a folder; what it prints goes to two files."""
-    process = _context.Process(target=_as_python, args=(list(words), folder, printed, errors, os.getpid()))
+    process = _context.Process(target=_as_python, args=(list(words), folder, printed, errors, steps, os.getpid()))
     process.start()
     return process
 
@@ -107,12 +122,14 @@ def _run(script: str, argv: list[str], environment: dict[str, str], tests: int) 
     command_line.run(module.main, module.parse_args(argv))
 
 
-def _as_python(words: list[str], folder: Path, printed: Path, errors: Path, tests: int) -> None:
+def _as_python(words: list[str], folder: Path, printed: Path, errors: Path, steps: int | None, tests: int) -> None:
     for stream, path in ((sys.stdout, printed), (sys.stderr, errors)):
         path.touch()
         os.dup2(os.open(path, os.O_WRONLY), stream.fileno())
     os.chdir(folder)
     _settle(tests)
+    if steps is not None:
+        exec(FEWER_STEPS.format(steps=steps), {})
     kind, *rest = words
     if kind == "-c":
         sys.argv, sys.path[0] = ["-c", *rest[1:]], ""

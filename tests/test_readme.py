@@ -3,10 +3,7 @@
 import re
 import shlex
 import socket
-import subprocess
-import sys
 import time
-from functools import cache
 from pathlib import Path
 
 import httpx
@@ -14,6 +11,7 @@ import pytest
 
 from temu_vtoff.metrics.published import COLUMNS, PUBLISHED
 from tests.fresh_checkout import ROOT, link_checkout
+from tests.script_calls import help_text
 from tests.script_processes import run_python, start_python
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,6 +21,7 @@ TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf
 ELSEWHERE = ("app.py", "make ", "pip ", "python -m venv", "source ", "git ", "cd ", "hf ", "davidelobba/TEMU-VTOFF")
 PAGE = "127.0.0.1:7860"  # where the README says that the web page is
 PATIENCE = 240  # seconds, until the page is there
+STEPS = 2  # of each picture: that they run is tested here
 
 
 def blocks(language: str) -> list[str]:
@@ -34,17 +33,15 @@ def commands() -> list[str]:
     return [line.split("  #")[0].strip() for line in lines if line.strip()]
 
 
+def main_of(name: str) -> str:
+    """The module that `python -m NAME` runs."""
+    return f"{name}.__main__" if (ROOT / name).is_dir() else name
+
+
 def rows(text: str, head: str) -> list[list[str]]:
     """The cells of the text's table whose first line begins so, without its head."""
     table = text[text.index(f"\n| {head} |") + 1 :].split("\n\n")[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
-
-
-@cache
-def help_text(*target: str) -> str:
-    answer = subprocess.run([sys.executable, *target, "--help"], cwd=ROOT, capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
-    return answer.stdout
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +85,14 @@ def test_commands_run_as_printed_and_in_order(checkout):
     for command in ours:
         words = shlex.split(command)
         assert words[0] == "python"
-        run_python(words[1:], checkout)
+        run_python(words[1:], checkout, STEPS)
 
 
 def test_python_runs_as_printed(checkout):
     ours = [block for block in blocks("python") if PAGE not in block]
     assert ours
     for block in ours:
-        run_python(["-c", block], checkout)
+        run_python(["-c", block], checkout, STEPS)
 
 
 def test_the_page_answers_programs_as_printed(checkout, page):
@@ -108,22 +105,20 @@ def test_flags_of_commands_exist():
         words = shlex.split(command)
         script = next((word for word in words if word.endswith(".py")), None)
         if words[:2] == ["python", "-m"] and words[2] != "venv":
-            target = ("-m", words[2])
+            target = main_of(words[2])
         elif words[0] == "python" and script is not None:
-            target = (script,)
+            target = script
         else:
             continue
         for flag in (word for word in words if word.startswith("--")):
-            assert re.search(rf"{flag}\b", help_text(*target)), f"{flag} of: {command}"
+            assert re.search(rf"{flag}\b", help_text(target)), f"{flag} of: {command}"
 
 
 def test_flags_named_in_the_text_exist():
     scripts = [path.name for path in ROOT.glob("*.py") if "def parse_args" in path.read_text(encoding="utf-8")]
-    targets = [(script,) for script in [*scripts, "precompute_utils/captioning_qwen.py"]]
-    targets += [
-        ("-m", module) for module in ("builtin_training.measure", "drawn_people", "benchmarks.bench_generation")
-    ]
-    everything = "".join(help_text(*target) for target in targets)
+    modules = ("builtin_training.measure", "drawn_people", "benchmarks.bench_generation")
+    targets = [*scripts, "precompute_utils/captioning_qwen.py", *map(main_of, modules)]
+    everything = "".join(map(help_text, targets))
     text = re.sub(r"```.*?```", "", README + TROUBLESHOOTING, flags=re.DOTALL)
     flags = set(re.findall(r"(--[a-z_]+)", text))
     assert "--preset" in flags
