@@ -97,18 +97,26 @@ def test_psnr(pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
     assert psnr(torch.full((1, 3, 8, 8), 0.5), torch.full((1, 3, 8, 8), 0.6)).item() == pytest.approx(20, abs=1e-4)
 
 
-def test_equal_pictures(pictures: tuple[torch.Tensor, torch.Tensor], torch_home: Path) -> None:
+@pytest.fixture(scope="module")
+def networks(backbones: Path) -> dict[str, torch.nn.Module]:
+    """What LPIPS and DISTS compare features of; random VGG-16 takes seconds to make."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(backbones))
+        return {"lpips": load_lpips_network(), "dists": load_dists_network()}
+
+
+def test_equal_pictures(pictures: tuple[torch.Tensor, torch.Tensor], networks) -> None:
     a = pictures[0][:2]
     assert ssim(a, a).tolist() == pytest.approx([1, 1], abs=1e-6)
     assert ms_ssim(a, a).tolist() == pytest.approx([1, 1], abs=1e-6)
     assert psnr(a, a).tolist() == [math.inf, math.inf]
-    assert lpips(a, a, load_lpips_network()).tolist() == [0, 0]
-    assert dists(a, a, load_dists_network()).tolist() == pytest.approx([0, 0], abs=1e-5)
+    assert lpips(a, a, networks["lpips"]).tolist() == [0, 0]
+    assert dists(a, a, networks["dists"]).tolist() == pytest.approx([0, 0], abs=1e-5)
 
 
-@pytest.mark.parametrize(("metric", "load"), [(lpips, load_lpips_network), (dists, load_dists_network)])
-def test_perceptual_distances_grow_with_noise(pictures, torch_home: Path, metric, load) -> None:
-    network = load()
+@pytest.mark.parametrize("metric", [lpips, dists])
+def test_perceptual_distances_grow_with_noise(pictures, networks, metric) -> None:
+    network = networks[metric.__name__]
     together = metric(*pictures, network)
     assert together.shape == (3,)
     assert 0 < together[0] < together[1] < together[2]
@@ -117,7 +125,7 @@ def test_perceptual_distances_grow_with_noise(pictures, torch_home: Path, metric
     assert alone == pytest.approx(together.tolist(), rel=1e-4)
 
 
-def test_lpips_is_the_weighted_distance_of_normalised_alexnet_features(pictures, torch_home: Path) -> None:
+def test_lpips_is_the_weighted_distance_of_normalised_alexnet_features(pictures, torch_home: Path, networks) -> None:
     from torchmetrics.functional.image import lpips as torchmetrics_lpips
     from torchvision.models import alexnet
 
@@ -134,7 +142,7 @@ def test_lpips_is_the_weighted_distance_of_normalised_alexnet_features(pictures,
         distance = [x / (x.square().sum(1, keepdim=True) + 1e-8).sqrt() for x in (a, b)]
         weighted = (distance[0] - distance[1]).square() * heads[f"lin{number}.model.1.weight"].view(1, -1, 1, 1)
         expected = expected + weighted.sum(1).mean((1, 2))
-    assert lpips(*pictures, load_lpips_network()).tolist() == pytest.approx(expected.tolist(), rel=1e-4)
+    assert lpips(*pictures, networks["lpips"]).tolist() == pytest.approx(expected.tolist(), rel=1e-4)
 
 
 def test_fid_of_shifted_and_scaled_features() -> None:
