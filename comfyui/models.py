@@ -47,7 +47,7 @@ class Models:
 
     @property
     def has_previews(self) -> bool:
-        """Whether the pipelines tell how the picture looks by then; image-editing models don't."""
+        """Whether the pipelines show the picture after each step; image-editing models don't."""
         return self.options.backend not in EDITORS
 
     def try_off(self) -> TryOff:

@@ -28,7 +28,7 @@ def draw_clothes(rng: np.random.Generator, category: str, unit: float, plain: fl
         return {"dresses": draw_design(rng, "dresses", unit, plain=plain)}
     other = "lower_body" if category == "upper_body" else "upper_body"
     asked = draw_design(rng, category, unit, plain=plain)
-    others_plain = PLAIN_SHARE if asked.texture.pattern == "plain" else 0.85  # two patterns seldom go together
+    others_plain = PLAIN_SHARE if asked.texture.pattern == "plain" else 0.85  # two patterns rarely go together
     designs = {category: asked, other: draw_design(rng, other, unit, asked.texture.colors[0], others_plain)}
     return {"upper_body": designs["upper_body"], "lower_body": designs["lower_body"]}
 

@@ -51,7 +51,7 @@ def draw_torso(canvas: Canvas, body: Body) -> None:
 
 
 def draw_arm(canvas: Canvas, body: Body, side: int, start: float = 0.0) -> None:
-    """A bare arm with its hand; `start` is the distance from the shoulder at which a sleeve surely hides it no more."""
+    """A bare arm with its hand; up to `start`, a distance from the shoulder, a sleeve hides it."""
     arm = body.arm(side)
     shown = arm.cut(start, arm.length)
     shape = shown.shape() if start else [*shown.shape(), _joint(arm)]

@@ -62,7 +62,7 @@ def _load(pipe: DiffusionPipeline, lora: Lora, name: str) -> list[str]:
                 if "size mismatch" not in str(error):
                     raise
                 raise CheckpointError(
-                    f"The LoRA {lora.source} ({{lora}}) is of a model of another width: its {keys[0]} "
+                    f"The LoRA {lora.source} (argument {{lora}}) is of a model of another width: its {keys[0]} "
                     f"doesn't fit the {type(pipe).__name__}.",
                     "lora",
                 ) from error

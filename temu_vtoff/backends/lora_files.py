@@ -28,7 +28,9 @@ def find_file(lora: Lora, names: Sequence[str]) -> str:
         return chosen[0]
     there = f"there are {first_few(found, 10)}" if found else "there is no .safetensors file"
     if lora.weight_name is not None:
-        raise CheckpointError(f"The LoRA {lora.source} ({{lora}}) has no file {lora.weight_name}; {there}.", "lora")
+        raise CheckpointError(
+            f"The LoRA {lora.source} (argument {{lora}}) has no file {lora.weight_name}; {there}.", "lora"
+        )
     raise CheckpointError(
         f"The LoRA {lora.source} needs the name of its file, {{lora}} {lora.source}:WEIGHT_NAME; {there}.", "lora"
     )

@@ -58,7 +58,7 @@ class Finish:
 
     @property
     def separates(self) -> bool:
-        """Whether the garment must be told from its background."""
+        """Whether the garment must be separated from its background."""
         return self.background != KEEP or self.trims
 
     @property

@@ -21,7 +21,7 @@ class Category:
         parts: Names from `temu_vtoff.segmentation.labels.PARTS` that make it up.
         neighbours: Parts that serve instead where the garment is absent: segmenters call a long top a dress, and a
             two-piece dress a top and a skirt.
-        beside: A part that the labels must have too; without it the category can't be told from another one.
+        beside: A part that the labels must have too; without it the category can't be distinguished from another one.
         segmenter: A model whose labels tell it.
     """
 

@@ -1,6 +1,6 @@
 """One person of a photo that shows several: whose pixels are whose, from the labels alone.
 
-Connected parts of the label map that hold a head and clothes are people. People who touch are told apart by their
+Connected parts of the label map that hold a head and clothes are people. People who touch are distinguished by their
 heads, each with face and hair, and parted halfway between two heads: an arm around another's shoulders counts as the
 other's. People who touch and are seen from behind, or without heads, count as one.
 """
