@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 from diffusers import (
-    AutoencoderKL,
     AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
     FlowMatchEulerDiscreteScheduler,
@@ -31,6 +30,7 @@ from transformers import (
 from builtin_training.tokenizers_from_text import clip_tokenizer, t5_tokenizer
 from temu_vtoff.backends.prompt import SHAPE, TEMPLATE
 from temu_vtoff.builtin import resolve
+from tests.tiny_training import tiny_vae
 
 SIZE = (64, 96)
 BLOCKS = 2  # resolutions of the tiny Flux VAEs
@@ -121,19 +121,7 @@ def save_tiny_kontext(folder: Path) -> Path:
             vocab_size=len(t5), d_model=8, d_kv=8, d_ff=8, num_layers=1, num_heads=1, feed_forward_proj="gated-gelu"
         )
     )
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * BLOCKS,
-        up_block_types=("UpDecoderBlock2D",) * BLOCKS,
-        block_out_channels=(8,) * BLOCKS,
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=2,
-        mid_block_add_attention=False,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-        scaling_factor=0.36,
-        shift_factor=0.12,
-    )
+    vae = tiny_vae((8,) * BLOCKS, norm_num_groups=2, scaling_factor=0.36, shift_factor=0.12)
     transformer = FluxTransformer2DModel(
         in_channels=16,
         num_layers=1,

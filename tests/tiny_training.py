@@ -1,6 +1,7 @@
 """What training needs, tiny and real: the frozen models of a base, and a data set in DressCode's layout."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,22 +24,26 @@ CAPTIONS = ("a shirt with short sleeves", "a pair of trousers", "a dress with lo
 LABELS = {"upper_body": 4, "lower_body": 6, "dresses": 7}
 
 
-def save_tiny_base(folder: Path, seed: int = 0) -> Path:
-    """Writes VAE (f8, 4 channels), scheduler, three text encoders with tokenizers, and two image encoders."""
-    torch.manual_seed(seed)
-    AutoencoderKL(
-        block_out_channels=(8, 8, 8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
+def tiny_vae(channels: Sequence[int], **how: float) -> AutoencoderKL:
+    """A VAE as Stable Diffusion 3's, with 4 latent channels and without attention; `how` as for `AutoencoderKL`."""
+    return AutoencoderKL(
+        block_out_channels=channels,
+        down_block_types=("DownEncoderBlock2D",) * len(channels),
+        up_block_types=("UpDecoderBlock2D",) * len(channels),
         layers_per_block=1,
         latent_channels=4,
-        norm_num_groups=4,
-        scaling_factor=1.5,
-        shift_factor=0.1,
         mid_block_add_attention=False,
         use_quant_conv=False,
         use_post_quant_conv=False,
-    ).save_pretrained(folder / "vae")
+        **how,
+    )
+
+
+def save_tiny_base(folder: Path, seed: int = 0) -> Path:
+    """Writes VAE (f8, 4 channels), scheduler, three text encoders with tokenizers, and two image encoders."""
+    torch.manual_seed(seed)
+    vae = tiny_vae((8, 8, 8, 16), norm_num_groups=4, scaling_factor=1.5, shift_factor=0.1)
+    vae.save_pretrained(folder / "vae")
     FlowMatchEulerDiscreteScheduler(shift=2.0).save_pretrained(folder / "scheduler")
     clip, t5 = clip_tokenizer(CAPTIONS), t5_tokenizer(CAPTIONS)
     for suffix in ("", "_2"):
