@@ -7,6 +7,9 @@
     python inference_bulk.py --input catalogue.parquet --id_column sku --photo_column url --output outputs/bulk \\
         --stages segment caption try_off finish --background white --caption_server http://localhost:8000/v1
 
+    python inference_bulk.py --input pairs.parquet --output outputs/worn --stages segment try_on \\
+        --tryon_model BoyuanJiang/FitDiT
+
 Needs Ray: pip install "ray[data]" webdataset. Writes OUTPUT/data/*.parquet, one row for each garment with its error if
 it has one. After a kill of the driver or of a worker, the same command finishes the rest, each photo exactly once.
 """
@@ -17,11 +20,13 @@ from dataclasses import replace
 
 import command_line
 from temu_vtoff.builtin import NOTICE
-from temu_vtoff.bulk import INPUT_KINDS, OUTPUT_KINDS, STAGES
-from temu_vtoff.bulk.job import GPUS, BulkJob, Pool
-from temu_vtoff.datasets import PHASES
+from temu_vtoff.bulk import CAPTION_ENGINES, INPUT_KINDS, OUTPUT_KINDS, STAGES
+from temu_vtoff.bulk.job import BulkJob, Pool, default_gpus
+from temu_vtoff.datasets import ORDERS, PHASES
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.segmentation.categories import ALL, CATEGORIES
+from temu_vtoff.stages.options import Options
+from temu_vtoff.stages.tryon_options import TryOnOptions
 
 SHOWN = 5  # failures
 EXTRA = 'Ray is not installed: pip install "ray[data]" webdataset.'
@@ -50,8 +55,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add("--seed", type=int, default=BulkJob.seed, help="random seed")
     add("--batch_size", type=command_line.positive, default=1, help="photos that go through a model at once")
+    add("--caption_engine", default=BulkJob.caption_engine, choices=CAPTION_ENGINES, help="vllm needs ray[llm]")
     add("--caption_server", metavar="URL", help="caption by an OpenAI-compatible server, http://localhost:8000/v1")
     _add_cluster_flags(parser)
+    _add_garment_flags(parser)
+    command_line.add_tryon_flags(parser)
     command_line.add_finishing_flags(parser)
     command_line.add_sampling_flags(parser)
     command_line.add_model_flags(parser)
@@ -67,7 +75,7 @@ def _add_cluster_flags(parser: argparse.ArgumentParser) -> None:
     add("--num_cpus", type=command_line.positive, help="CPUs of this machine that Ray uses; default: all")
     add("--actors", nargs="+", default=[], metavar="STAGE=N", help="actors, or STAGE=LEAST:MOST (default: 1 each)")
     add("--cpus", nargs="+", default=[], metavar="STAGE=N", help=f"CPUs of each actor (default: {Pool.cpus} each)")
-    shares = " ".join(f"{stage}={share:g}" for stage, share in GPUS.items())
+    shares = " ".join(f"{stage}={share:g}" for stage, share in default_gpus(BulkJob.stages).items())
     add("--gpus", nargs="+", default=[], metavar="STAGE=N", help=f"GPUs of each actor (default, with GPUs: {shares})")
     add(
         "--rows_per_file",
@@ -78,9 +86,20 @@ def _add_cluster_flags(parser: argparse.ArgumentParser) -> None:
     add("--worker_memory", type=float, metavar="GIB", help="memory of an actor; a photo that needs more is an error")
 
 
+def _add_garment_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("garments to put on", "with --stages try_on").add_argument
+    what = "of Parquet files: a product picture: bytes, path or URL"
+    add("--garment_column", default=BulkJob.garment_column, help=what)
+    what = "of Parquet files: a photo of somebody whose garment is taken off first"
+    add("--garment_from_column", default=BulkJob.garment_from_column, help=what)
+    add("--order", default=BulkJob.order, choices=ORDERS, help="list of a dataset's garments")
+    add("--any_garment", action="store_true", help="put on pictures, too, that look like photos of somebody")
+    command_line.add_pose_flag(add)
+
+
 def main(args: argparse.Namespace) -> int:
     job = make_job(args)
-    options = command_line.options(args)
+    options = make_options(args, job)
     try:
         from temu_vtoff.bulk.run import run_bulk, start_ray
     except ModuleNotFoundError as error:
@@ -134,8 +153,19 @@ def make_job(args: argparse.Namespace) -> BulkJob:
                 pools[stage] = replace(pool, least=numbers[0], most=numbers[-1])
             else:
                 pools[stage] = replace(pool, **{argument: numbers[0]})
-    names = [name for name in BulkJob.__dataclass_fields__ if name != "pools"]
-    return BulkJob(**{name: getattr(args, name) for name in names}, pools=pools)
+    names = [name for name in BulkJob.__dataclass_fields__ if name not in ("pools", "paste")]
+    return BulkJob(**{name: getattr(args, name) for name in names}, pools=pools, paste=not args.no_paste)
+
+
+def make_options(args: argparse.Namespace, job: BulkJob) -> Options:
+    """The models of the flags, and how they run.
+
+    Raises:
+        ArgumentError: A value out of range, or a try-on model without its stage.
+    """
+    if args.tryon_model is not None and not job.dresses:
+        raise ArgumentError("{tryon} is for {stages} try_on.", "tryon", "stages")
+    return command_line.options(args, TryOnOptions if job.dresses else Options)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ MOST_DEATHS = 3
 
 @ray.remote(num_cpus=0)
 class Ledger:
-    """Counts, by stage and id, how often work on a photo was begun and not ended."""
+    """Counts, by stage and id, how often work on a photo was begun and not ended; and which photos were asked about."""
 
     def __init__(self) -> None:
+        self._entered: set[str] = set()
         self._begun: Counter[tuple[str, str]] = Counter()
 
     def deaths(self, stage: str, ids: Sequence[str]) -> list[int]:
@@ -27,3 +28,11 @@ class Ledger:
         """Work on the photos has ended, well or with an error."""
         for photo in ids:
             self._begun.pop((stage, photo), None)
+
+    def enter(self, ids: Sequence[str]) -> None:
+        """The photos are taken apart into garments."""
+        self._entered.update(ids)
+
+    def entered(self) -> int:
+        """How many photos were taken apart."""
+        return len(self._entered)

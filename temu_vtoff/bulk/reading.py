@@ -47,19 +47,22 @@ class PhotoSource(Datasource):
         super().__init__()
         self.tasks: list[Callable[[], Iterator[pa.Table]]]
         if job.input_kind in DATASETS:
-            items = open_dataset(job.input_kind, job.input, phase=job.phase).items
-            photos = [(item.key, str(item.person.absolute()), item.category) for item in items]
-            self.tasks = [partial(_named_photos, part) for part in _batches(photos, _PHOTOS_PER_TASK)]
+            self.tasks = [partial(_tables, part) for part in _batches(_dataset_photos(job), _PHOTOS_PER_TASK)]
             return
         storage = Storage.at(job.input, "input")
         kind, files = _files(storage, job.input_kind)
         if kind == "folder":
-            photos = _folder_photos(storage, files)
-            self.tasks = [partial(_named_photos, part) for part in _batches(photos, _PHOTOS_PER_TASK)]
+            if job.dresses:
+                raise ArgumentError(
+                    "{stages} try_on needs a garment for each photo, which a folder can't name: give {input} of "
+                    "another kind.",
+                    *("stages", "input"),
+                )
+            self.tasks = [partial(_tables, part) for part in _batches(_folder_photos(storage, files), _PHOTOS_PER_TASK)]
             return
         if kind == "parquet":
             _check_columns(storage, files[0], job)
-        read = partial(read_parquet, job=job) if kind == "parquet" else read_shard
+        read = partial(read_parquet if kind == "parquet" else read_shard, job=job)
         self.tasks = [partial(_blocks, read, storage, file) for file in files]
 
     def estimate_inmemory_data_size(self) -> int | None:
@@ -70,9 +73,10 @@ class PhotoSource(Datasource):
         return [ReadTask(task, metadata, ROW) for task in self.tasks]
 
 
-def read_shard(storage: Storage, path: str) -> Iterator[Photo]:
+def read_shard(storage: Storage, path: str, *, job: BulkJob) -> Iterator[Photo]:
     """The photos of a WebDataset shard: a picture, and in `json` its category and caption.
 
+    For try-on a sample also holds a picture of the kind `garment.jpg` or `garment_from.jpg`.
     A damaged shard yields the photos before the damage, then a row with the error.
     """
     name, count = storage.relative(path), 0
@@ -80,14 +84,14 @@ def read_shard(storage: Storage, path: str) -> Iterator[Photo]:
         with storage.filesystem.open_input_stream(path) as stream:
             for sample in group_by_keys(tar_file_expander([{"url": name, "stream": stream}])):
                 count += 1
-                yield _of_sample(sample)
+                yield _of_sample(sample, job)
     except Exception as error:  # of tarfile, webdataset, the file system
         reason = describe(error.__cause__ or error) if not error.args else " ".join(str(error.args[0]).split())
         yield Photo(name, error=f"{name} is damaged after {count} photos: {reason}.")
 
 
 def read_parquet(storage: Storage, path: str, *, job: BulkJob) -> Iterator[Photo]:
-    """The photos of a Parquet file: id, bytes or path or URL, and perhaps category and caption."""
+    """The photos of a Parquet file: id, bytes or path or URL, and perhaps category, caption, garment and joints."""
     name = storage.relative(path)
     try:
         with storage.filesystem.open_input_file(path) as stream:
@@ -95,26 +99,31 @@ def read_parquet(storage: Storage, path: str, *, job: BulkJob) -> Iterator[Photo
             columns = _columns(file.schema_arrow, job)
             for batch in file.iter_batches(batch_size=ROWS, columns=list(columns.values())):
                 for row in batch.to_pylist():
-                    values = {field: row[column] for field, column in columns.items()}
-                    photo = values.pop("photo")
-                    kind = {"photo": photo} if isinstance(photo, bytes) else {"place": photo}
-                    yield Photo(**values | {"id": str(values["id"])} | kind)
+                    yield _of_row({field: row[column] for field, column in columns.items()}, job)
     except Exception as error:  # of pyarrow, the file system
         yield Photo(name, error=f"{name} can't be read: {describe(error)}")
 
 
 def _columns(schema: pa.Schema, job: BulkJob) -> dict[str, str]:
-    """The columns of a Parquet file by the fields of `Photo`.
+    """The columns of a Parquet file by what is read from them.
 
     Raises:
         ArgumentError: One is missing.
     """
+    there = f"there are {', '.join(schema.names)}."
     for argument in ("id_column", "photo_column"):
         if getattr(job, argument) not in schema.names:
-            raise ArgumentError(
-                f"no column {getattr(job, argument)!r} ({{{argument}}}); there are {', '.join(schema.names)}.", argument
-            )
+            raise ArgumentError(f"no column {getattr(job, argument)!r} ({{{argument}}}); {there}", argument)
     columns = {"id": job.id_column, "photo": job.photo_column, "category": job.category_column, "caption": "caption"}
+    if job.dresses:
+        garments = {"garment": job.garment_column, "garment_from": job.garment_from_column}
+        if not set(garments.values()) & set(schema.names):
+            raise ArgumentError(
+                f"no column {job.garment_column!r} ({{garment_column}}) or {job.garment_from_column!r} "
+                f"({{garment_from_column}}); {there}",
+                *("garment_column", "garment_from_column"),
+            )
+        columns |= {**garments, "joints": "joints"}
     return {field: column for field, column in columns.items() if column in schema.names}
 
 
@@ -134,14 +143,48 @@ def _check_columns(storage: Storage, path: str, job: BulkJob) -> None:
         raise ArgumentError(f"{storage.relative(path)} has {error.sentence}", *error.arguments) from None
 
 
-def _of_sample(sample: dict[str, Any]) -> Photo:
+def _of_row(values: dict[str, Any], job: BulkJob) -> Photo:
+    """A photo of a Parquet row, by what `_columns` finds."""
+    texts = {name: values[name] for name in ("category", "caption", "joints") if values.get(name) is not None}
+    photo = Photo(str(values["id"]), **_content(values["photo"], "photo", "place"), **texts)
+    if values["id"] is None or values["photo"] is None:
+        photo.fail(f"a row without {'an id' if values['id'] is None else 'a photo'}.")
+    if job.dresses:
+        _give(photo, values.get("garment"), values.get("garment_from"), job)
+    return photo
+
+
+def _give(photo: Photo, garment: bytes | str | None, worn: bytes | str | None, job: BulkJob) -> None:
+    """The garment that the photo's person puts on: a product picture, or the photo of somebody who wears it."""
+    photo.garment_is_worn = garment is None
+    if garment is None and worn is None:
+        photo.fail(f"{photo.id} has no garment to put on.")
+    elif garment is None and "try_off" not in job.stages:
+        photo.fail(f"the garment of {photo.id} is worn by somebody, and the stages leave out try_off.")
+    for name, value in _content(worn if garment is None else garment, "garment", "garment_place").items():
+        setattr(photo, name, value)
+
+
+def _content(value: bytes | str | None, data: str, place: str) -> dict[str, Any]:
+    """A cell's content by the attribute that holds it: file content, or the place of a file."""
+    return {data: value} if isinstance(value, bytes) else {place: value}
+
+
+def _of_sample(sample: dict[str, Any], job: BulkJob) -> Photo:
     """A photo of a WebDataset sample."""
     photo = Photo(sample["__key__"])
-    pictures = [suffix for suffix in sample if f".{suffix.rsplit('.', 1)[-1]}" in PICTURE_SUFFIXES]
-    if not pictures:
+    pictures: dict[str, list[str]] = {"": [], "garment": [], "garment_from": []}  # keys, by what comes before the dot
+    for key in sample:
+        of, _, suffix = key.rpartition(".")
+        if f".{suffix}" in PICTURE_SUFFIXES and of in pictures:
+            pictures[of].append(key)
+    if not pictures[""]:
         photo.fail(f"{photo.id} has no picture, only {', '.join(key for key in sample if not key.startswith('__'))}.")
         return photo
-    photo.photo, photo.place = sample[pictures[0]], f"{photo.id}.{pictures[0]}"
+    photo.photo, photo.place = sample[pictures[""][0]], f"{photo.id}.{pictures[''][0]}"
+    if job.dresses:
+        garment, worn = (next((sample[key] for key in pictures[of]), None) for of in ("garment", "garment_from"))
+        _give(photo, garment, worn, job)
     try:
         facts = json.loads(sample.get("json", b"{}"))
         photo.category, photo.caption = facts.get("category"), facts.get("caption")
@@ -165,24 +208,36 @@ def _files(storage: Storage, kind: str | None) -> tuple[str, list[str]]:
     raise ArgumentError(f"{{input}} {storage.address} {where} {'no ' * (where == 'holds')}{what}.", "input")
 
 
-def _folder_photos(storage: Storage, files: Sequence[str]) -> list[tuple[str, str, None]]:
-    """Id, place and no category of each file; ids keep the suffix where two files differ in nothing else."""
+def _folder_photos(storage: Storage, files: Sequence[str]) -> list[Photo]:
+    """A photo for each file; ids keep the suffix where two files differ in nothing else."""
     names = [storage.relative(file) for file in files]
     count = Counter(posixpath.splitext(name)[0] for name in names)
     stems = [posixpath.splitext(name)[0] for name in names]
     ids = [stem if count[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
-    return [(photo, storage.address_of(file), None) for photo, file in zip(ids, files, strict=True)]
+    return [Photo(photo, place=storage.address_of(file)) for photo, file in zip(ids, files, strict=True)]
 
 
-def _named_photos(photos: Sequence[tuple[str, str, str | None]]) -> Iterator[pa.Table]:
-    """Blocks of photos that the first stage fetches."""
+def _dataset_photos(job: BulkJob) -> list[Photo]:
+    """The persons of a dataset's list, for try-on with the garments and joints."""
+    dataset = open_dataset(job.input_kind, job.input, phase=job.phase, order=job.order)
+    photos = []
+    for item in dataset.items:
+        photo = Photo(item.key, place=str(item.person.absolute()), category=item.category)
+        if job.dresses:
+            photo.garment_place = str(item.garment.absolute())
+            photo.joints = str(dataset.joints_file(item).absolute()) if dataset.has_joints(item) else None
+        photos.append(photo)
+    return photos
+
+
+def _tables(photos: Iterable[Photo]) -> Iterator[pa.Table]:
+    """Blocks of photos, of which many are only named; the first stage fetches them."""
     for part in _batches(photos, ROWS):
-        yield table_of([Photo(name, place=place, category=category) for name, place, category in part])
+        yield table_of(part)
 
 
 def _blocks(read: Callable[..., Iterator[Photo]], storage: Storage, path: str) -> Iterator[pa.Table]:
-    for part in _batches(read(storage, path), ROWS):
-        yield table_of(part)
+    yield from _tables(read(storage, path))
 
 
 def fetch(place: str) -> bytes:

@@ -16,23 +16,31 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.data.checkpoint import CheckpointConfig
 
 from temu_vtoff.backends.registry import check_category
-from temu_vtoff.bulk.job import GPUS, BulkJob
+from temu_vtoff.bulk.job import BulkJob, default_gpus
 from temu_vtoff.bulk.ledger import Ledger
 from temu_vtoff.bulk.reading import ROWS, PhotoSource
 from temu_vtoff.bulk.stages import ACTORS
 from temu_vtoff.bulk.storage import Storage
+from temu_vtoff.bulk.vllm_captions import captioned_by_vllm, check_vllm
 from temu_vtoff.bulk.writing import Counts, GarmentSink, count_results, job_settings
+from temu_vtoff.captioning.server import ApiCaptioner
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.stages.options import Options
+from temu_vtoff.stages.tryon_options import of_tryoff
 
 _TASK = {"num_cpus": 0.25}  # reading and writing wait for disks
 _OWN_CPUS = 3  # Ray's cutting of blocks and its filter of finished ids take one each, reading and writing the third
+_VLLM_CPUS = 2  # the steps before and behind the engine
 _FILTER_MEMORY = 2**26  # bytes; the ids of a million photos
 
 
 def needed_cpus(job: BulkJob) -> int:
     """CPUs, as Ray counts them, below which a job would wait for ever."""
-    return _OWN_CPUS + math.ceil(sum(job.pool(stage).least * job.pool(stage).cpus for stage in job.stages))
+    return (
+        _OWN_CPUS
+        + _VLLM_CPUS * job.by_vllm
+        + math.ceil(sum(job.pool(stage).least * job.pool(stage).cpus for stage in job.stages))
+    )
 
 
 def start_ray(job: BulkJob, address: str | None = None, cpus: int | None = None) -> None:
@@ -81,11 +89,29 @@ def run_bulk(job: BulkJob, options: Options) -> Counts:
         CheckpointError: A model can't be loaded.
         ValueError: The output was begun with other settings.
     """
-    check_category(job.category, options.backend)
-    options.size()  # raises before anything starts if the try-off model can't be had
+    _check_models(job, options)
     _check_cluster(job)
     source, output = PhotoSource(job), Storage.at(job.output, "output")
     job_settings(job, options, output)
+    _keep_finished_ids(output)
+    photos = ray.data.read_datasource(source, override_num_blocks=len(source.tasks), **_TASK)
+    suffix = ".png" if options.finish is None or "finish" not in job.stages else options.finish.suffix
+    sink = GarmentSink(output, job.output_kind, suffix, job.rows_per_file)
+    ledger, before = Ledger.remote(), count_results(output) if job.by_vllm else None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            through_stages(photos, job, options, ledger).write_datasink(sink, ray_remote_args=_TASK)
+    except Exception as error:
+        raise _of_this_run(cause_of(error)) from error
+    counts = count_results(output)
+    if before is not None and (lost := before.photos + ray.get(ledger.entered.remote()) - counts.photos) > 0:
+        raise ValueError(f"{lost} photos were lost together with a worker; the same command again finishes them.")
+    return counts
+
+
+def _keep_finished_ids(output: Storage) -> None:
+    """Makes Ray leave out what is finished, and keep the ids of what it finishes."""
     context = DataContext.get_current()
     config = CheckpointConfig(
         "id",
@@ -97,16 +123,6 @@ def run_bulk(job: BulkJob, options: Options) -> Counts:
     context.checkpoint_config = config
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    photos = ray.data.read_datasource(source, override_num_blocks=len(source.tasks), **_TASK)
-    suffix = ".png" if options.finish is None or "finish" not in job.stages else options.finish.suffix
-    sink = GarmentSink(output, job.output_kind, suffix, job.rows_per_file)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            through_stages(photos, job, options).write_datasink(sink, ray_remote_args=_TASK)
-    except Exception as error:
-        raise cause_of(error) from error
-    return count_results(output)
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -114,6 +130,29 @@ def cause_of(error: BaseException) -> BaseException:
     while isinstance(inner := getattr(error, "cause", None) or error.__cause__, BaseException):
         error = inner
     return error
+
+
+def _of_this_run(error: BaseException) -> BaseException:
+    """The error, with the job's name for the address of the captioning server."""
+    if isinstance(error, ArgumentError) and "api_base" in error.arguments:
+        return ArgumentError(error.sentence.replace("{api_base}", "{caption_server}"), "caption_server")
+    return error
+
+
+def _check_models(job: BulkJob, options: Options) -> None:
+    """Raises before anything starts: a category that the back end doesn't make, a model that can't be had."""
+    check_category(job.category, options.backend)
+    if "try_off" in job.stages or not job.dresses:
+        of_tryoff(options).size()
+    if job.dresses:
+        options.size()
+    if job.by_vllm:
+        check_vllm()
+    if job.caption_server is not None:
+        try:
+            ApiCaptioner(job.caption_server, options.sources.captioner)
+        except ArgumentError as error:
+            raise _of_this_run(error) from None
 
 
 def _check_cluster(job: BulkJob) -> None:
@@ -124,23 +163,38 @@ def _check_cluster(job: BulkJob) -> None:
     needed, there = needed_cpus(job), ray.cluster_resources().get("CPU", 0)
     if there < needed:
         raise ArgumentError(f"the cluster has {there:g} CPUs and the stages need {needed}: lower {{cpus}}.", "cpus")
+    needed, there = sum(job.pool(stage).least * _gpus(job, stage) for stage in job.stages), _cluster_gpus()
+    if there < needed:
+        raise ArgumentError(f"the cluster has {there:g} GPUs and the stages need {needed:g}: lower {{gpus}}.", "gpus")
 
 
-def through_stages(photos: Dataset, job: BulkJob, options: Options) -> Dataset:
+def _cluster_gpus() -> float:
+    return ray.cluster_resources().get("GPU", 0)
+
+
+def _gpus(job: BulkJob, stage: str) -> float:
+    """GPUs of each actor of a stage."""
+    given = job.pool(stage).gpus
+    if given is not None:
+        return given
+    return default_gpus(job.stages)[stage] if _cluster_gpus() else 0
+
+
+def through_stages(photos: Dataset, job: BulkJob, options: Options, ledger: ray.actor.ActorHandle) -> Dataset:
     """The dataset behind all stages of the job."""
-    ledger = Ledger.remote()
-    has_gpus = "GPU" in ray.cluster_resources()
     photos = photos.repartition(target_num_rows_per_block=ROWS)
     for name in job.stages:
         pool = job.pool(name)
-        gpus = (GPUS[name] if has_gpus else 0) if pool.gpus is None else pool.gpus
+        if name == "caption" and job.by_vllm:
+            photos = captioned_by_vllm(photos, job, of_tryoff(options), gpus=_gpus(job, name), ledger=ledger)
+            continue
         photos = photos.map_batches(
             ACTORS[name],
             batch_size=None,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(min_size=pool.least, max_size=max(pool.least, pool.most)),
             num_cpus=pool.cpus,
-            num_gpus=gpus,
+            num_gpus=_gpus(job, name),
             fn_constructor_args=(job, options if name == "finish" else replace(options, finish=None), ledger),
         )
     return photos

@@ -112,7 +112,7 @@ class ApiCaptioner:
         def ask(image: Image.Image, prompt: str, seed: int | None) -> str | Exception:
             question = {
                 "model": self.model,
-                "messages": [{"role": "user", "content": _content(image, prompt)}],
+                "messages": [{"role": "user", "content": picture_and_prompt(image, prompt)}],
                 "temperature": temperature,
                 "max_tokens": max_new_tokens,
                 **({} if seed is None else {"seed": seed % 2**31}),  # the largest seed that servers accept
@@ -198,7 +198,8 @@ def _headers() -> dict[str, str]:
     return headers | ({"Authorization": f"Bearer {key}"} if key else {})
 
 
-def _content(image: Image.Image, prompt: str) -> list[dict[str, Any]]:
+def picture_and_prompt(image: Image.Image, prompt: str) -> list[dict[str, Any]]:
+    """The content of a message of the chat API."""
     data = io.BytesIO()
     image.convert("RGB").save(data, "JPEG", quality=95, subsampling=0)
     url = f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"

@@ -119,7 +119,7 @@ class TryOffDataset(Dataset[Sample]):
         """The garment's mask, at the label map's own size."""
 
     @abstractmethod
-    def _joints_file(self, item: Item) -> Path:
+    def joints_file(self, item: Item) -> Path:
         """Where the dataset has the joints of the item's person."""
 
     @property
@@ -204,14 +204,14 @@ class TryOffDataset(Dataset[Sample]):
         Raises:
             ValueError: The file is damaged, or nobody is in it.
         """
-        paths = [self._joints_file(item)]
+        paths = [self.joints_file(item)]
         if self.joints_dir is not None:
             paths.append(generated_joints_path(self.joints_dir, item))
         return next((read_joints(path) for path in paths if path.is_file()), None)
 
     def has_joints(self, item: Item) -> bool:
         """Whether the dataset itself has joints of the item's person."""
-        return self._joints_file(item).is_file()
+        return self.joints_file(item).is_file()
 
     def _named(self, items: list[Item]) -> list[Item]:
         """The items, with whole stems as ids in categories where the published ids are not unique."""

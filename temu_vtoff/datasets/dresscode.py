@@ -39,5 +39,5 @@ class DressCodeDataset(TryOffDataset):
     def _garment_from_label_map(self, item: Item) -> GarmentMask:
         return garment_mask(self.label_map(item), item.category)
 
-    def _joints_file(self, item: Item) -> Path:
+    def joints_file(self, item: Item) -> Path:
         return item.label_map.parents[1] / "keypoints" / f"{item.label_map.stem.removesuffix('_4')}_2.json"

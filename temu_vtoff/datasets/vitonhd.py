@@ -44,5 +44,5 @@ class VitonHDDataset(TryOffDataset):
         tops = np.isin(self.label_map(item), VITON_HD.ids(*TOPS))
         return garment_mask(tops * np.uint8(ATR.ids("top")[0]), item.category)
 
-    def _joints_file(self, item: Item) -> Path:
+    def joints_file(self, item: Item) -> Path:
         return item.person.parents[1] / "openpose_json" / f"{item.person.stem}_keypoints.json"

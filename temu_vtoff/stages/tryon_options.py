@@ -111,3 +111,8 @@ class TryOnOptions(Options):
         shared = {name: value for name, value in given.items() if name not in _OF_TRYON}
         sources = self.sources
         return Options(**shared | {"base": sources.base, "tryoff": sources.tryoff, "segmenter": sources.segmenter})
+
+
+def of_tryoff(options: Options) -> Options:
+    """The options of try-off: themselves, or those of try-on's first step."""
+    return options.of_tryoff() if isinstance(options, TryOnOptions) else options
