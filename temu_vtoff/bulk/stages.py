@@ -29,21 +29,23 @@ class Segment(Stage):
     """Fetches the photos and finds the garments."""
 
     name = "segment"
+    finder: FitterFinder | None = None
 
     def prepare(self) -> None:
         self.toolkit.segmenter()
-        self.finder = FitterFinder(self.job, self.tryon, self.toolkit) if self.job.dresses else None
-        self.offered = DATASET_CATEGORIES if self.job.dresses else (*categories_of(self.options.backend), ALL)
+        if self.job.dresses:
+            self.finder = FitterFinder(self.job, self.tryon, self.toolkit)
 
     def serve(self, photos: list[Photo]) -> None:
         with ThreadPoolExecutor(_FETCHES) as pool:
             list(pool.map(_fetch, photos))
+        offered = DATASET_CATEGORIES if self.job.dresses else (*categories_of(self.options.backend), ALL)
         wanted: dict[str, list[tuple[Photo, Image.Image]]] = {}
         for photo in photos:
             photo.pieces = []  # of an attempt together with other photos
             category = self.job.category if photo.category is None else photo.category
-            if category not in self.offered:
-                photo.fail(f"its category is {category!r}; choose one of {', '.join(self.offered)}.")
+            if category not in offered:
+                photo.fail(f"its category is {category!r}; choose one of {', '.join(offered)}.")
             if (picture := self._find_person(photo, category)) is not None:
                 wanted.setdefault(category, []).append((photo, picture))
         for category, some in wanted.items():

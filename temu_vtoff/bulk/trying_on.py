@@ -9,6 +9,7 @@ from PIL import Image
 from temu_vtoff.bulk.actor import Stage, many_pictures, open_photo
 from temu_vtoff.bulk.job import BulkJob
 from temu_vtoff.bulk.rows import Fitter, Photo, Piece, opened, photo_seed, png_of
+from temu_vtoff.errors import CommonCauseError
 from temu_vtoff.segmentation.segmenter import ClothSegmenter
 from temu_vtoff.stages.fitting_room import Pair
 from temu_vtoff.stages.tryoff import TryOff
@@ -50,6 +51,8 @@ class FitterFinder(TryOn):
                 (looked_at,) = self.check_garments([photo.garment_picture()])
                 if looked_at.error is not None:
                     raise looked_at.error
+        except CommonCauseError:
+            raise
         except (ValueError, OSError) as error:
             photo.fail(error)
             return None

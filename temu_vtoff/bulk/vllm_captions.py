@@ -10,6 +10,7 @@ import io
 import pickle
 import uuid
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -28,6 +29,7 @@ from temu_vtoff.errors import ArgumentError
 from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.reading import Frame
 
+_MODULE = "ray.data.llm"  # needs more than Ray Data does, so that it is imported when it is wanted
 _LENGTH = 4096  # tokens: 1024 of the picture at most, the prompt, the answer
 _BATCH = 32  # rows that go to the engine at once
 _TEMPERATURE, _NEW_TOKENS, _SEED = 0.2, 75, 0  # as `Captioner`
@@ -51,7 +53,7 @@ def check_vllm() -> None:
         ArgumentError: vLLM or what `ray.data.llm` needs is not installed.
     """
     try:
-        import ray.data.llm  # noqa: F401  needs more than Ray Data
+        import_module(_MODULE)
     except ImportError as error:
         missing = error.name
     else:
@@ -86,8 +88,7 @@ def captioned_by_vllm(
 
 def processor_of(job: BulkJob, options: Options, gpus: float) -> Callable[[Dataset], Dataset]:
     """The processor that answers the rows of `ask`."""
-    from ray.data.llm import build_processor, vLLMEngineProcessorConfig
-
+    llm = import_module(_MODULE)
     pool = job.pool("caption")
     engine: dict[str, Any] = {"max_model_len": _LENGTH, "limit_mm_per_prompt": {"image": 1}, "seed": _SEED}
     placement = None
@@ -96,7 +97,7 @@ def processor_of(job: BulkJob, options: Options, gpus: float) -> Callable[[Datas
         placement = {"bundles": [{"CPU": pool.cpus, "GPU": gpus}]}
     elif gpus > 1:
         engine["tensor_parallel_size"] = round(gpus)
-    config = vLLMEngineProcessorConfig(
+    config = llm.vLLMEngineProcessorConfig(
         model_source=resolve(options.sources.captioner, "captioner"),
         engine_kwargs=engine,
         placement_group_config=placement,
@@ -110,7 +111,7 @@ def processor_of(job: BulkJob, options: Options, gpus: float) -> Callable[[Datas
         detokenize_stage={"enabled": False},
     )
     light = {"preprocess_map_kwargs": _LIGHT, "postprocess_map_kwargs": _LIGHT}
-    return build_processor(config, preprocess=request_of, postprocess=answer_of, **light)
+    return llm.build_processor(config, preprocess=request_of, postprocess=answer_of, **light)
 
 
 def ask(table: pa.Table, options: Options, ledger: ray.actor.ActorHandle) -> pa.Table:
