@@ -16,7 +16,8 @@ it has one. After a kill of the driver or of a worker, the same command finishes
 
 import argparse
 import math
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 
 import command_line
 from temu_vtoff.builtin import NOTICE
@@ -24,6 +25,7 @@ from temu_vtoff.bulk import CAPTION_ENGINES, INPUT_KINDS, OUTPUT_KINDS, STAGES
 from temu_vtoff.bulk.job import BulkJob, Pool, default_gpus
 from temu_vtoff.datasets import ORDERS, PHASES
 from temu_vtoff.errors import ArgumentError
+from temu_vtoff.runs.record import run_record
 from temu_vtoff.segmentation.categories import ALL, CATEGORIES
 from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.tryon_options import TryOnOptions
@@ -98,10 +100,12 @@ def _add_garment_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    started = time.time()
     job = make_job(args)
     options = make_options(args, job)
     try:
         from temu_vtoff.bulk.run import run_bulk, start_ray
+        from temu_vtoff.bulk.storage import Storage
     except ModuleNotFoundError as error:
         if error.name not in ("ray", "pyarrow", "webdataset"):
             raise
@@ -111,7 +115,7 @@ def main(args: argparse.Namespace) -> int:
         command_line.say(NOTICE)
     command_line.quiet_libraries()
     start_ray(job, args.address, args.num_cpus)
-    counts = run_bulk(job, options)
+    counts, costs = run_bulk(job, options)
     for name, error in list(counts.failures.items())[:SHOWN]:
         command_line.say(f"{name}: {error}")
     if len(counts.failures) > SHOWN:
@@ -120,6 +124,9 @@ def main(args: argparse.Namespace) -> int:
         command_line.say(
             f"warning: {len(counts.repeated)} names stand twice in the input, such as {counts.repeated[0]}"
         )
+    stages = {name: asdict(one) for name, one in costs.items()}
+    facts = {"models": asdict(options.sources), "stages": stages, "counts": asdict(counts)}
+    Storage.at(args.output, "output").write_bytes("run.json", run_record(vars(args), started, **facts).encode())
     print(
         f"{args.output}: {counts.photos} photos, {counts.garments} garments, {counts.pictures} pictures, "
         f"{len(counts.failures)} failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import pyarrow as pa
@@ -61,8 +62,9 @@ class Stage:
         for group in _groups(photos, deaths, self.options.batch_size):
             ids = [photo.id for photo in group]
             ray.get(self.ledger.begin.remote(self.name, ids))
+            started = time.perf_counter()
             self._serve(group)
-            self.ledger.end.remote(self.name, ids)
+            self.ledger.end.remote(self.name, ids, time.perf_counter() - started)
         return table_of(photos)
 
     def _serve(self, photos: list[Photo]) -> None:

@@ -17,7 +17,7 @@ from ray.data.checkpoint import CheckpointConfig
 
 from temu_vtoff.backends.registry import check_category
 from temu_vtoff.bulk.job import BulkJob, default_gpus
-from temu_vtoff.bulk.ledger import Ledger
+from temu_vtoff.bulk.ledger import Ledger, StageCosts
 from temu_vtoff.bulk.reading import ROWS, PhotoSource
 from temu_vtoff.bulk.stages import ACTORS
 from temu_vtoff.bulk.storage import Storage
@@ -81,8 +81,11 @@ def _silence() -> Iterator[None]:
         os.close(nothing)
 
 
-def run_bulk(job: BulkJob, options: Options) -> Counts:
-    """Runs a job on the cluster that was started, and counts what lies in its output.
+def run_bulk(job: BulkJob, options: Options) -> tuple[Counts, dict[str, StageCosts]]:
+    """Runs a job on the cluster that was started.
+
+    Returns:
+        What lies in the output, also of earlier runs, and what each stage of this run has served.
 
     Raises:
         ArgumentError: The input holds nothing, the output can't be opened, or the back end doesn't make the category.
@@ -107,7 +110,7 @@ def run_bulk(job: BulkJob, options: Options) -> Counts:
     counts = count_results(output)
     if before is not None and (lost := before.photos + ray.get(ledger.entered.remote()) - counts.photos) > 0:
         raise ValueError(f"{lost} photos were lost together with a worker; the same command again finishes them.")
-    return counts
+    return counts, ray.get(ledger.costs.remote())
 
 
 def _keep_finished_ids(output: Storage) -> None:

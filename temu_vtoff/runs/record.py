@@ -17,7 +17,14 @@ _PACKAGES = ("torch", "torchvision", "diffusers", "transformers", "accelerate", 
 
 
 def write_run_record(folder: str | Path, arguments: Mapping[str, Any], started: float, **facts: Any) -> Path:
-    """Writes run.json beside the results: arguments, versions, commit, seconds, memory, and the given facts.
+    """Writes run.json beside the results; the arguments are those of `run_record`."""
+    path = Path(folder) / "run.json"
+    write_text(path, run_record(arguments, started, **facts))
+    return path
+
+
+def run_record(arguments: Mapping[str, Any], started: float, **facts: Any) -> str:
+    """The content of run.json: arguments, versions, commit, seconds, memory, and the given facts.
 
     Args:
         arguments: The run's settings by name, `vars(args)` of a script.
@@ -32,9 +39,7 @@ def write_run_record(folder: str | Path, arguments: Mapping[str, Any], started: 
         "peak_memory_mb": peak_memory_mb(),
         **made_by(),
     }
-    path = Path(folder) / "run.json"
-    write_text(path, json.dumps(record, indent=1, default=str) + "\n")
-    return path
+    return json.dumps(record, indent=1, default=str) + "\n"
 
 
 def made_by() -> dict[str, Any]:
