@@ -125,7 +125,8 @@ def main(args: argparse.Namespace) -> int:
             f"warning: {len(counts.repeated)} names stand twice in the input, such as {counts.repeated[0]}"
         )
     stages = {name: asdict(one) for name, one in costs.items()}
-    facts = {"models": asdict(options.sources), "stages": stages, "counts": asdict(counts)}
+    found = asdict(counts) | {"failures": len(counts.failures)}
+    facts = {"models": asdict(options.sources), "stages": stages, "found": found}
     Storage.at(args.output, "output").write_bytes("run.json", run_record(vars(args), started, **facts).encode())
     print(
         f"{args.output}: {counts.photos} photos, {counts.garments} garments, {counts.pictures} pictures, "

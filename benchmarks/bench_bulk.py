@@ -2,8 +2,9 @@
 
     python -m benchmarks.bench_bulk --dataset_root outputs/bulk-demo/people --output_dir outputs/bulk-demo
 
-Both segment, caption and make product pictures of DressCode's test photos with the built-in models. Ends with the
-counts, and with photos per second of wall time and per CPU second. Writes OUTPUT_DIR/bench_bulk.json.
+Both segment, caption and make product pictures of DressCode's test photos with the built-in models. A run of each with
+few photos tells how long a start takes. Ends with the counts, and with photos per second and per CPU second without
+the starts; what the kill costs counts. Writes OUTPUT_DIR/bench_bulk.json.
 """
 
 import argparse
@@ -16,14 +17,19 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 import command_line
 from temu_vtoff.files import write_text
 
+if TYPE_CHECKING:
+    from temu_vtoff.bulk.writing import Counts
+
 ROOT = Path(__file__).parent.parent
 BULK, DATASET = "inference_bulk.py", "inference_dataset.py"
+FEW = 2  # photos of each category in a run that measures the start
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -40,7 +46,7 @@ class Costs:
     """Wall time of a process, and CPU time of it and all its descendants, sampled while it runs."""
 
     def __init__(self, process: subprocess.Popen) -> None:
-        self.started, self.wall = time.time(), 0.0
+        self.started, self.wall = time.perf_counter(), 0.0
         self._seconds: dict[int, float] = {}
         self._process = process
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -50,7 +56,7 @@ class Costs:
         while self._process.poll() is None:
             self._sample()
             time.sleep(0.5)
-        self.wall = time.time() - self.started
+        self.wall = time.perf_counter() - self.started
 
     def _sample(self) -> None:
         try:
@@ -68,39 +74,34 @@ class Costs:
 
 
 def main(args: argparse.Namespace) -> int:
-    from temu_vtoff.bulk.storage import Storage
-    from temu_vtoff.bulk.writing import count_results
-
-    shards, output, pictures = (args.output_dir / name for name in ("shards", "garments", "pictures"))
-    for folder in (shards, output, pictures):
+    few, shards, output, pictures = (args.output_dir / name for name in ("few", "shards", "garments", "pictures"))
+    for folder in (few, shards, output, pictures):
         shutil.rmtree(folder, ignore_errors=True)
     photos = write_shards(args.dataset_root, shards, args.shards)
-    command = [BULK, "--input", shards, "--output", output, "--output_kind", "webdataset"]
-    command += ["--stages", "segment", "caption", "try_off", "finish", "--background", "white"]
-    command += ["--num_cpus", "2", "--actors", "try_off=2", "--rows_per_file", "16"]
+    write_shards(args.dataset_root, few / "shards", args.shards, limit=FEW)
+    starts = {} if args.no_comparison else {"dataset": dataset_run(args, few / "pictures", "--limit", FEW)}
+    starts["bulk"] = Costs(start(bulk_command(few / "shards", few / "garments"))).end()
 
+    command = bulk_command(shards, output)
     process = start(command)
     costs = Costs(process)
-    while count_results(Storage.at(str(output), "output")).photos < photos // 2 and process.poll() is None:
+    while found_in(output).photos < photos // 2 and process.poll() is None:
         time.sleep(1)
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    first = costs.end()
-    found = count_results(Storage.at(str(output), "output"))
-    print(f"killed after {found.photos} of {photos} photos; the same command again:", flush=True)
+    runs = [costs.end()]
+    print(f"killed after {found_in(output).photos} of {photos} photos; the same command again:", flush=True)
     process = start(command)
-    costs = Costs(process)
-    status = process.wait()
-    second = costs.end()
-    found = count_results(Storage.at(str(output), "output"))
-    whole = status in (0, 1) and found.photos == photos and not found.repeated
-    row = rates("bulk", photos, first[0] + second[0], first[1] + second[1])
+    runs.append(Costs(process).end())
+    found = found_in(output)
+    whole = process.returncode in (0, 1) and found.photos == photos and not found.repeated
+    row = rates("bulk", photos, runs, starts["bulk"])
+    row["seconds_by_stage"] = seconds_by_stage(output) if whole else None
     if not args.no_comparison:
-        row |= compare(args, pictures, photos)
-        row["ratio_cpu"] = round(row["bulk_per_cpu_second"] / row["dataset_per_cpu_second"], 3)
-        row["ratio_wall"] = round(row["bulk_per_second"] / row["dataset_per_second"], 3)
+        row |= rates("dataset", photos, [dataset_run(args, pictures)], starts["dataset"])
+        for kind in ("per_second", "per_cpu_second"):
+            row[f"ratio_{kind}"] = round(row[f"bulk_{kind}"] / row[f"dataset_{kind}"], 3)
     write_text(args.output_dir / "bench_bulk.json", json.dumps(row, indent=1) + "\n")
-    print(json.dumps(row))
+    print(json.dumps(row, indent=1))
     print(
         f"{found.photos} of {photos} photos, {found.pictures} pictures, {len(found.failures)} failed; "
         f"each id once: {whole}"
@@ -108,14 +109,32 @@ def main(args: argparse.Namespace) -> int:
     return 0 if whole else 1
 
 
-def compare(args: argparse.Namespace, pictures: Path, photos: int) -> dict[str, float]:
-    """The rates of inference_dataset.py with two processes."""
+def bulk_command(shards: Path, output: Path) -> list[object]:
+    """All stages over the shards."""
+    command = [BULK, "--input", shards, "--output", output, "--output_kind", "webdataset"]
+    command += ["--stages", "segment", "caption", "try_off", "finish", "--background", "white"]
+    return [*command, "--num_cpus", "2", "--actors", "try_off=2", "--rows_per_file", "16"]
+
+
+def found_in(output: Path) -> "Counts":
+    """What the bulk runs have written so far."""
+    from temu_vtoff.bulk.storage import Storage
+    from temu_vtoff.bulk.writing import count_results
+
+    return count_results(Storage.at(str(output), "output"))
+
+
+def seconds_by_stage(output: Path) -> dict[str, float]:
+    """Seconds that the actors of each stage worked on a photo, from the record of the last run."""
+    stages = json.loads((output / "run.json").read_text())["stages"]
+    return {name: round(costs["seconds"] / costs["photos"], 3) for name, costs in stages.items()}
+
+
+def dataset_run(args: argparse.Namespace, pictures: Path, *flags: object) -> tuple[float, float]:
+    """The costs of inference_dataset.py with two processes."""
     command = ["-m", "torch.distributed.run", "--nproc_per_node", "2", DATASET, "--dataset_name", "dresscode"]
     command += ["--dataset_root", args.dataset_root, "--output_dir", pictures, "--segment", "all", "--caption", "all"]
-    process = start([*command, "--background", "white"])
-    costs = Costs(process)
-    process.wait()
-    return rates("dataset", photos, *costs.end())
+    return Costs(start([*command, "--background", "white", *flags])).end()
 
 
 def start(command: list[object]) -> subprocess.Popen:
@@ -124,23 +143,44 @@ def start(command: list[object]) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT, env=environment)
 
 
-def rates(name: str, photos: int, wall: float, cpu: float) -> dict[str, float]:
-    """Seconds, and photos per second, of wall and of CPU time."""
+def rates(name: str, photos: int, runs: list[tuple[float, float]], few: tuple[float, float]) -> dict[str, float]:
+    """Seconds of the runs, and photos per second without their starts, of wall and of CPU time.
+
+    Args:
+        name: Prefix of the entries.
+        photos: That the runs made together.
+        runs: Wall and CPU seconds of each.
+        few: Wall and CPU seconds of a run with `3 * FEW` photos; so long does a start take.
+    """
+    wall, cpu = (sum(run[kind] for run in runs) for kind in (0, 1))
+    made = photos - 3 * FEW * len(runs)
+    starts = {"wall": few[0] * len(runs), "cpu": few[1] * len(runs)}
     return {
         f"{name}_seconds": round(wall, 1),
         f"{name}_cpu_seconds": round(cpu, 1),
-        f"{name}_per_second": round(photos / wall, 3),
-        f"{name}_per_cpu_second": round(photos / cpu, 3),
+        f"{name}_start_seconds": round(few[0], 1),
+        f"{name}_start_cpu_seconds": round(few[1], 1),
+        f"{name}_per_second": round(made / (wall - starts["wall"]), 3),
+        f"{name}_per_cpu_second": round(made / (cpu - starts["cpu"]), 3),
     }
 
 
-def write_shards(root: Path, folder: Path, count: int) -> int:
-    """DressCode's test photos as WebDataset shards; returns their number."""
+def write_shards(root: Path, folder: Path, count: int, limit: int | None = None) -> int:
+    """DressCode's test photos as WebDataset shards; returns their number.
+
+    Args:
+        root: The dataset.
+        folder: Of the shards.
+        count: Number of shards.
+        limit: Of the photos of each category.
+    """
     from webdataset import TarWriter
 
     from temu_vtoff.datasets import open_dataset
+    from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 
-    items = open_dataset("dresscode", root).items
+    every = open_dataset("dresscode", root).items
+    items = [item for name in DATASET_CATEGORIES for item in [one for one in every if one.category == name][:limit]]
     folder.mkdir(parents=True)
     for number in range(count):
         with TarWriter(str(folder / f"{number:05}.tar"), encoder=False, mtime=0) as shard:
