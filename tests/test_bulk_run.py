@@ -1,7 +1,11 @@
-"""A bulk run on a Ray of this machine: killed by SIGKILL, then resumed with other actors; the limit of memory."""
+"""Bulk runs on a Ray of this machine: killed and resumed; a full disk; captions by a server and by vLLM; try-on."""
 
 import io
 import json
+import os
+import pickle
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -9,9 +13,13 @@ import pytest
 from PIL import Image
 
 from temu_vtoff import Options, TryOff
+from temu_vtoff.bulk.job import BulkJob
 from temu_vtoff.bulk.rows import photo_seed
+from temu_vtoff.stages.tryon_options import TryOnOptions
+from tests.bulk_jobs import Task
 from tests.script_processes import ROOT, contents, kill_when, python, run_python, start_python
-from tests.tiny_datasets import draw_person
+from tests.test_caption_server import Server, completion, ok
+from tests.tiny_datasets import draw_person, write_vitonhd
 
 PHOTOS = 24  # three blocks, so that the first file is written before the last photos are made
 SEED, STEPS = 7, 2
@@ -62,6 +70,68 @@ def test_a_killed_run_is_completed_by_another_number_of_actors(options: Options,
     assert [name for name in ids if rows[name]["error"] is not None] == [EMPTY]
     assert rows[EMPTY]["error"] == f"{EMPTY} is empty: 0 bytes." and rows[EMPTY]["picture"] is None
     assert rows[COMPARED]["picture"] == picture_of(options, photos / f"{COMPARED}.png")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB with room for another folder, but not for results."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]).returncode:
+        pytest.skip("only root may mount a small disk")
+    (disk / "filler").write_bytes(bytes(48 * 2**10))
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_jobs_of_all_sorts(options: Options, tmp_path: Path, small_disk: Path) -> None:
+    """One Ray for them all: starting it and the actors is what takes time."""
+    server = Server(ok(completion("A shirt with long sleeves.")))
+    vitonhd, photos = write_vitonhd(tmp_path / "vitonhd", test=3), tmp_path / "photos"
+    photos.mkdir()
+    for number in range(2):
+        draw_person(f"{number:06d}").save(photos / f"p{number}.png")
+    (photos / "torn.png").write_bytes(b"")
+    tryon = TryOnOptions(
+        tryon=str(ROOT / "tests/golden_tryon"), segmenter=options.segmenter, device="cpu", num_inference_steps=1
+    )
+    dressed = BulkJob(
+        *(str(vitonhd), str(small_disk / "out")),
+        **{"input_kind": "vitonhd", "order": "unpaired", "stages": ("segment", "try_on"), "any_garment": True},
+    )
+    served = BulkJob(
+        *(str(vitonhd), str(tmp_path / "served")),
+        **{"input_kind": "vitonhd", "stages": ("segment", "caption"), "caption_server": server.api_base},
+    )
+    asked = BulkJob(
+        *(str(photos), str(tmp_path / "asked")),
+        **{"stages": ("segment", "caption"), "caption_engine": "vllm", "category": "all"},
+    )
+    tasks = [Task(dressed, tryon), Task(dressed, tryon, small_disk / "filler"), Task(served, options)]
+    (tmp_path / "tasks").write_bytes(pickle.dumps([*tasks, Task(asked, options)]))
+    printed = run_python(["-m", "tests.bulk_jobs", tmp_path / "tasks"], ROOT)
+    full, whole, by_server, by_vllm = map(json.loads, printed.splitlines())
+
+    assert full["error"].startswith("the disk or your share of it is full")
+    assert (whole["photos"], whole["garments"], whole["pictures"]) == (3, 3, 3) and not whole["repeated"]
+    (row, *_) = rows_of(small_disk / "out")
+    assert row["id"].count("_00_") == 1, "person and garment of the unpaired list"
+    with Image.open(io.BytesIO(row["try_on"])) as worn:
+        assert worn.size == draw_person("000000").size
+
+    assert by_server["garments"] == 3 and by_server["served"] == {"segment": 3, "caption": 3} and server.asked == 3
+    assert {row["caption"] for row in rows_of(tmp_path / "served")} == {"a shirt with long sleeves"}
+
+    assert by_vllm["photos"] == 3 and list(by_vllm["failures"].values()) == ["torn is empty: 0 bytes."]
+    assert by_vllm["garments"] > 2 and by_vllm["served"]["segment"] == 3
+    captions = [row["caption"] for row in rows_of(tmp_path / "asked") if row["error"] is None]
+    assert all(caption.startswith("a garment of ") for caption in captions)
+
+
+def rows_of(output: Path) -> list[dict]:
+    return pq.read_table(output / "data").to_pylist()
 
 
 LIMITED = """
