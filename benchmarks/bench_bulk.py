@@ -96,6 +96,7 @@ def main(args: argparse.Namespace) -> int:
     whole = process.returncode in (0, 1) and found.photos == photos and not found.repeated
     row = rates("bulk", photos, runs, starts["bulk"])
     row["seconds_by_stage"] = seconds_by_stage(output) if whole else None
+    row["bytes_per_photo"] = sum(path.stat().st_size for path in (output / "data").iterdir()) // photos
     if not args.no_comparison:
         row |= rates("dataset", photos, [dataset_run(args, pictures)], starts["dataset"])
         for kind in ("per_second", "per_cpu_second"):

@@ -1,9 +1,11 @@
 """Bulk jobs one after the other on one Ray of this machine: python -m tests.bulk_jobs FILE, a pickled list of `Task`s.
 
-Prints what became of each as JSON: its counts, or its error as a script says it. vLLM is a stand-in.
+Prints what became of each as JSON: its counts, or its error as a script says it. vLLM is a stand-in, and s3:// addresses
+may lead to `tests.object_store`.
 """
 
 import json
+import os
 import pickle
 import sys
 from dataclasses import asdict, dataclass
@@ -16,6 +18,7 @@ from command_line import explain
 from temu_vtoff.bulk.job import BulkJob
 from temu_vtoff.bulk.run import run_bulk, start_ray
 from temu_vtoff.stages import Options
+from tests.object_store import CREDENTIALS
 
 
 @dataclass
@@ -28,6 +31,7 @@ class Task:
 
 
 def main() -> None:
+    os.environ |= CREDENTIALS  # for the actors too
     put_in_vllm()
     tasks: list[Task] = pickle.loads(Path(sys.argv[1]).read_bytes())
     start_ray(max((task.job for task in tasks), key=lambda job: len(job.stages) + 2 * job.by_vllm), cpus=2)

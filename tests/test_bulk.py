@@ -23,6 +23,7 @@ from temu_vtoff.bulk.storage import Storage
 from temu_vtoff.bulk.writing import GarmentSink, count_results, job_settings
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.stages import Garment, Options
+from tests.object_store import CREDENTIALS, object_store
 from tests.picture_server import serving
 from tests.tiny_datasets import draw_person, write_dresscode
 
@@ -116,10 +117,28 @@ def test_addresses_are_read_and_written_through_their_file_system(tmp_path):
     assert fetch(photo.place) == PERSON
     minio = Storage("s3://bucket/photos?endpoint_override=here", fs.LocalFileSystem(), "bucket/photos")
     assert minio.address_of("bucket/photos/a.png") == "s3://bucket/photos/a.png?endpoint_override=here"
+    with pytest.raises(ArgumentError, match="input holds a password"):
+        Storage.at("s3://key:secret@bucket/photos", "input")
     job_settings(job_of(tmp_path), Options(), Storage.at(f"file://{tmp_path}/bucket/results", "output"))
     assert json.loads((tmp_path / "bucket/results/job.json").read_text())["seed"] == 0
     with pytest.raises(ArgumentError, match="input hdfs://nowhere/photos can't be opened"):
         Storage.at("hdfs://nowhere/photos", "input")
+
+
+def test_an_object_store_is_read_and_written(monkeypatch):
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with object_store("bucket") as (query, objects):
+        objects["photos/sub/a b#1?%20.png"] = PERSON
+        (photo,) = read(PhotoSource(BulkJob(f"s3://bucket/photos?{query}", "out")))
+        assert photo.id == "sub/a b#1?%20" and fetch(photo.place) == PERSON
+        output = Storage.at(f"s3://bucket/results?{query}", "output")
+        assert not output.exists("job.json") and output.files((".json",)) == []
+        output.write_bytes("deep/job.json", b"settings")
+        assert objects["results/deep/job.json"] == b"settings" == output.read_bytes("bucket/results/deep/job.json")
+        assert not [key for key in objects if ".temu-" in key]
+        with pytest.raises(ArgumentError, match=r"input s3://bucket/none.* does not exist"):
+            PhotoSource(BulkJob(f"s3://bucket/none?{query}", "out"))
 
 
 def test_photos_are_upright_and_what_is_no_picture_says_so():

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from temu_vtoff.bulk.job import BulkJob
 from temu_vtoff.bulk.rows import photo_seed
 from temu_vtoff.stages.tryon_options import TryOnOptions
 from tests.bulk_jobs import Task
+from tests.object_store import object_store
+from tests.picture_server import png
 from tests.script_processes import ROOT, contents, kill_when, python, run_python, start_python
 from tests.test_caption_server import Server, completion, ok
 from tests.tiny_datasets import draw_person, write_vitonhd
@@ -86,14 +89,19 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", disk], check=True)
 
 
-def test_jobs_of_all_sorts(options: Options, tmp_path: Path, small_disk: Path) -> None:
+@pytest.fixture
+def s3() -> Iterator[tuple[str, dict[str, bytes]]]:
+    """A bucket with three photos, one of them empty."""
+    with object_store("bucket") as (query, objects):
+        objects |= {f"photos/p{number}.png": png(draw_person(f"{number:06d}")) for number in range(2)}
+        objects["photos/torn.png"] = b""
+        yield query, objects
+
+
+def test_jobs_of_all_sorts(options: Options, tmp_path: Path, small_disk: Path, s3: tuple) -> None:
     """One Ray for them all: starting it and the actors is what takes time."""
     server = Server(ok(completion("A shirt with long sleeves.")))
-    vitonhd, photos = write_vitonhd(tmp_path / "vitonhd", test=3), tmp_path / "photos"
-    photos.mkdir()
-    for number in range(2):
-        draw_person(f"{number:06d}").save(photos / f"p{number}.png")
-    (photos / "torn.png").write_bytes(b"")
+    vitonhd, (query, objects) = write_vitonhd(tmp_path / "vitonhd", test=3), s3
     tryon = TryOnOptions(
         tryon=str(ROOT / "tests/golden_tryon"), segmenter=options.segmenter, device="cpu", num_inference_steps=1
     )
@@ -106,7 +114,7 @@ def test_jobs_of_all_sorts(options: Options, tmp_path: Path, small_disk: Path) -
         **{"input_kind": "vitonhd", "stages": ("segment", "caption"), "caption_server": server.api_base},
     )
     asked = BulkJob(
-        *(str(photos), str(tmp_path / "asked")),
+        *(f"s3://bucket/photos?{query}", f"s3://bucket/asked?{query}"),
         **{"stages": ("segment", "caption"), "caption_engine": "vllm", "category": "all"},
     )
     tasks = [Task(dressed, tryon), Task(dressed, tryon, small_disk / "filler"), Task(served, options)]
@@ -126,7 +134,9 @@ def test_jobs_of_all_sorts(options: Options, tmp_path: Path, small_disk: Path) -
 
     assert by_vllm["photos"] == 3 and list(by_vllm["failures"].values()) == ["torn is empty: 0 bytes."]
     assert by_vllm["garments"] > 2 and by_vllm["served"]["segment"] == 3
-    captions = [row["caption"] for row in rows_of(tmp_path / "asked") if row["error"] is None]
+    (table,) = [data for key, data in objects.items() if re.fullmatch(r"asked/data/.*\.parquet", key)]
+    rows = pq.read_table(io.BytesIO(table)).to_pylist()
+    captions = [row["caption"] for row in rows if row["error"] is None]
     assert all(caption.startswith("a garment of ") for caption in captions)
 
 

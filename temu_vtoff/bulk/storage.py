@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pyarrow import fs
 
@@ -39,10 +39,16 @@ class Storage:
     def at(cls, address: str, argument: str) -> Storage:
         """
         Raises:
-            ArgumentError: No file system has such addresses, or it doesn't answer.
+            ArgumentError: No file system has such addresses, it doesn't answer, or the address holds a password.
         """
         if not is_address(address):
             return cls(address, fs.LocalFileSystem(), str(Path(address).absolute()))
+        if urlsplit(address).password is not None:
+            raise ArgumentError(
+                f"{{{argument}}} holds a password, which would stand in results: give it by the environment, as "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+                argument,
+            )
         try:
             filesystem, root = fs.FileSystem.from_uri(address)
         except Exception as error:  # pyarrow raises all kinds
@@ -59,7 +65,7 @@ class Storage:
         if not is_address(self.address):
             return path
         address = urlsplit(self.address)
-        return f"{address.scheme}://{path}" + (f"?{address.query}" if address.query else "")
+        return f"{address.scheme}://{quote(path)}" + (f"?{address.query}" if address.query else "")
 
     def exists(self, *parts: str) -> bool:
         """Whether there is such a file or folder."""
