@@ -96,7 +96,6 @@ def _add_garment_flags(parser: argparse.ArgumentParser) -> None:
     add("--garment_from_column", default=BulkJob.garment_from_column, help=what)
     add("--order", default=BulkJob.order, choices=ORDERS, help="list of a dataset's garments")
     add("--any_garment", action="store_true", help="put on pictures, too, that look like photos of somebody")
-    command_line.add_pose_flag(add)
 
 
 def main(args: argparse.Namespace) -> int:
