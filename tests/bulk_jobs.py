@@ -1,7 +1,7 @@
 """Bulk jobs one after the other on one Ray of this machine: python -m tests.bulk_jobs FILE, a pickled list of `Task`s.
 
-Prints what became of each as JSON: its counts, or its error as a script says it. vLLM is a stand-in; s3:// addresses may
-lead to `tests.object_store`.
+Prints what became of each as JSON: its counts, or its error as a script says it. vLLM is a stand-in, and addresses of
+s3:// may lead to `tests.object_store`.
 """
 
 import json

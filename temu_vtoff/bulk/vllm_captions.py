@@ -91,10 +91,11 @@ def processor_of(job: BulkJob, options: Options, gpus: float) -> Callable[[Datas
     llm = import_module(_MODULE)
     pool = job.pool("caption")
     engine: dict[str, Any] = {"max_model_len": _LENGTH, "limit_mm_per_prompt": {"image": 1}, "seed": _SEED}
-    placement = None
-    if 0 < gpus < 1:
-        engine["gpu_memory_utilization"] = round(gpus * _MEMORY, 3)
+    placement = None  # a whole GPU for each engine
+    if gpus < 1:
         placement = {"bundles": [{"CPU": pool.cpus, "GPU": gpus}]}
+        if gpus > 0:  # else vLLM's build for CPUs
+            engine["gpu_memory_utilization"] = round(gpus * _MEMORY, 3)
     elif gpus > 1:
         engine["tensor_parallel_size"] = round(gpus)
     config = llm.vLLMEngineProcessorConfig(
