@@ -88,9 +88,10 @@ def run_bulk(job: BulkJob, options: Options) -> tuple[Counts, dict[str, StageCos
         What lies in the output, also of earlier runs, and what each stage of this run has served.
 
     Raises:
-        ArgumentError: The input holds nothing, the output can't be opened, or the back end doesn't make the category.
+        ArgumentError: The input holds nothing, the output can't be opened or was begun with other settings, or the
+            back end doesn't make the category.
         CheckpointError: A model can't be loaded.
-        ValueError: The output was begun with other settings.
+        ValueError: Photos were lost together with a worker.
     """
     _check_models(job, options)
     _check_cluster(job)

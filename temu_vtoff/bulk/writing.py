@@ -24,6 +24,7 @@ from webdataset import TarWriter
 from temu_vtoff.bulk.job import BulkJob
 from temu_vtoff.bulk.rows import Photo, Piece, photos_of
 from temu_vtoff.bulk.storage import Storage
+from temu_vtoff.errors import ArgumentError
 
 RESULT = pa.schema(
     {
@@ -181,7 +182,7 @@ def job_settings(job: BulkJob, options: Any, output: Storage) -> None:
     """Keeps the settings that results depend on beside them.
 
     Raises:
-        ValueError: The output was begun with others.
+        ArgumentError: The output was begun with others.
     """
     settings = {"stages": list(job.stages), "category": job.category, "seed": job.seed, "kind": job.output_kind}
     settings |= {"models": repr(options)}
@@ -191,8 +192,9 @@ def job_settings(job: BulkJob, options: Any, output: Storage) -> None:
     data = json.dumps(settings, indent=1).encode()
     if output.exists("job.json"):
         if output.read_bytes(output.path("job.json")) != data:
-            raise ValueError(
-                f"{output.address} was begun with other settings (job.json has them): name another {{output}}."
+            raise ArgumentError(
+                f"{output.address} was begun with other settings (job.json has them): name another {{output}}.",
+                "output",
             )
         return
     output.write_bytes("job.json", data)
