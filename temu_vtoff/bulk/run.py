@@ -31,6 +31,7 @@ from temu_vtoff.stages.tryon_options import of_tryoff
 _TASK = {"num_cpus": 0.25}  # reading and writing wait for disks
 _OWN_CPUS = 3  # Ray's cutting of blocks and its filter of finished ids take one each, reading and writing the third
 _VLLM_CPUS = 2  # the steps before and behind the engine
+_CPUS_A_READER = 8  # photos are read much faster than they are served, and each reader is a process that starts
 _FILTER_MEMORY = 2**26  # bytes; the ids of a million photos
 
 
@@ -55,6 +56,7 @@ def start_ray(job: BulkJob, address: str | None = None, cpus: int | None = None)
         ValueError: No cluster answers.
     """
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else its workers give way to all other programs
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     cpus = (os.cpu_count() if cpus is None else cpus) or 1
     local: dict[str, Any] = (
@@ -98,7 +100,8 @@ def run_bulk(job: BulkJob, options: Options) -> tuple[Counts, dict[str, StageCos
     source, output = PhotoSource(job), Storage.at(job.output, "output")
     job_settings(job, options, output)
     _keep_finished_ids(output)
-    photos = ray.data.read_datasource(source, override_num_blocks=len(source.tasks), **_TASK)
+    readers = max(2, int(ray.cluster_resources()["CPU"]) // _CPUS_A_READER)
+    photos = ray.data.read_datasource(source, concurrency=readers, override_num_blocks=len(source.tasks), **_TASK)
     suffix = ".png" if options.finish is None or "finish" not in job.stages else options.finish.suffix
     sink = GarmentSink(output, job.output_kind, suffix, job.rows_per_file)
     ledger, before = Ledger.remote(), count_results(output) if job.by_vllm else None
