@@ -77,12 +77,12 @@ def test_a_killed_run_is_completed_by_another_number_of_actors(options: Options,
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 KiB with room for another folder, but not for results."""
+    """A disk of 256 KiB with room for another folder, but not for results."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]).returncode:
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk]).returncode:
         pytest.skip("only root may mount a small disk")
-    (disk / "filler").write_bytes(bytes(48 * 2**10))
+    (disk / "filler").write_bytes(bytes(236 * 2**10))
     try:
         yield disk
     finally:
