@@ -38,6 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     group.add_argument("--dataset_root", required=True, type=Path, help="photos in DressCode's layout")
     group.add_argument("--output_dir", required=True, type=Path, help="folder for shards and results; emptied")
     group.add_argument("--shards", type=command_line.positive, default=6, help="number of shards")
+    group.add_argument("--limit", type=command_line.positive, help="photos of each category; default: all")
     group.add_argument("--no_comparison", action="store_true", help="leave inference_dataset.py out")
     return parser.parse_args(argv)
 
@@ -77,9 +78,9 @@ def main(args: argparse.Namespace) -> int:
     few, shards, output, pictures = (args.output_dir / name for name in ("few", "shards", "garments", "pictures"))
     for folder in (few, shards, output, pictures):
         shutil.rmtree(folder, ignore_errors=True)
-    photos = write_shards(args.dataset_root, shards, args.shards)
+    photos = write_shards(args.dataset_root, shards, args.shards, limit=args.limit)
     write_shards(args.dataset_root, few / "shards", args.shards, limit=FEW)
-    starts = {} if args.no_comparison else {"dataset": dataset_run(args, few / "pictures", "--limit", FEW)}
+    starts = {} if args.no_comparison else {"dataset": dataset_run(args, few / "pictures", limit=FEW)}
     starts["bulk"] = Costs(start(bulk_command(few / "shards", few / "garments"))).end()
 
     command = bulk_command(shards, output)
@@ -98,7 +99,7 @@ def main(args: argparse.Namespace) -> int:
     row["seconds_by_stage"] = seconds_by_stage(output) if whole else None
     row["bytes_per_photo"] = sum(path.stat().st_size for path in (output / "data").iterdir()) // photos
     if not args.no_comparison:
-        row |= rates("dataset", photos, [dataset_run(args, pictures)], starts["dataset"])
+        row |= rates("dataset", photos, [dataset_run(args, pictures, limit=args.limit)], starts["dataset"])
         for kind in ("per_second", "per_cpu_second"):
             row[f"ratio_{kind}"] = round(row[f"bulk_{kind}"] / row[f"dataset_{kind}"], 3)
     write_text(args.output_dir / "bench_bulk.json", json.dumps(row, indent=1) + "\n")
@@ -131,11 +132,12 @@ def seconds_by_stage(output: Path) -> dict[str, float]:
     return {name: round(costs["seconds"] / costs["photos"], 3) for name, costs in stages.items()}
 
 
-def dataset_run(args: argparse.Namespace, pictures: Path, *flags: object) -> tuple[float, float]:
+def dataset_run(args: argparse.Namespace, pictures: Path, limit: int | None) -> tuple[float, float]:
     """The costs of inference_dataset.py with two processes."""
     command = ["-m", "torch.distributed.run", "--nproc_per_node", "2", DATASET, "--dataset_name", "dresscode"]
     command += ["--dataset_root", args.dataset_root, "--output_dir", pictures, "--segment", "all", "--caption", "all"]
-    return Costs(start([*command, "--background", "white", *flags])).end()
+    command += ["--background", "white", *([] if limit is None else ["--limit", limit])]
+    return Costs(start(command)).end()
 
 
 def start(command: list[object]) -> subprocess.Popen:
