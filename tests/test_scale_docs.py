@@ -1,4 +1,4 @@
-"""docs/scale.md: its commands are understood, its flags exist, and its sums are those of its rates."""
+"""docs/scale.md: its commands are understood, and its flags exist."""
 
 import re
 import shlex
@@ -6,13 +6,11 @@ import shlex
 import pytest
 
 import inference_bulk
-from temu_vtoff.bulk import STAGES
 from tests.script_calls import ROOT
 
 DOCUMENT = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
 SHELL = "".join(re.findall(r"```bash\n(.*?)```", DOCUMENT, flags=re.DOTALL)).replace("\\\n", " ")
 COMMANDS = [line for line in SHELL.splitlines() if line.startswith("python inference_bulk.py")]
-MILLION = 1_000_000
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -27,10 +25,3 @@ def test_flags_of_the_text_exist(capsys):
         inference_bulk.parse_args(["--help"])
     offered = set(re.findall(r"--\w+", capsys.readouterr().out))
     assert set(re.findall(r"`(--\w+)", DOCUMENT)) <= offered
-
-
-def test_the_sums_follow_from_the_measured_seconds():
-    rows = re.findall(r"^\| (\w+) \| ([\d.]+) \| ([\d,]+) \|", DOCUMENT, flags=re.MULTILINE)
-    assert [name for name, *_ in rows] == [stage for stage in STAGES if stage != "try_on"]
-    for name, seconds, hours in rows:
-        assert int(hours.replace(",", "")) == round(float(seconds) * MILLION / 3600), name
