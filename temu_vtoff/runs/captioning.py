@@ -12,13 +12,10 @@ from temu_vtoff.captioning.prompt import MAX_NEW_TOKENS, TEMPERATURE, Source
 from temu_vtoff.datasets.captions import read_captions
 from temu_vtoff.files import write_text
 from temu_vtoff.runs.journal import Journal
-from temu_vtoff.runs.phases import Outcome, run_phases, silent
-from temu_vtoff.runs.phases import Progress as PhaseProgress
-from temu_vtoff.runs.reading import naming_killed_readers
+from temu_vtoff.runs.phases import Outcome, Progress, run_phases, silent
 from temu_vtoff.runs.settings import keep_settings
 from temu_vtoff.runs.sharing import item_seed
-from temu_vtoff.runs.stage import Progress, each_batch, each_result
-from temu_vtoff.serving import ErrorRow
+from temu_vtoff.runs.stage import run_stage
 
 if TYPE_CHECKING:
     from temu_vtoff.captioning import CaptionMaker
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
     from temu_vtoff.runs.sharing import Share
 
 
-@naming_killed_readers()
 def caption_items(
     dataset: TryOffDataset,
     batches: Iterable[Sequence[Item]],
@@ -38,32 +34,20 @@ def caption_items(
     max_new_tokens: int = MAX_NEW_TOKENS,
     seed: int = 0,
     known: Collection[str] = (),
-    num_workers: int = 0,
-    progress: Progress = iter,
+    **reading: Any,
 ) -> dict[Item, str]:
     """Adds the captions that the journal lacks, by item id.
 
     Args:
         dataset: Dataset that loads persons or garments, as `source` requires.
-        batches: Argument of `each_batch`, like `load_captioner`, `num_workers` and `progress`.
         seed: Random seed of the run; each item's own seed is derived from it.
         known: Ids of items that already have captions elsewhere.
+        reading: Arguments of `run_stage`: `num_workers` and `progress`.
 
     Returns:
         The errors of the items that got no caption.
     """
-    failures: dict[Item, str] = {}
-    errors = ErrorRow()
     done = {*known, *read_journal(journal)}
-    steps = each_batch(
-        dataset,
-        batches,
-        is_done=lambda item: item.id in done,
-        load_model=load_captioner,
-        failures=failures,
-        num_workers=num_workers,
-        progress=progress,
-    )
 
     def ask(captioner: CaptionMaker, samples: Sequence[Sample]) -> Sequence[str | Exception]:
         return captioner(
@@ -75,15 +59,22 @@ def caption_items(
             seed=[item_seed(sample.item, seed) for sample in samples],
         )
 
-    for captioner, samples in steps:
-        for sample, caption in each_result(partial(ask, captioner), samples, failures, errors):
-            item = sample.item
-            if not caption:
-                failures[item] = f"{getattr(item, source)}: the captioner answered nothing"
-            elif item.id not in done:
-                done.add(item.id)
-                journal.append(item.id, caption=caption)
-    return failures
+    def write(captioner: CaptionMaker, sample: Sample, caption: str) -> None:
+        item = sample.item
+        if not caption:
+            raise ValueError(f"{getattr(item, source)}: the captioner answered nothing")
+        done.add(item.id)
+        journal.append(item.id, caption=caption)
+
+    return run_stage(
+        dataset,
+        batches,
+        is_done=lambda item: item.id in done,
+        load_model=load_captioner,
+        make=ask,
+        keep=write,
+        **reading,
+    )
 
 
 def read_journal(journal: Journal) -> dict[str, str]:
@@ -113,7 +104,7 @@ def caption_phases(
     batch_size: int,
     settings: dict[str, Any],
     journal_dir: Path,
-    progress: PhaseProgress = silent,
+    progress: Progress = silent,
     **how: Any,
 ) -> Outcome:
     """Completes one caption file for all phases of a dataset; the first process writes it at the end.

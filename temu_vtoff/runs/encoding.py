@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torchvision.transforms.functional import to_tensor
 
 from temu_vtoff.datasets.features import EMPTY_PROMPT, ImageFeatures, TextFeatures, is_whole_feature, save_feature
 from temu_vtoff.hardware.devices import choose_device, choose_dtype
-from temu_vtoff.runs.reading import naming_killed_readers, one_sentence
-from temu_vtoff.runs.stage import Progress, each_batch, each_result
-from temu_vtoff.serving import ErrorRow
+from temu_vtoff.runs.stage import run_stage
 
 if TYPE_CHECKING:
     from temu_vtoff.datasets import Item, Sample, TryOffDataset
@@ -22,7 +18,6 @@ if TYPE_CHECKING:
     from temu_vtoff.stages.options import Options
 
 
-@naming_killed_readers()
 def encode_text_items(
     dataset: TryOffDataset,
     batches: Iterable[Sequence[Item]],
@@ -32,16 +27,16 @@ def encode_text_items(
     captions: Mapping[str, str],
     features: Sequence[str],
     dtype: torch.dtype,
-    progress: Progress = iter,
+    **reading: Any,
 ) -> dict[Item, str]:
     """Writes the text features that are missing.
 
     Args:
         dataset: Dataset that loads no pictures.
-        batches: Argument of `each_batch`, like `load_encoder` and `progress`.
         captions: Captions by item id.
         features: Names of the features, a value of `runs.encoders.ENCODERS`.
         dtype: Precision of the files.
+        reading: Arguments of `run_stage`: `num_workers` and `progress`.
 
     Returns:
         The errors of the items that got no features.
@@ -49,25 +44,24 @@ def encode_text_items(
     batches = [list(batch) for batch in batches]
     without = [item for batch in batches for item in batch if item.id not in captions]
     failures = {item: f"{item.garment.name}: no caption" for item in without}
-    errors = ErrorRow()
-    steps = each_batch(
-        dataset,
-        [[item for item in batch if item not in failures] for batch in batches],
-        is_done=lambda item: all(is_whole_feature(store.path(feature, item)) for feature in features),
-        load_model=load_encoder,
-        failures=failures,
-        progress=progress,
-    )
 
     def encode(encoder: TextEncoder, samples: Sequence[Sample]) -> list[dict[str, torch.Tensor]]:
         encoded = encoder([captions[sample.item.id] for sample in samples], features)
         return [{name: rows[number] for name, rows in encoded.items()} for number in range(len(samples))]
 
-    for encoder, samples in steps:
-        for sample, encoded in each_result(partial(encode, encoder), samples, failures, errors):
-            for feature, row in encoded.items():
-                _save(row, store.path(feature, sample.item), dtype=dtype, item=sample.item, failures=failures)
-    return failures
+    def write(encoder: TextEncoder, sample: Sample, encoded: dict[str, torch.Tensor]) -> None:
+        for feature, row in encoded.items():
+            save_feature(_finite(row, dtype), store.path(feature, sample.item))
+
+    return failures | run_stage(
+        dataset,
+        [[item for item in batch if item not in failures] for batch in batches],
+        is_done=lambda item: all(is_whole_feature(store.path(feature, item)) for feature in features),
+        load_model=load_encoder,
+        make=encode,
+        keep=write,
+        **reading,
+    )
 
 
 def encode_empty_prompt(
@@ -85,7 +79,6 @@ def encode_empty_prompt(
         save_feature(_finite(rows[0], dtype), paths[feature])
 
 
-@naming_killed_readers()
 def encode_image_items(
     dataset: TryOffDataset,
     batches: Iterable[Sequence[Item]],
@@ -93,47 +86,26 @@ def encode_image_items(
     store: ImageFeatures,
     *,
     dtype: torch.dtype,
-    num_workers: int = 0,
-    progress: Progress = iter,
+    **reading: Any,
 ) -> dict[Item, str]:
     """Writes the image features that are missing.
 
     Args:
         dataset: Dataset that loads persons at the size of the pipeline's photos.
-        batches: Argument of `each_batch`, like `load_encoder`, `num_workers` and `progress`.
         dtype: Precision of the files.
+        reading: Arguments of `run_stage`: `num_workers` and `progress`.
 
     Returns:
         The errors of the items that got no features.
     """
-    failures: dict[Item, str] = {}
-    errors = ErrorRow()
-    steps = each_batch(
-        dataset,
-        batches,
-        is_done=store.has,
-        load_model=load_encoder,
-        failures=failures,
-        num_workers=num_workers,
-        progress=progress,
-    )
 
-    @torch.no_grad()
     def encode(encoder: ImageEncoder, samples: Sequence[Sample]) -> torch.Tensor:
         return encoder(torch.stack([to_tensor(sample.person) for sample in samples]))
 
-    for encoder, samples in steps:
-        for sample, row in each_result(partial(encode, encoder), samples, failures, errors):
-            _save(row, store.path(sample.item), dtype=dtype, item=sample.item, failures=failures)
-    return failures
+    def write(encoder: ImageEncoder, sample: Sample, row: torch.Tensor) -> None:
+        save_feature(_finite(row, dtype), store.path(sample.item))
 
-
-def _save(row: torch.Tensor, path: Path, dtype: torch.dtype, item: Item, failures: dict[Item, str]) -> None:
-    """Writes one feature of an item; a feature that is not finite fails the item."""
-    try:
-        save_feature(_finite(row, dtype), path)
-    except ValueError as error:
-        failures[item] = one_sentence(error, item)
+    return run_stage(dataset, batches, is_done=store.has, load_model=load_encoder, make=encode, keep=write, **reading)
 
 
 def _finite(row: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

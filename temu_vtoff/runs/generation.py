@@ -8,17 +8,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from temu_vtoff.files import write_text
 from temu_vtoff.pictures import is_whole_picture
 from temu_vtoff.runs.finishing import Finisher
 from temu_vtoff.runs.journal import Journal
-from temu_vtoff.runs.reading import naming_killed_readers
 from temu_vtoff.runs.sharing import item_seed
-from temu_vtoff.runs.stage import Progress, each_batch, each_result
+from temu_vtoff.runs.stage import run_stage
 from temu_vtoff.runs.writing import PictureWriter
-from temu_vtoff.serving import ErrorRow
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,63 +38,62 @@ def has_picture(output_dir: str | Path, item: Item, suffix: str = ".png") -> boo
     return is_whole_picture(picture_path(output_dir, item, suffix))
 
 
-@naming_killed_readers()
 def generate_items(
     dataset: Dataset,
     batches: Iterable[Sequence[Item]],
     load_pipeline: Callable[[], Pipeline],
-    make: Callable[[Pipeline, list[Sample]], Sequence[Image.Image | Exception]],
+    make: Callable[[Pipeline, Sequence[Sample]], Sequence[Image.Image | Exception]],
     output_dir: str | Path,
     journal: Journal,
     *,
     finisher: Finisher | None = None,
     seed: int = 0,
-    num_workers: int = 0,
-    progress: Progress = iter,
+    **reading: Any,
 ) -> dict[Item, str]:
     """Makes the pictures that are missing.
 
     Args:
         dataset: Dataset of what `make` reads.
-        batches: Argument of `each_batch`, like `load_pipeline`, `num_workers` and `progress`.
         make: The pictures of a batch; an exception among them fails its sample.
         output_dir: Folder of the pictures; see `picture_path`.
         journal: Journal that gets an entry for each finished item.
         finisher: Scores and finishes the pictures; by default they are written as `make` returns them.
         seed: Random seed of the run, for the journal.
+        reading: Arguments of `run_stage`: `num_workers` and `progress`.
 
     Returns:
         The errors of the items that got no picture.
     """
     suffix = ".png" if finisher is None else finisher.finish.suffix
-    failures: dict[Item, str] = {}
-    errors = ErrorRow()
-    steps = each_batch(
-        dataset,
-        batches,
-        is_done=partial(has_picture, output_dir, suffix=suffix),
-        load_model=load_pipeline,
-        failures=failures,
-        num_workers=num_workers,
-        progress=progress,
-    )
+    seconds: dict[Item, float] = {}
+
+    def make_timed(pipe: Pipeline, samples: Sequence[Sample]) -> Sequence[Image.Image | Exception]:
+        started = time.perf_counter()
+        pictures = make(pipe, samples)
+        each = round((time.perf_counter() - started) / len(samples), 3)
+        seconds.update((sample.item, each) for sample in samples)
+        return pictures
+
     with PictureWriter() as writer:
-        for pipe, samples in steps:
-            started = time.perf_counter()
-            pictures = list(each_result(partial(make, pipe), samples, failures, errors))
-            seconds = round((time.perf_counter() - started) / len(samples), 3)
-            for sample, picture in pictures:
-                item = sample.item
-                if has_picture(output_dir, item, suffix):
-                    continue
-                facts = {"status": "done", "seed": item_seed(item, seed), "seconds": seconds}
-                options = {}
-                if finisher is not None:
-                    facts |= finisher.facts(picture, sample, pipe)
-                    picture, options = finisher.picture(picture, sample), finisher.finish.save_options()
-                path = picture_path(output_dir, item, suffix)
-                writer.write(picture, path, then=partial(journal.append, item.key, **facts), **options)
-    return failures
+
+        def write(pipe: Pipeline, sample: Sample, picture: Image.Image) -> None:
+            item, options = sample.item, {}
+            facts = {"status": "done", "seed": item_seed(item, seed), "seconds": seconds.pop(item)}
+            if finisher is not None:
+                facts |= finisher.facts(picture, sample, pipe)
+                picture, options = finisher.picture(picture, sample), finisher.finish.save_options()
+            path = picture_path(output_dir, item, suffix)
+            writer.write(picture, path, then=partial(journal.append, item.key, **facts), **options)
+
+        return run_stage(
+            dataset,
+            batches,
+            is_done=partial(has_picture, output_dir, suffix=suffix),
+            load_model=load_pipeline,
+            make=make_timed,
+            keep=write,
+            **reading,
+        )
 
 
 def write_manifest(path: Path, items: Sequence[Item], journal: Journal, seed: int, suffix: str = ".png") -> list[Item]:

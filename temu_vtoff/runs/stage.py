@@ -2,76 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from torch.utils.data import Dataset
+
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.runs.reading import one_sentence, read_batches
+from temu_vtoff.runs.reading import naming_killed_readers, one_sentence, read_batches
 from temu_vtoff.serving import ErrorRow, results_of
 
 if TYPE_CHECKING:
-    from temu_vtoff.datasets import Item, Sample, TryOffDataset
+    from temu_vtoff.datasets import Item, Sample
 
 Model = TypeVar("Model")
 Result = TypeVar("Result")
 Progress = Callable[[Iterable], Iterable]  # wraps batches, for example in a progress bar
 
 
-def each_batch(
-    dataset: TryOffDataset,
+@naming_killed_readers()
+def run_stage(
+    dataset: Dataset,
     batches: Iterable[Sequence[Item]],
     *,
     is_done: Callable[[Item], bool],
     load_model: Callable[[], Model],
-    failures: dict[Item, str],
+    make: Callable[[Model, Sequence[Sample]], Sequence[Result | Exception]],
+    keep: Callable[[Model, Sample, Result], None],
     num_workers: int = 0,
     progress: Progress = iter,
-) -> Iterator[tuple[Model, list[Sample]]]:
-    """Yields the model and the samples of each unfinished batch.
+) -> dict[Item, str]:
+    """Makes and keeps the results that are missing.
 
     An unfinished batch goes through the model whole, finished items included, so that no result depends on where an
-    earlier run was stopped.
+    earlier run was stopped. If a batch fails, each of its samples is tried alone.
 
     Args:
         dataset: Dataset that reads the samples.
         batches: Items of each batch.
         is_done: Whether an item's result exists and is whole.
         load_model: Loads the model; called at most once, and only if a batch is unfinished.
-        failures: Gets one sentence on each item that can't be read.
+        make: Computes the results of several samples; an exception among its results fails that sample.
+        keep: Writes the result of an unfinished item; a `ValueError` fails that item.
         num_workers: Number of reading processes.
         progress: Wraps the batches, for example in a progress bar.
+
+    Returns:
+        One sentence on each item without a result.
+
+    Raises:
+        ArgumentError: Raised by `make` or `keep`; all samples share the arguments.
+        CommonCauseError: See `results_of` and `naming_killed_readers`.
     """
     left = [batch for batch in batches if not all(map(is_done, batch))]
+    failures: dict[Item, str] = {}
+    row = ErrorRow()
     model = None
     for read in progress(read_batches(dataset, left, num_workers)):
         failures |= dict(read.failures)
-        if read.samples:
-            model = load_model() if model is None else model
-            yield model, read.samples
-
-
-def each_result(
-    make: Callable[[Sequence[Sample]], Sequence[Result | Exception]],
-    samples: Sequence[Sample],
-    failures: dict[Item, str],
-    row: ErrorRow,
-) -> Iterator[tuple[Sample, Result]]:
-    """Yields the samples with their results. If a batch fails, each of its samples is tried alone.
-
-    Args:
-        make: Computes the results of several samples; an exception among its results fails that sample.
-        samples: Samples of a batch.
-        failures: Gets one sentence on each sample that fails alone.
-        row: Shared by the batches of a stage.
-
-    Raises:
-        ArgumentError: Raised by `make`; all samples share the arguments.
-        CommonCauseError: See `results_of`.
-    """
-    for sample, result in results_of(make, samples, row):
-        if isinstance(result, ArgumentError):
-            raise result
-        if isinstance(result, Exception):
-            failures[sample.item] = one_sentence(result, sample.item)
-        else:
-            yield sample, result
+        if read.samples and model is None:
+            model = load_model()
+        for sample, result in results_of(partial(make, model), read.samples, row):
+            error = result if isinstance(result, Exception) else None
+            if error is None and not is_done(sample.item):
+                try:
+                    keep(model, sample, result)
+                except ValueError as refused:
+                    error = refused
+            if isinstance(error, ArgumentError):
+                raise error
+            if error is not None:
+                failures[sample.item] = one_sentence(error, sample.item)
+    return failures
