@@ -66,7 +66,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--clothes", nargs="+", metavar="LABEL", help="the model's labels that make up the garment, not the category's")
     command_line.add_person_flag(add)
     add("--label_maps", choices=LAYOUTS, help="write label maps in the ids of a dataset instead of masks")
-    add("--output_dir", "--out_dir", dest="out_dir", type=Path, default=Path("outputs"), help="folder of the masks")
+    add("--output_dir", "--out_dir", type=Path, default=Path("outputs"), help="folder of the masks")
     add("--overwrite", action="store_true", help="for a folder: make finished masks again")
     add = parser.add_argument_group("how").add_argument
     add(
@@ -104,15 +104,15 @@ def main(args: argparse.Namespace) -> int:
             "{label_maps} writes all labels: leave out {category} and {clothes}.", "label_maps", "category", "clothes"
         )
     if args.label_maps is not None and args.image_path is not None:
-        check_place(args.label_maps, args.out_dir, args.image_path)
-    out_dir = writable_folder(args.out_dir)
+        check_place(args.label_maps, args.output_dir, args.image_path)
+    out_dir = writable_folder(args.output_dir)
     if args.model == BUILTIN:
         command_line.say(DRAWN_ONLY)
     if args.dataset_name is not None:
         from temu_vtoff.runs.sharing import Share
 
         with Share.join() as share:
-            return 0 if segment_dataset(args, share, started) else 1
+            return segment_dataset(args, share, started)
 
     category = "upper_body" if args.category is None else args.category
     model = {"model": args.model, "device": args.device, "person": args.person}
@@ -141,30 +141,24 @@ def main(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def segment_dataset(args: argparse.Namespace, share: "Share", started: float) -> bool:
-    """Segments a dataset; returns whether every item has its mask."""
+def segment_dataset(args: argparse.Namespace, share: "Share", started: float) -> int:
+    """Segments a dataset; returns the exit status."""
     from temu_vtoff.datasets.masks import generated_mask_path
-    from temu_vtoff.runs.phases import finish, open_phases, run_phases
     from temu_vtoff.runs.segmenting import GarmentMasks, segment_items
 
-    category = "all" if args.category is None else args.category
-    datasets = open_phases(args.dataset_name, args.dataset_root, args.phase, category=category, load=["person"])
-    keep_settings(args.out_dir / "settings.json", {"dataset": args.dataset_name, "model": args.model})
+    datasets = command_line.dataset.open_phases(args, load=["person"])
+    keep_settings(args.output_dir / "settings.json", {"dataset": args.dataset_name, "model": args.model})
     notes = {}
     stage = partial(
         segment_items,
         load_segmenter=cache(lambda: temu_vtoff.ClothSegmenter.from_pretrained(args.model, share.device(args.device))),
-        path_of=partial(generated_mask_path, args.out_dir),
+        path_of=partial(generated_mask_path, args.output_dir),
         draw=GarmentMasks(notes),
         num_workers=args.num_workers,
     )
-    how = {"batch_size": args.batch_size, "what": "segment", "progress": command_line.progress}
-    outcome = run_phases(datasets, stage, share=share, notes=notes, **how)
-    finish(share, args.out_dir, outcome, arguments=vars(args), started=started)
-    if share.is_first:
-        command_line.dataset.report(outcome)
-        print(f"{args.out_dir}: {outcome.done} of {outcome.total} masks")
-    return not outcome.failures
+    return command_line.dataset.run_phases(
+        args, datasets, stage, share=share, what="segment masks", started=started, notes=notes
+    )
 
 
 if __name__ == "__main__":

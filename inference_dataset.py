@@ -93,7 +93,6 @@ def main(args: argparse.Namespace) -> int:
     task = kind(**{field.name: getattr(args, field.name) for field in fields(kind)})
     options = command_line.options(args, *([TryOnOptions] if is_tryon else []))
 
-    from temu_vtoff.runs.phases import finish
     from temu_vtoff.runs.sharing import Share
     from temu_vtoff.runs.tryoff import DatasetTryOff
     from temu_vtoff.runs.tryon import DatasetTryOn
@@ -104,12 +103,10 @@ def main(args: argparse.Namespace) -> int:
         if BUILTIN in work.models.values() and share.is_first:
             command_line.say(NOTICE)
         outcome = work.run()
-        facts = {"models": work.models, "taken": work.taken}
-        finish(share, task.output_dir, outcome, arguments=vars(args), started=started, **facts)
-        if share.is_first:
-            command_line.dataset.report(outcome, "The whole list: manifest.csv.")
-            print(f"{task.output_dir}: {outcome.done} of {outcome.total} pictures")
-    return 1 if outcome.failures else 0
+        facts = {"models": work.models, "taken": work.taken, "where": "The whole list: manifest.csv."}
+        return command_line.dataset.conclude(
+            args, outcome, task.output_dir, share=share, made="pictures", started=started, **facts
+        )
 
 
 def check_task(args: argparse.Namespace) -> None:

@@ -1,15 +1,18 @@
 """Shared parts of the scripts that process a dataset: flags, and the report at the end."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import command_line
 from temu_vtoff.datasets import DATASETS, FEATURE_DTYPES, PHASES
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 
 if TYPE_CHECKING:
+    from temu_vtoff.datasets import Item, TryOffDataset
     from temu_vtoff.runs.phases import Outcome
+    from temu_vtoff.runs.sharing import Share
 
 SHOWN = 20  # at most, of failures and of notes
 
@@ -104,3 +107,66 @@ def report(outcome: "Outcome", where: str = "") -> None:
             command_line.say(f"and {len(lines) - SHOWN} more.{f' {where}' if where and kind == 'failed' else ''}")
     if outcome.failures:
         command_line.say(f"{len(outcome.failures)} items failed; the next run tries them again.")
+
+
+def open_phases(args: argparse.Namespace, **options: Any) -> "list[TryOffDataset]":
+    """The dataset of the flags once for each phase; arguments of `temu_vtoff.runs.phases.open_phases`."""
+    from temu_vtoff.runs import phases
+
+    category = "all" if args.category is None else args.category
+    return phases.open_phases(args.dataset_name, args.dataset_root, args.phase, category=category, **options)
+
+
+def run_phases(
+    args: argparse.Namespace,
+    datasets: "list[TryOffDataset]",
+    stage: "Callable[..., dict[Item, str]]",
+    *,
+    share: "Share",
+    what: str,
+    started: float,
+    notes: "dict[Item, str] | None" = None,
+) -> int:
+    """Runs one stage over all phases, from progress bar to `conclude`, whose status it returns.
+
+    Args:
+        stage: Argument of `temu_vtoff.runs.phases.run_phases`, like `share` and `notes`.
+        what: What the stage does and with what, for example "encode captions".
+        started: `time.time()` at the start.
+    """
+    from temu_vtoff.runs import phases
+
+    doing, made = what.split()
+    how = {"batch_size": args.batch_size, "what": doing, "progress": command_line.progress}
+    outcome = phases.run_phases(datasets, stage, share=share, notes=notes, **how)
+    return conclude(args, outcome, args.output_dir, share=share, made=made, started=started)
+
+
+def conclude(
+    args: argparse.Namespace,
+    outcome: "Outcome",
+    folder: Path,
+    *,
+    share: "Share",
+    made: str,
+    where: str = "",
+    **facts: Any,
+) -> int:
+    """Ends a run over a dataset: the first process writes run.json and says what was made and what failed.
+
+    Args:
+        folder: Folder of the results.
+        made: Name of the results, for example "pictures".
+        where: Argument of `report`.
+        facts: Further arguments of `temu_vtoff.runs.phases.finish`.
+
+    Returns:
+        The exit status.
+    """
+    from temu_vtoff.runs.phases import finish
+
+    finish(share, folder, outcome, arguments=vars(args), **facts)
+    if share.is_first:
+        report(outcome, where)
+        print(f"{folder}: {outcome.done} of {outcome.total} {made}")
+    return 1 if outcome.failures else 0

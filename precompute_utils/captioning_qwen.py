@@ -168,12 +168,9 @@ def caption_dataset(args: argparse.Namespace, share: "Share", started: float) ->
     """Captions a dataset; returns whether every item has its captions."""
     from temu_vtoff.datasets.captions import read_captions
     from temu_vtoff.runs.captioning import caption_file, caption_phases
-    from temu_vtoff.runs.phases import Outcome, finish, open_phases, require_unique_ids
+    from temu_vtoff.runs.phases import Outcome, finish, require_unique_ids
 
-    category = "all" if args.category is None else args.category
-    datasets = open_phases(
-        args.dataset_name, args.dataset_root, args.phase, category=category, load=[args.caption_source]
-    )
+    datasets = command_line.dataset.open_phases(args, load=[args.caption_source])
     require_unique_ids(datasets)
     folder, name = writable_folder(args.output_path.parent), args.output_path.name
     load = cache(lambda: load_captioner(args, share.device(args.device)))

@@ -41,14 +41,11 @@ def main(args: argparse.Namespace) -> int:
     from temu_vtoff.datasets.features import DTYPES, ImageFeatures
     from temu_vtoff.runs.encoders import ImageEncoder
     from temu_vtoff.runs.encoding import encode_image_items, encoding_settings
-    from temu_vtoff.runs.phases import finish, open_phases, run_phases
     from temu_vtoff.runs.sharing import Share
 
     width, height = options.size()
     size = {"width": width, "height": height, "resize_mode": options.resize_mode}
-    datasets = open_phases(
-        args.dataset_name, args.dataset_root, args.phase, category=args.category, load=["person"], **size
-    )
+    datasets = command_line.dataset.open_phases(args, load=["person"], **size)
     output_dir = writable_folder(args.output_dir)
     with Share.join() as share:
         own = share.options(options)
@@ -61,13 +58,9 @@ def main(args: argparse.Namespace) -> int:
             dtype=DTYPES[args.dtype],
             num_workers=args.num_workers,
         )
-        how = {"batch_size": args.batch_size, "what": "encode", "progress": command_line.progress}
-        outcome = run_phases(datasets, stage, share=share, **how)
-        finish(share, output_dir, outcome, arguments=vars(args), started=started)
-        if share.is_first:
-            command_line.dataset.report(outcome)
-            print(f"{output_dir}: {outcome.done} of {outcome.total} photos encoded")
-    return 1 if outcome.failures else 0
+        return command_line.dataset.run_phases(
+            args, datasets, stage, share=share, what="encode photos", started=started
+        )
 
 
 if __name__ == "__main__":

@@ -38,10 +38,10 @@ def main(args: argparse.Namespace) -> int:
     from temu_vtoff.datasets.features import DTYPES, TextFeatures
     from temu_vtoff.runs.encoders import ENCODERS, TextEncoder
     from temu_vtoff.runs.encoding import encode_empty_prompt, encode_text_items, encoding_settings
-    from temu_vtoff.runs.phases import finish, open_phases, require_unique_ids, run_phases
+    from temu_vtoff.runs.phases import require_unique_ids
     from temu_vtoff.runs.sharing import Share
 
-    datasets = open_phases(args.dataset_name, args.dataset_root, args.phase, category=args.category, load=())
+    datasets = command_line.dataset.open_phases(args, load=())
     require_unique_ids(datasets)
     captions = read_captions(args.caption_file)
     output_dir = writable_folder(args.output_dir)
@@ -54,13 +54,9 @@ def main(args: argparse.Namespace) -> int:
         if share.is_first:
             encode_empty_prompt(load, **made)
         stage = partial(encode_text_items, captions=captions, load_encoder=load, **made)
-        how = {"batch_size": args.batch_size, "what": "encode", "progress": command_line.progress}
-        outcome = run_phases(datasets, stage, share=share, **how)
-        finish(share, output_dir, outcome, arguments=vars(args), started=started)
-        if share.is_first:
-            command_line.dataset.report(outcome)
-            print(f"{output_dir}: {outcome.done} of {outcome.total} captions encoded")
-    return 1 if outcome.failures else 0
+        return command_line.dataset.run_phases(
+            args, datasets, stage, share=share, what="encode captions", started=started
+        )
 
 
 if __name__ == "__main__":
