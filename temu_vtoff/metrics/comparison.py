@@ -14,9 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import write_text
 from temu_vtoff.metrics import METRICS
-from temu_vtoff.metrics.evaluation import OVERALL, Scores
+from temu_vtoff.metrics.evaluation import Scores
 from temu_vtoff.metrics.matching import Matching, PicturePair
-from temu_vtoff.metrics.report import RANKED_BY, EvaluationSettings, cell, headline, inline, page, scale_note, scaled
+from temu_vtoff.metrics.report import RANKED_BY, EvaluationSettings, cell, headline, inline, page, scaled
 from temu_vtoff.pictures import fit_picture, open_picture, save_picture
 
 ROWS, PICTURE_ROWS = 12, 6  # items on the page and in the picture
@@ -69,25 +69,16 @@ def write_comparison(
 def render_comparison(scores: Mapping[str, Scores], settings: EvaluationSettings, left_out: Sequence[str] = ()) -> str:
     """The page's HTML."""
     first = next(iter(scores.values()))
-    summaries = {name: own.summary() for name, own in scores.items()}
-    shown = [name for name in METRICS if name in summaries[next(iter(scores))][OVERALL]]
+    summaries, shown = {name: own.summary() for name, own in scores.items()}, first.names()
     return page(
         "comparison.html.jinja",
-        title=settings.title,
-        command=settings.command,
-        rule=settings.rule,
-        width=settings.width,
-        height=settings.height,
-        count=len(first.pairs),
+        first,
+        settings,
         left_out=left_out,
-        excluded=settings.excluded,
-        metrics=[METRICS[name] for name in shown],
         tables=[
             {"group": group, "count": len(rows), "rows": _rows(summaries, group, shown)}
             for group, rows in first.groups().items()
         ],
-        scale_note=scale_note(shown),
-        skipped=[(METRICS[name].title, reason) for name, reason in first.skipped.items()],
         columns=["photo", "truth", *scores],
         rows=[_shown_row(scores, row) for row in _spread(len(first.pairs), ROWS)],
     )
@@ -172,7 +163,7 @@ def _table(scores: Mapping[str, Scores]) -> str:
     """One row for each model and group, with the unscaled numbers."""
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
-    names = [name for name in METRICS if name in next(iter(scores.values())).summary()[OVERALL]]
+    names = next(iter(scores.values())).names()
     rows.writerow(["model", "group", "items", *names])
     for model, own in scores.items():
         summary = own.summary()

@@ -73,6 +73,10 @@ class Scores:
         """Row numbers of all pairs, then those of each category if there are several."""
         return _groups(self.pairs)
 
+    def names(self) -> list[str]:
+        """The metrics that have a number for all pairs together, in the order of `METRICS`."""
+        return list(self.summary()[OVERALL])
+
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
         """By group and metric: mean, median and standard deviation over items, or the sets' value."""
         result: dict[str, dict[str, dict[str, float]]] = {}

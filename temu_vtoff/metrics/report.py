@@ -68,26 +68,16 @@ class EvaluationSettings:
 def render_report(scores: Scores, settings: EvaluationSettings) -> str:
     """The page's HTML."""
     summary, groups = scores.summary(), scores.groups()
-    shown = [name for name in METRICS if name in summary[OVERALL]]
+    shown = scores.names()
     return page(
         "report.html.jinja",
-        title=settings.title,
-        command=settings.command,
-        rule=settings.rule,
-        width=settings.width,
-        height=settings.height,
-        count=len(scores.pairs),
-        metrics=[METRICS[name] for name in shown],
+        scores,
+        settings,
         rows=[
             {"group": group, "cells": [cell(summary[group].get(name), name) for name in shown], "count": len(rows)}
             for group, rows in groups.items()
         ],
-        scale_note=scale_note(shown),
         few_for_fid="fid" in shown and len(scores.pairs) < 2048,
-        skipped=[(METRICS[name].title, reason) for name, reason in scores.skipped.items()],
-        missing=settings.missing,
-        extra=settings.extra,
-        excluded=settings.excluded,
         pooled=[METRICS[name].title for name in shown if METRICS[name].compares_sets] if len(groups) > 1 else [],
         implementations=implementations(shown),
         published=_published_rows(summary[OVERALL], settings),
@@ -98,12 +88,27 @@ def render_report(scores: Scores, settings: EvaluationSettings) -> str:
     )
 
 
-def page(template: str, **content: Any) -> str:
-    """A page's HTML, from a template beside this file."""
+def page(template: str, scores: Scores, settings: EvaluationSettings, **content: Any) -> str:
+    """A page's HTML, from a template beside this file.
+
+    Args:
+        scores: What the page says of pairs and metrics.
+        settings: Each of them can be named in the template.
+        content: Further names of the template.
+    """
+    shown = scores.names()
+    common = {
+        **vars(settings),
+        "rule": settings.rule,
+        "count": len(scores.pairs),
+        "metrics": [METRICS[name] for name in shown],
+        "scale_note": _scale_note(shown),
+        "skipped": [(METRICS[name].title, reason) for name, reason in scores.skipped.items()],
+    }
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template(template).render(**content)
+    return environment.get_template(template).render(**common, **content)
 
 
 def scaled(value: float, name: str) -> str:
@@ -121,7 +126,7 @@ def cell(entry: Mapping[str, float] | None, name: str) -> str:
     return "–" if entry is None else scaled(headline(entry), name)
 
 
-def scale_note(names: Sequence[str]) -> str:
+def _scale_note(names: Sequence[str]) -> str:
     """The sentences that say which metrics are shown times what."""
     by_scale: dict[float, list[str]] = {}
     for name in names:
