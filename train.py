@@ -32,7 +32,7 @@ import time
 import command_line
 import command_line.training
 from temu_vtoff import training
-from temu_vtoff.files import writable_folder
+from temu_vtoff.training.settings import TrainingSettings
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -42,44 +42,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    import torch
-
     started = time.time()
-    settings = training.TrainingSettings.from_flags(vars(args))
-    accelerator = training.make_accelerator(
-        mixed_precision=settings.mixed_precision,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps,
-        report_to=settings.report_to,
-        folder=settings.output_dir,
-    )
+    settings = TrainingSettings.from_flags(vars(args))
     command_line.quiet_libraries()
-    folder = training.RunFolder(writable_folder(settings.output_dir), settings.checkpoints_total_limit)
-    with folder.locked(accelerator.is_main_process):
-        # 1. The frozen models in a pipeline, the trained ones in an objective
-        torch.manual_seed(settings.seed)
-        pipeline = training.load_pipeline(settings, accelerator)
-        vit = training.load_vision_features(settings, accelerator.device)
-        objective = training.make_objective(settings, pipeline, vit)
-
-        # 2. The items of both splits; encoding the training items may take hours
-        test = training.open_test(settings, pipeline, vit)
-        data = training.load_data(settings, pipeline, vit, accelerator)
-
-        # 3. The steps; each depends on the weights, the optimizer's state and its number only
-        optimizer = training.make_optimizer(objective.parameters(), **settings.adamw)
-        outcome = training.fit(
-            settings,
-            accelerator=accelerator,
-            folder=folder,
-            pipeline=pipeline,
-            objective=objective,
-            data=data,
-            test=test,
-            optimizer=optimizer,
-            arguments=vars(args),
-            started=started,
-        )
-    return command_line.training.report(outcome, settings.output_dir, accelerator.is_main_process)
+    outcome = training.train(settings, arguments=vars(args), started=started)
+    return command_line.training.report(outcome, settings.output_dir)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Builds the pieces of a training of the built-in transformers: the library's, extended by `BuiltinSettings`."""
+"""The pieces of a training of the built-in transformers: the library's, extended by `BuiltinSettings`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import torch
-from accelerate import Accelerator, DistributedType
+from accelerate import DistributedType
 
 from builtin_training.correspondence_loss import CorrespondenceLoss
 from builtin_training.garment_regressor import GarmentRegressor
@@ -14,99 +14,90 @@ from builtin_training.objective import BuiltinObjective
 from builtin_training.pairs import DrawnBatch, DrawnLiveEncoding, DrawnPairs, EncodedDrawnBatch
 from builtin_training.patches import with_smaller_patches
 from builtin_training.settings import BuiltinSettings
-from temu_vtoff import training
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.training.aligner import VisionFeatures
-from temu_vtoff.training.latent_cache import LatentCache, add_part, fill_cache, fingerprint
+from temu_vtoff.training.cache_parts import add_part, fingerprint
 from temu_vtoff.training.objectives import ExtractorObjective, GeneratorObjective
-from temu_vtoff.training.setup import TRAINED, cache_parts
+from temu_vtoff.training.tryoff_setup import TryOffSetup
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 COORDS = "coordinates"  # part of a cache
 
 
-def load_pipeline(settings: BuiltinSettings, accelerator: Accelerator) -> TryOffPipeline:
-    """As for train.py; the transformers that the stage trains are converted to `patch_size`."""
-    pipeline = training.load_pipeline(settings, accelerator)
-    if settings.patch_size is not None and not settings.from_scratch:
-        for name in TRAINED[settings.stage]:
-            smaller = with_smaller_patches(getattr(pipeline, name), settings.patch_size)
-            pipeline.register_modules(**{name: smaller.to(accelerator.device)})
-    return pipeline
+class BuiltinSetup(TryOffSetup):
+    """See `TryOffSetup`."""
+
+    settings: BuiltinSettings
+    batch_class = EncodedDrawnBatch
+
+    def load_pipeline(self) -> TryOffPipeline:
+        """As for train.py; the transformers that the stage trains are converted to `patch_size`."""
+        pipeline, side = super().load_pipeline(), self.settings.patch_size
+        if side is not None and not self.settings.from_scratch:
+            for name in self.trained:
+                pipeline.register_modules(**{name: with_smaller_patches(getattr(pipeline, name), side)})
+        return pipeline
+
+    def make_objective(self) -> ExtractorObjective | GeneratorObjective:
+        """As for train.py, with the losses of `BuiltinSettings`."""
+        settings, objective = self.settings, super().make_objective()
+        if settings.stage == "extractor":
+            return objective
+        extractor, generator = self.pipeline.transformer_vton, self.pipeline.transformer
+        regressor = correspondence = None
+        if settings.regress_weight:
+            regressor = GarmentRegressor(extractor, generator.config.out_channels)
+        if settings.correspondence_weight:
+            correspondence = CorrespondenceLoss(generator, settings.correspondence_block, extractor.config.patch_size)
+        return BuiltinObjective(
+            objective,
+            regressor=regressor,
+            regress_weight=settings.regress_weight,
+            correspondence=correspondence,
+            correspondence_weight=settings.correspondence_weight,
+        )
+
+    def open_pairs(self, phase: str) -> DrawnPairs:
+        """With coordinates if attention is supervised; `random_flip` mirrors training pairs too."""
+        settings = self.settings
+        return DrawnPairs(
+            super().open_pairs(phase).dataset,
+            correspondence_dir=settings.correspondence_dir if settings.correspondence_weight else None,
+            with_mirrored=settings.random_flip and phase == "train",
+        )
+
+    def encode_live(self, pairs: DrawnPairs) -> DrawnLiveEncoding:
+        return DrawnLiveEncoding(pairs, self.pipeline, self.vit)
+
+    def cache_parts(self, pairs: DrawnPairs) -> dict[str, Iterator[int]]:
+        parts = super().cache_parts(pairs)
+        if pairs.correspondence_dir is not None:
+            parts[COORDS] = add_coords(pairs, **self.encoding)
+        return parts
+
+    def make_optimizer(self, objective: torch.nn.Module) -> torch.optim.Optimizer:
+        """AdamW or Muon.
+
+        Raises:
+            ArgumentError: Muon with FSDP or DeepSpeed, which shard matrices.
+        """
+        if self.settings.optimizer == "adamw":
+            return super().make_optimizer(objective)
+        if self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+            raise ArgumentError(
+                "{optimizer} muon needs whole matrices, which FSDP and DeepSpeed shard: choose adamw.", "optimizer"
+            )
+        return make_muon(objective, self.settings.adamw)
 
 
-def make_objective(
-    settings: BuiltinSettings, pipeline: TryOffPipeline, vit: VisionFeatures | None
-) -> ExtractorObjective | GeneratorObjective:
-    """As for train.py, with the losses of `BuiltinSettings`."""
-    objective = training.make_objective(settings, pipeline, vit)
-    if settings.stage == "extractor":
-        return objective
-    extractor, generator = pipeline.transformer_vton, pipeline.transformer
-    regressor = correspondence = None
-    if settings.regress_weight:
-        regressor = GarmentRegressor(extractor, generator.config.out_channels)
-    if settings.correspondence_weight:
-        correspondence = CorrespondenceLoss(generator, settings.correspondence_block, extractor.config.patch_size)
-    return BuiltinObjective(
-        objective,
-        regressor=regressor,
-        regress_weight=settings.regress_weight,
-        correspondence=correspondence,
-        correspondence_weight=settings.correspondence_weight,
-    )
+def add_coords(pairs: DrawnPairs, **encoding: object) -> Iterator[int]:
+    """Adds the coordinates to a cache of the same data set, yielding the number of finished items.
 
-
-def open_pairs(settings: BuiltinSettings, pipeline: TryOffPipeline, phase: str) -> DrawnPairs:
-    """The pairs of one split, with coordinates if attention is supervised; `random_flip` mirrors training pairs too."""
-    return DrawnPairs(
-        training.open_pairs(settings, pipeline, phase).dataset,
-        correspondence_dir=settings.correspondence_dir if settings.correspondence_weight else None,
-        with_mirrored=settings.random_flip and phase == "train",
-    )
-
-
-def open_test(settings: BuiltinSettings, pipeline: TryOffPipeline, vit: VisionFeatures | None) -> DrawnLiveEncoding:
-    """The items of the test split, encoded on the fly."""
-    return DrawnLiveEncoding(open_pairs(settings, pipeline, "test"), pipeline, vit)
-
-
-def load_data(
-    settings: BuiltinSettings, pipeline: TryOffPipeline, vit: VisionFeatures | None, accelerator: Accelerator
-) -> LatentCache | DrawnLiveEncoding:
-    """The training items: encoded beforehand into the cache folder, or on the fly."""
-    pairs = open_pairs(settings, pipeline, "train")
-    if settings.cache_dir is None:
-        return DrawnLiveEncoding(pairs, pipeline, vit)
-    parts = cache_parts(settings, pairs, pipeline, vit, autocast=accelerator.autocast)
-    if pairs.correspondence_dir is not None:
-        parts[COORDS] = add_coords(settings.cache_dir, pairs, settings.encode_batch_size)
-    fill_cache(parts, len(pairs), accelerator)
-    return LatentCache(settings.cache_dir, tuple(parts), EncodedDrawnBatch)
-
-
-def add_coords(folder: str, pairs: DrawnPairs, batch_size: int) -> Iterator[int]:
-    """Adds the coordinates to a cache of the same data set, yielding the number of finished items."""
+    Args:
+        encoding: Arguments of `add_part`.
+    """
 
     def encode(batch: DrawnBatch, first: int) -> dict[str, torch.Tensor]:
         return {"coords": batch.coords}
 
     key = fingerprint(pairs, [], [pairs.correspondence_dir])
-    yield from add_part(folder, pairs, COORDS, key=key, encode=encode, batch_size=batch_size)
-
-
-def make_optimizer(
-    settings: BuiltinSettings, objective: torch.nn.Module, accelerator: Accelerator
-) -> torch.optim.Optimizer:
-    """AdamW or Muon.
-
-    Raises:
-        ArgumentError: Muon with FSDP or DeepSpeed, which shard matrices.
-    """
-    if settings.optimizer == "adamw":
-        return training.make_optimizer(objective.parameters(), **settings.adamw)
-    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
-        raise ArgumentError(
-            "{optimizer} muon needs whole matrices, which FSDP and DeepSpeed shard: choose adamw.", "optimizer"
-        )
-    return make_muon(objective, settings.adamw)
+    yield from add_part(pairs=pairs, part=COORDS, key=key, encode=encode, **encoding)

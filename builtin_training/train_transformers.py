@@ -15,7 +15,6 @@ import command_line
 import command_line.training
 from builtin_training.settings import BuiltinSettings
 from temu_vtoff import training
-from temu_vtoff.files import writable_folder
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -34,40 +33,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    import torch
-
-    from builtin_training import setup
+    from builtin_training.setup import BuiltinSetup
 
     started = time.time()
     settings = BuiltinSettings.from_flags(vars(args))
-    accelerator = training.make_accelerator(
-        mixed_precision=settings.mixed_precision,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps,
-        report_to=settings.report_to,
-        folder=settings.output_dir,
-    )
     command_line.quiet_libraries()
-    folder = training.RunFolder(writable_folder(settings.output_dir), settings.checkpoints_total_limit)
-    with folder.locked(accelerator.is_main_process):
-        torch.manual_seed(settings.seed)
-        pipeline = setup.load_pipeline(settings, accelerator)
-        vit = training.load_vision_features(settings, accelerator.device)
-        objective = setup.make_objective(settings, pipeline, vit)
-        test = setup.open_test(settings, pipeline, vit)
-        data = setup.load_data(settings, pipeline, vit, accelerator)
-        outcome = training.fit(
-            settings,
-            accelerator=accelerator,
-            folder=folder,
-            pipeline=pipeline,
-            objective=objective,
-            data=data,
-            test=test,
-            optimizer=setup.make_optimizer(settings, objective, accelerator),
-            arguments=vars(args),
-            started=started,
-        )
-    return command_line.training.report(outcome, settings.output_dir, accelerator.is_main_process)
+    outcome = training.train(settings, arguments=vars(args), started=started, setup_class=BuiltinSetup)
+    return command_line.training.report(outcome, settings.output_dir)
 
 
 if __name__ == "__main__":

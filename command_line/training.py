@@ -178,9 +178,9 @@ def parse(
     return parse_with_config(parser, argv)
 
 
-def report(outcome: Outcome, folder: str, is_main: bool) -> int:
+def report(outcome: Outcome, folder: str) -> int:
     """Prints the result of a training in its main process; returns the exit status."""
-    if is_main:
+    if outcome.is_main:
         say(
             f"{outcome.steps} steps; loss {outcome.first_loss:.3f} -> {outcome.last_loss:.3f}; weights and pictures "
             f"are in {folder}"

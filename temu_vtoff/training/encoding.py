@@ -17,11 +17,26 @@ if TYPE_CHECKING:
     from temu_vtoff.training.aligner import VisionFeatures
     from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
-Batch = TypeVar("Batch", bound="EncodedBatch")
+Batch = TypeVar("Batch", bound="Encoded")
+
+
+class Encoded:
+    """One batch: a subclass is a dataclass of tensors with B rows, some of which may be None."""
+
+    mask: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.mask)
+
+    def to(self: Batch, device: torch.device | str) -> Batch:
+        """The batch on a device."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved = {name: x.to(device, non_blocking=True) for name, x in tensors.items() if x is not None}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)
-class EncodedBatch:
+class EncodedBatch(Encoded):
     """One batch as the objectives take it. Latents are scaled and shifted as the transformers expect them.
 
     The photo and the masked image are means and standard deviations, because the pipeline samples their latents; the
@@ -39,18 +54,9 @@ class EncodedBatch:
     pooled_prompt_embeds: torch.Tensor  # (B, P')
     garment_tokens: torch.Tensor | None = None  # (B, G, width of the ViT), only when aligning
 
-    def __len__(self) -> int:
-        return len(self.mask)
-
-    def to(self: Batch, device: torch.device | str) -> Batch:
-        """The batch on a device."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved = {name: x.to(device, non_blocking=True) for name, x in tensors.items() if x is not None}
-        return replace(self, **moved)
-
     def drop_conditions(
-        self: Batch, no_caption: torch.Tensor, no_image: torch.Tensor, empty: tuple[torch.Tensor, torch.Tensor]
-    ) -> Batch:
+        self, no_caption: torch.Tensor, no_image: torch.Tensor, empty: tuple[torch.Tensor, torch.Tensor]
+    ) -> EncodedBatch:
         """The batch with the conditions of some items replaced by those of guidance's negative branch.
 
         Args:

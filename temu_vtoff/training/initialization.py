@@ -29,15 +29,28 @@ def load_frozen(base: str, encoders: dict[str, str | None], torch_dtype: torch.d
         encoders: Image encoders by name; None takes the base's own, or the published one if the base has none.
         torch_dtype: Dtype of all these models, none of which is trained.
     """
-    folder = Path(resolve(base, "tryoff"))
-    named = {name: where if where is not None else IMAGE_ENCODERS[name] for name, where in encoders.items()}
-    own = {name for name, where in encoders.items() if where is None and (folder / name).is_dir()}
-    given = {name: where for name, where in named.items() if name not in own}
+    sources = encoder_sources(resolve(base, "tryoff"), encoders)
+    given = {name: where for name, where in sources.items() if where is not None}
     return load_components(
         base,
         given={"transformer": None, "transformer_vton": None, **given},
         options=LoadingOptions(dtype=torch_dtype),
     )
+
+
+def encoder_sources(base: str, encoders: dict[str, str | None]) -> dict[str, str | None]:
+    """Hub id or folder of each image encoder; None where the base has its own.
+
+    Args:
+        base: Hub id or folder.
+        encoders: As for `load_frozen`.
+    """
+
+    def source(name: str, where: str | None) -> str | None:
+        own = where is None and Path(base, name).is_dir()
+        return IMAGE_ENCODERS[name] if where is None and not own else where
+
+    return {name: source(name, where) for name, where in encoders.items()}
 
 
 def load_transformers(

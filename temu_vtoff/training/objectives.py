@@ -14,7 +14,7 @@ from torch import nn
 from temu_vtoff.models.feature_extractor import FeatureExtractor
 from temu_vtoff.models.generator import TryOffTransformer
 from temu_vtoff.training.aligner import Aligner
-from temu_vtoff.training.encoding import EncodedBatch
+from temu_vtoff.training.encoding import Batch, EncodedBatch
 from temu_vtoff.training.flow_matching import draw_noise, flow_matching_loss, interpolate, sample_times
 from temu_vtoff.training.person_denoiser import PersonDenoiser
 from temu_vtoff.training.settings import FlowSettings
@@ -23,15 +23,38 @@ from temu_vtoff.tryoff.conditioning import person_channels
 TIMESTEPS = 1000  # the transformers count time from 0 to 1000
 
 
-class ExtractorObjective(nn.Module):
+class FlowObjective(nn.Module):
+    """Flow matching, with auxiliary losses.
+
+    Attributes:
+        flow: How times are drawn.
+        weights: Weights of the auxiliary losses by name.
+    """
+
+    def __init__(self, flow: FlowSettings) -> None:
+        super().__init__()
+        self.flow, self.weights = flow, {}
+
+    def auxiliary_losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Further losses by name, from the models' latest forward pass."""
+        return {}
+
+    def total(self, flow: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        """The losses, scalars, by name: "loss" is what to minimise, the others are its parts before weighting."""
+        auxiliary = self.auxiliary_losses(batch)
+        loss = flow + sum(self.weights[name] * value for name, value in auxiliary.items())
+        return {"loss": loss, "flow": flow, **auxiliary} if auxiliary else {"loss": loss}
+
+
+class ExtractorObjective(FlowObjective):
     """Stage 1: the extractor as a diffusion model of the person's latents, given mask and masked image."""
 
     def __init__(self, extractor: PersonDenoiser, flow: FlowSettings) -> None:
-        super().__init__()
-        self.extractor, self.flow = extractor, flow
+        super().__init__(flow)
+        self.extractor = extractor
 
     def forward(self, batch: EncodedBatch, rngs: Sequence[torch.Generator]) -> dict[str, torch.Tensor]:
-        """The losses, scalars, by name; "loss" is what to minimise.
+        """The losses; see `total`.
 
         Args:
             rngs: One random generator per item, for noise and times; on the CPU so that every device draws the same.
@@ -42,10 +65,11 @@ class ExtractorObjective(nn.Module):
         masked = sample_latents(batch.masked_mean, batch.masked_std, rngs)
         person = person_channels(interpolate(latents, noise, times), batch.mask, masked)  # (B, 2 C + 1, h, w)
         velocity = self.extractor.denoise(person, batch.image_embeds, times * TIMESTEPS)  # (B, C, h, w)
-        return {"loss": flow_matching_loss(velocity, latents, noise, times, weighting=self.flow.weighting).mean()}
+        flow = flow_matching_loss(velocity, latents, noise, times, weighting=self.flow.weighting).mean()
+        return self.total(flow, batch)
 
 
-class GeneratorObjective(nn.Module):
+class GeneratorObjective(FlowObjective):
     """Stage 2, and both stages at once: flow matching of the garment's latents with hybrid attention.
 
     Args:
@@ -62,14 +86,13 @@ class GeneratorObjective(nn.Module):
         aligner: Aligner | None = None,
         align_weight: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.extractor, self.generator, self.flow = extractor, generator, flow
-        self.aligner = aligner
-        self.weights = {"align": align_weight}  # weights of the auxiliary losses
+        super().__init__(flow)
+        self.extractor, self.generator, self.aligner = extractor, generator, aligner
+        self.weights["align"] = align_weight
         self.train_extractor = any(p.requires_grad for p in extractor.parameters())
 
     def forward(self, batch: EncodedBatch, rngs: Sequence[torch.Generator]) -> dict[str, torch.Tensor]:
-        """The losses, scalars, by name: "loss" is what to minimise, the others are its parts before weighting.
+        """The losses; see `total`.
 
         Args:
             rngs: As for `ExtractorObjective`.
@@ -90,12 +113,9 @@ class GeneratorObjective(nn.Module):
             reference=reference,
         ).sample  # (B, C, h, w)
         flow = flow_matching_loss(velocity, latents, noise, times, weighting=self.flow.weighting).mean()
-        auxiliary = self.auxiliary_losses(batch)
-        loss = flow + sum(self.weights[name] * value for name, value in auxiliary.items())
-        return {"loss": loss, "flow": flow, **auxiliary} if auxiliary else {"loss": loss}
+        return self.total(flow, batch)
 
     def auxiliary_losses(self, batch: EncodedBatch) -> dict[str, torch.Tensor]:
-        """Further losses by name, from the transformers' latest forward pass; `weights` has their weights."""
         if self.aligner is None:
             return {}
         return {"align": self.aligner.loss(batch.garment_tokens, batch.garment_latents.shape[-2:])}

@@ -1,199 +1,150 @@
-"""Builds the pieces of a training from its settings: models, objective, data, validation, export. For try-on they are
-those of `tryon_setup`."""
+"""The pieces of a training, built from its settings: what both tasks have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 import torch
 from accelerate import Accelerator
-from diffusers import ModelMixin
+from torch import nn
+from torch.utils.data import Dataset
 
 from temu_vtoff.hardware.devices import DTYPES
-from temu_vtoff.models.feature_extractor import FeatureExtractor
-from temu_vtoff.training import tryon_setup
-from temu_vtoff.training.aligner import Aligner, VisionFeatures
+from temu_vtoff.hub.sources import IMAGE_ENCODERS
+from temu_vtoff.training.cache_parts import fill_cache
 from temu_vtoff.training.export import Exporter
-from temu_vtoff.training.initialization import add_lora, load_frozen, load_transformers, new_transformers
-from temu_vtoff.training.latent_cache import (
-    GARMENT_TOKENS,
-    PICTURES,
-    LatentCache,
-    add_garment_tokens,
-    build_cache,
-    fill_cache,
-)
-from temu_vtoff.training.live_encoding import LiveEncoding
-from temu_vtoff.training.objectives import ExtractorObjective, GeneratorObjective
-from temu_vtoff.training.pairs import PairDataset, open_split
-from temu_vtoff.training.person_denoiser import PersonDenoiser
+from temu_vtoff.training.optimization import make_optimizer
+from temu_vtoff.training.pairs import PairDataset
 from temu_vtoff.training.settings import TrainingSettings
-from temu_vtoff.training.tryon_data import FittingCache, LiveFittings
-from temu_vtoff.training.tryon_objective import TryOnObjective
 from temu_vtoff.training.validation import Validation
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 from temu_vtoff.tryon.pipeline import TryOnPipeline
 
-TRAINED = {  # components of the pipeline, by stage
-    "extractor": ("transformer_vton",),
-    "generator": ("transformer",),
-    "joint": ("transformer", "transformer_vton"),
-}
 
+class Setup(ABC):
+    """Models, objective, data, optimizer, validation and export of a training.
 
-def load_pipeline(settings: TrainingSettings, accelerator: Accelerator) -> TryOffPipeline | TryOnPipeline:
-    """The frozen models, on a GPU in the training's precision, and both transformers as they start, in float32."""
-    if settings.task == "try_on":
-        return tryon_setup.load_pipeline(settings, accelerator)
-    half = DTYPES[accelerator.mixed_precision] if accelerator.device.type == "cuda" else torch.float32
-    encoders = {name: getattr(settings, name) for name in ("image_encoder_large", "image_encoder_bigG")}
-    parts = load_frozen(settings.pretrained_model_name_or_path, encoders, torch_dtype=half)
-    extractor_class = PersonDenoiser if settings.stage == "extractor" else FeatureExtractor
-    extractor_source = settings.pretrained_extractor_name_or_path
-    if settings.from_scratch:
-        extractor, generator = new_transformers(settings.shape, parts, extractor_class)
-        if extractor_source is not None:
-            extractor = extractor_class.from_pretrained(extractor_source, subfolder="transformer_vton")
-    else:
-        extractor, generator = load_transformers(
-            extractor_class,
-            base=settings.pretrained_model_name_or_path,
-            tryoff=settings.pretrained_model_name_or_path_sd3_tryoff,
-            extractor_source=extractor_source,
+    Args:
+        settings: All settings of the training.
+        accelerator: Its devices and precision.
+
+    Attributes:
+        pipeline: The frozen models, on a GPU in the training's precision, and the trained ones as they start, in
+            float32.
+        trained: Names of the pipeline's components that are trained.
+    """
+
+    validation_class: ClassVar[type[Validation]]
+    trained: Sequence[str]
+
+    def __init__(self, settings: TrainingSettings, accelerator: Accelerator) -> None:
+        self.settings, self.accelerator = settings, accelerator
+        self.pipeline = self.load_pipeline()
+        if settings.shift is not None:
+            self.pipeline.scheduler.register_to_config(shift=settings.shift)
+        self.pipeline.vae.to(memory_format=torch.channels_last)  # encodes faster, on GPUs and on CPUs
+        self.pipeline.to(accelerator.device)
+
+    @abstractmethod
+    def load_pipeline(self) -> TryOffPipeline | TryOnPipeline:
+        """See `pipeline`; on the CPU."""
+
+    @abstractmethod
+    def make_objective(self) -> nn.Module:
+        """The losses, with gradients for the models that are trained."""
+
+    @abstractmethod
+    def open_pairs(self, phase: str) -> PairDataset:
+        """The pairs of one split, at the pipeline's size, or at width x height if given."""
+
+    @abstractmethod
+    def encode_live(self, pairs: PairDataset) -> Dataset:
+        """Pairs that are encoded while training."""
+
+    @abstractmethod
+    def cache_parts(self, pairs: PairDataset) -> dict[str, Iterator[int]]:
+        """The builds of a cache's parts by name; nothing is encoded before `fill_cache`."""
+
+    @abstractmethod
+    def open_cache(self, pairs: PairDataset, parts: Sequence[str]) -> Dataset:
+        """Pairs that were encoded beforehand, from the finished parts of a cache."""
+
+    @abstractmethod
+    def exported(self) -> Sequence[str]:
+        """Names of the pipeline's components that inference needs besides those of other sources."""
+
+    @property
+    def frozen_source(self) -> dict[str, Any]:
+        """Where the frozen models come from: arguments of both tasks' `load_frozen`."""
+        on_gpu = self.accelerator.device.type == "cuda"
+        return {
+            "base": self.settings.pretrained_model_name_or_path,
+            "encoders": {name: getattr(self.settings, name) for name in IMAGE_ENCODERS},
+            "torch_dtype": DTYPES[self.accelerator.mixed_precision] if on_gpu else torch.float32,
+        }
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        """How a cache is built: common arguments of the builds of its parts."""
+        return {
+            "folder": self.settings.cache_dir,
+            "batch_size": self.settings.encode_batch_size,
+            "autocast": self.accelerator.autocast,
+        }
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the pictures."""
+        return self.pipeline.working_size.choose(self.settings.width, self.settings.height)
+
+    def freeze(self) -> None:
+        """Turns gradients off for all models but the trained ones. (`add_lora` has frozen its generator.)"""
+        for name, part in self.pipeline.components.items():
+            if not isinstance(part, nn.Module):
+                continue
+            if name not in self.trained:
+                part.requires_grad_(False)
+                continue
+            part.train()
+            if self.settings.gradient_checkpointing and part._supports_gradient_checkpointing:
+                part.enable_gradient_checkpointing()
+
+    def open_test(self) -> Dataset:
+        """The items of the test split, encoded while training."""
+        return self.encode_live(self.open_pairs("test"))
+
+    def load_data(self) -> Dataset:
+        """The training items: encoded beforehand into the cache folder, which may take hours, or while training."""
+        pairs = self.open_pairs("train")
+        if self.settings.cache_dir is None:
+            return self.encode_live(pairs)
+        parts = self.cache_parts(pairs)
+        fill_cache(parts, len(pairs), self.accelerator)
+        return self.open_cache(pairs, tuple(parts))
+
+    def make_optimizer(self, objective: nn.Module) -> torch.optim.Optimizer:
+        """AdamW."""
+        return make_optimizer(objective.parameters(), **self.settings.adamw)
+
+    def make_validation(self, objective: nn.Module, test: Dataset) -> Validation:
+        """The validation on the first items of the test split."""
+        settings = self.settings
+        return self.validation_class(
+            objective,
+            test,
+            num_items=settings.num_validation_items,
+            num_images=settings.num_validation_images,
+            pipeline=self.pipeline if settings.stage != "extractor" else None,  # stage 1 makes no pictures
+            steps=settings.num_inference_steps,
+            guidance_scale=settings.guidance_scale,
+            seed=settings.seed,
+            batch_size=settings.train_batch_size,
+            autocast=self.accelerator.autocast,
         )
-    if settings.lora_rank is not None:
-        add_lora(generator, settings.lora_rank)
-    if settings.correct_clip_input:
-        parts["rescale_clip_input_twice"] = False
-    if settings.shift is not None:
-        parts["scheduler"].register_to_config(shift=settings.shift)
-    pipeline = TryOffPipeline(**parts | {"transformer": generator, "transformer_vton": extractor})
-    pipeline.vae.to(memory_format=torch.channels_last)  # encodes faster, on GPUs and on CPUs
-    return pipeline.to(accelerator.device)
 
-
-def freeze(pipeline: TryOffPipeline, settings: TrainingSettings) -> None:
-    """Turns gradients off for all models but the transformers of the stage. (`add_lora` has frozen its generator.)"""
-    trained = TRAINED[settings.stage]
-    for name, part in pipeline.components.items():
-        if not isinstance(part, torch.nn.Module):
-            continue
-        if name not in trained:
-            part.requires_grad_(False)
-            continue
-        part.train()
-        if settings.gradient_checkpointing:
-            part.enable_gradient_checkpointing()
-
-
-def load_vision_features(settings: TrainingSettings, device: torch.device) -> VisionFeatures | None:
-    """The vision transformer to align with; None without alignment."""
-    if not settings.align_weight or settings.stage == "extractor":
-        return None
-    return VisionFeatures.from_pretrained(settings.align_model, settings.align_size).to(device)
-
-
-def make_objective(
-    settings: TrainingSettings, pipeline: TryOffPipeline, vit: VisionFeatures | None
-) -> ExtractorObjective | GeneratorObjective | TryOnObjective:
-    """The stage's losses, with gradients for the models that it trains."""
-    if settings.task == "try_on":
-        return tryon_setup.make_objective(settings, pipeline)
-    freeze(pipeline, settings)
-    flow = settings.flow(pipeline.scheduler.config.shift)
-    if settings.stage == "extractor":
-        return ExtractorObjective(pipeline.transformer_vton, flow)
-    generator = pipeline.transformer
-    aligner = None
-    if vit is not None:
-        aligner = Aligner.for_vision_features(generator, vit, settings.align_block)
-    return GeneratorObjective(
-        pipeline.transformer_vton, generator, flow, aligner=aligner, align_weight=settings.align_weight
-    )
-
-
-def open_pairs(settings: TrainingSettings, pipeline: TryOffPipeline, phase: str) -> PairDataset:
-    """The pairs of one split, at the pipeline's size, or at width x height if given."""
-    dataset = open_split(
-        settings.dataset_name,
-        settings.dataset_root,
-        phase,
-        size=pipeline.working_size.choose(settings.width, settings.height),
-        category=settings.category,
-        caption_files=settings.caption_file,
-        mask_dir=settings.mask_dir,
-    )
-    return PairDataset(dataset)
-
-
-def open_test(
-    settings: TrainingSettings, pipeline: TryOffPipeline, vit: VisionFeatures | None
-) -> LiveEncoding | LiveFittings:
-    """The items of the test split, encoded on the fly."""
-    if settings.task == "try_on":
-        return tryon_setup.open_test(settings, pipeline)
-    return LiveEncoding(open_pairs(settings, pipeline, "test"), pipeline, vit)
-
-
-def load_data(
-    settings: TrainingSettings, pipeline: TryOffPipeline, vit: VisionFeatures | None, accelerator: Accelerator
-) -> LatentCache | LiveEncoding | FittingCache | LiveFittings:
-    """The training items: encoded beforehand into the cache folder, or on the fly."""
-    if settings.task == "try_on":
-        return tryon_setup.load_data(settings, pipeline, accelerator)
-    pairs = open_pairs(settings, pipeline, "train")
-    if settings.cache_dir is None:
-        return LiveEncoding(pairs, pipeline, vit)
-    parts = cache_parts(settings, pairs, pipeline, vit, autocast=accelerator.autocast)
-    fill_cache(parts, len(pairs), accelerator)
-    return LatentCache(settings.cache_dir, tuple(parts))
-
-
-def cache_parts(
-    settings: TrainingSettings,
-    pairs: PairDataset,
-    pipeline: TryOffPipeline,
-    vit: VisionFeatures | None,
-    autocast: Callable[[], AbstractContextManager],
-) -> dict[str, Iterator[int]]:
-    """The builds of a cache's parts by name; nothing is encoded before `fill_cache`."""
-    how = {"batch_size": settings.encode_batch_size, "autocast": autocast}
-    parts = {PICTURES: build_cache(settings.cache_dir, pairs, pipeline, **how)}
-    if vit is not None:
-        parts[GARMENT_TOKENS] = add_garment_tokens(settings.cache_dir, pairs, vit, **how)
-    return parts
-
-
-def make_validation(
-    settings: TrainingSettings,
-    pipeline: TryOffPipeline,
-    objective: torch.nn.Module,
-    data: LiveEncoding,
-    autocast: Callable[[], AbstractContextManager],
-) -> Validation:
-    """The validation on the first items of the test split; stage 1 generates no pictures."""
-    if settings.task == "try_on":
-        return tryon_setup.make_validation(settings, pipeline, objective, data, autocast)
-    return Validation(
-        objective,
-        data,
-        num_items=settings.num_validation_items,
-        num_images=settings.num_validation_images,
-        pipeline=pipeline if settings.stage != "extractor" else None,
-        steps=settings.num_inference_steps,
-        guidance_scale=settings.guidance_scale,
-        seed=settings.seed,
-        batch_size=settings.train_batch_size,
-        autocast=autocast,
-    )
-
-
-def make_exporter(settings: TrainingSettings, pipeline: TryOffPipeline) -> Exporter:
-    """Writes the trained models, and the others that inference needs."""
-    if settings.task == "try_on":
-        return tryon_setup.make_exporter(settings, pipeline)
-    models: dict[str, ModelMixin] = {"transformer_vton": pipeline.transformer_vton}
-    if settings.stage != "extractor":
-        models["transformer"] = pipeline.transformer
-    return Exporter(models, pipeline.scheduler, DTYPES[settings.save_dtype])
+    def make_exporter(self) -> Exporter:
+        """Writes the trained models, and the others that inference needs."""
+        models = {name: getattr(self.pipeline, name) for name in self.exported()}
+        return Exporter(models, self.pipeline.scheduler, DTYPES[self.settings.save_dtype])

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch.utils.data import Dataset
 
 from temu_vtoff.hub.sources import IMAGE_ENCODERS
-from temu_vtoff.training.encoding import scaled_moments
-from temu_vtoff.training.latent_cache import add_part, fingerprint, open_parts
+from temu_vtoff.training.cache_parts import add_part, fingerprint, open_parts
+from temu_vtoff.training.encoding import Encoded, scaled_moments
 from temu_vtoff.training.tryon_pairs import FittingBatch, FittingPairs
 from temu_vtoff.tryoff.conditioning import encode_image, latent_mask
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
@@ -26,7 +26,7 @@ GREY = 0.5
 
 
 @dataclass(frozen=True)
-class EncodedFittings:
+class EncodedFittings(Encoded):
     """One batch of persons and garments. Latents are scaled and shifted as the transformers expect them.
 
     What the pipeline samples are means and deviations; the dressed person, which is to be predicted, is the mean.
@@ -41,14 +41,6 @@ class EncodedFittings:
     garment_embeds: torch.Tensor  # (B, P)
     pose: torch.Tensor  # (B, 3, H, W) in [0, 1]
     has_pose: torch.Tensor  # (B,) bool; without one the pose guider adds nothing
-
-    def __len__(self) -> int:
-        return len(self.mask)
-
-    def to(self, device: torch.device | str) -> EncodedFittings:
-        """The batch on a device."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: x.to(device, non_blocking=True) for name, x in tensors.items()})
 
     def drop_conditions(
         self, no_garment: torch.Tensor, no_embedding: torch.Tensor, empty: None = None

@@ -18,7 +18,7 @@ from temu_vtoff.models.feature_extractor import FeatureExtractor
 from temu_vtoff.models.generator import TryOffTransformer
 from temu_vtoff.models.pose_guider import PUBLISHED_CHANNELS, READS, PoseGuider
 from temu_vtoff.models.tryon_transformer import TryOnTransformer
-from temu_vtoff.training.initialization import extractor_from_sd3, widen_patch_embedding
+from temu_vtoff.training.initialization import encoder_sources, extractor_from_sd3, widen_patch_embedding
 from temu_vtoff.training.settings import TransformerShape
 from temu_vtoff.tryoff.loading import LoadingOptions, load_component
 
@@ -38,9 +38,8 @@ def load_frozen(base: str, encoders: dict[str, str | None], torch_dtype: torch.d
     """
     base, options = resolve(base, "tryoff"), LoadingOptions(dtype=torch_dtype)
     places = {name: (base, name) for name in ("vae", "scheduler")}
-    for name, where in encoders.items():
-        own = where is None and (Path(base) / name).is_dir()
-        places[name] = (base, name) if own else (IMAGE_ENCODERS[name] if where is None else where, None)
+    for name, where in encoder_sources(base, encoders).items():
+        places[name] = (base, name) if where is None else (where, None)
     if (Path(base) / "feature_extractor").is_dir():
         places["feature_extractor"] = (base, "feature_extractor")
     return {name: load_component(name, where, subfolder, options) for name, (where, subfolder) in places.items()}

@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 
 from temu_vtoff.models.feature_extractor import FeatureExtractor
 from temu_vtoff.models.pose_guider import PoseGuider
 from temu_vtoff.models.tryon_transformer import TryOnTransformer
 from temu_vtoff.training.flow_matching import draw_noise, interpolate, sample_times
-from temu_vtoff.training.objectives import TIMESTEPS, sample_latents
+from temu_vtoff.training.objectives import TIMESTEPS, FlowObjective, sample_latents
 from temu_vtoff.training.settings import FlowSettings
 from temu_vtoff.training.tryon_data import EncodedFittings
 
 
-class TryOnObjective(nn.Module):
+class TryOnObjective(FlowObjective):
     """Extractor, denoiser and pose guider, trained together.
 
     Args:
@@ -38,12 +37,12 @@ class TryOnObjective(nn.Module):
         flow: FlowSettings,
         outside_weight: float = 1.0,
     ) -> None:
-        super().__init__()
-        self.extractor, self.denoiser, self.pose_guider, self.flow = extractor, denoiser, pose_guider, flow
-        self.outside_weight, self.weights = outside_weight, {}  # weights of the auxiliary losses
+        super().__init__(flow)
+        self.extractor, self.denoiser, self.pose_guider = extractor, denoiser, pose_guider
+        self.outside_weight = outside_weight
 
     def forward(self, batch: EncodedFittings, rngs: Sequence[torch.Generator]) -> dict[str, torch.Tensor]:
-        """The losses, scalars, by name; "loss" is what to minimise.
+        """The losses; see `total`.
 
         Args:
             rngs: One random generator per item; on the CPU so that every device draws the same.
@@ -65,10 +64,4 @@ class TryOnObjective(nn.Module):
         error = (velocity.float() - (noise - batch.dressed)).square().mean(dim=1, keepdim=True)  # (B, 1, h, w)
         weights = torch.where(batch.mask > 0.5, 1.0, self.outside_weight)
         flow = ((weights * error).sum(dim=(1, 2, 3)) / weights.sum(dim=(1, 2, 3))).mean()
-        auxiliary = self.auxiliary_losses(batch)
-        loss = flow + sum(self.weights[name] * value for name, value in auxiliary.items())
-        return {"loss": loss, "flow": flow, **auxiliary} if auxiliary else {"loss": loss}
-
-    def auxiliary_losses(self, batch: EncodedFittings) -> dict[str, torch.Tensor]:
-        """Further losses by name, from the latest forward pass; `weights` has their weights."""
-        return {}
+        return self.total(flow, batch)
