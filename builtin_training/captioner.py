@@ -24,6 +24,8 @@ from transformers import (
 from builtin_training import data, loop
 from builtin_training.data import Item
 from builtin_training.heads import AttributeHeads, LabelHead, MeasureHeads
+from drawn_people.attributes import attributes_right
+from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.captioning.prompt import caption_prompt
 
 WIDTH = 128  # width of the language model and of the visual tokens
@@ -206,3 +208,35 @@ def build_captioner(
     model.generation_config.eos_token_id = [token("<|im_end|>"), token("<|endoftext|>")]
     model.generation_config.pad_token_id = token("<|endoftext|>")
     return model
+
+
+def attributes_seen(
+    supervised: SupervisedCaptioner, processor: Qwen2_5_VLProcessor, items: list[Item]
+) -> dict[str, float]:
+    """Share of attributes that the heads predict correctly from the vision tower's tokens."""
+    numbers = {}
+    for source, is_worn in (("person", True), ("garment", False)):
+        shares = []
+        for start in range(0, len(items), 32):
+            batch = items[start : start + 32]
+            pictures = [item.open_photo() if is_worn else item.open_product() for item in batch]
+            inputs = processor.image_processor(pictures, return_tensors="pt").to(supervised.questions.weight.device)
+            found = supervised.find_attributes(supervised.look(inputs), batch)
+            shares.append(supervised.attributes.accuracy(found, batch) * len(batch))
+        numbers[f"seen_{source}"] = sum(shares) / len(items)
+    return numbers
+
+
+def attributes_in_captions(captioner: Captioner, items: list[Item]) -> dict[str, float]:
+    """Share of attributes that are right in greedy captions of photos and of product pictures."""
+    numbers = {}
+    for source in ("person", "garment"):
+        hits = []
+        for start in range(0, len(items), 32):
+            batch = items[start : start + 32]
+            pictures = [item.open_photo() if source == "person" else item.open_product() for item in batch]
+            captions = captioner(pictures, [item.category for item in batch], source, temperature=0)
+            for item, caption in zip(batch, captions, strict=True):
+                hits += attributes_right(caption, item.attributes)
+        numbers[f"caption_{source}"] = sum(hits) / len(hits)
+    return numbers

@@ -6,6 +6,7 @@ Letters: B items, P projection width, T text tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from builtin_training import data
 from builtin_training.data import Item
 from builtin_training.heads import AttributeHeads
 from builtin_training.tokenizers_from_text import TEXT_TOKENS, clip_tokenizer, t5_tokenizer
+from drawn_people.attributes import caption_from_attributes
 
 PAIRS = (("text_encoder", "image_encoder_large"), ("text_encoder_2", "image_encoder_bigG"))
 TOKENIZERS = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2", "text_encoder_3": "tokenizer_3"}
@@ -34,6 +36,7 @@ T5_WIDTH = 128  # the transformers' joint attention width; the CLIP text encoder
 THUMBNAIL = (8, 6)  # height and width of the product thumbnail predicted from an embedding
 LOGIT_SCALE = 20.0  # learned in CLIP; a constant suffices here
 PICTURE_SIZE = 224
+SHORTENED_SHARE = 0.3  # share of captions that lack some attributes, like those of half hidden garments
 
 
 class Encoders(nn.Module):
@@ -188,3 +191,36 @@ def _clip_vision(patch_size: int) -> CLIPVisionModelWithProjection:
         patch_size=patch_size,
     )
     return CLIPVisionModelWithProjection(config)
+
+
+def shortened(item: Item, generator: torch.Generator) -> Item:
+    """The item, sometimes with only some of its attributes, and the caption made of them."""
+    if torch.rand((), generator=generator) >= SHORTENED_SHARE:
+        return item
+    kept = torch.rand(len(item.attributes), generator=generator) < 0.5
+    named = dict(
+        pair for pair, keep in zip(item.attributes.items(), kept, strict=True) if keep or pair[0] == "Cloth Type"
+    )
+    return replace(item, attributes=named, caption=caption_from_attributes(named))
+
+
+def evaluate(
+    encoders: Encoders, items: list[Item], pixel_values: torch.Tensor, thumbnails: torch.Tensor
+) -> dict[str, float]:
+    """By encoder: share of attributes right, share of pictures whose caption is retrieved, thumbnail error."""
+    numbers = {}
+    captions = [item.caption for item in items]
+    texts = {name: encoders.embed_texts(name, captions) for name in TOKENIZERS}
+    for name, embeddings in texts.items():
+        numbers[f"attributes_{name}"] = encoders.attributes[name].accuracy(embeddings, items)
+    for text, vision in PAIRS:
+        embeddings = encoders.embed_pictures(vision, pixel_values).float()
+        by_kind = dict(zip(("photos", "products"), embeddings.chunk(2), strict=True))
+        for kind, pictures in by_kind.items():
+            numbers[f"attributes_{vision}_{kind}"] = encoders.attributes[vision].accuracy(pictures, items)
+            nearest = (F.normalize(pictures, dim=-1) @ F.normalize(texts[text], dim=-1).T).argmax(dim=1)
+            found = [captions[i] == caption for i, caption in zip(nearest, captions, strict=True)]
+            numbers[f"retrieval_{vision}_{kind}"] = sum(found) / len(found)
+            drawn = encoders.draw_thumbnails(vision, pictures, items)
+            numbers[f"thumbnail_{vision}_{kind}"] = (drawn - thumbnails).abs().mean().item()
+    return numbers

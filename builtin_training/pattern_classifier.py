@@ -64,3 +64,10 @@ class PatternClassifier(nn.Sequential):
 class _MeanAndMaximum(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
+
+
+def vary(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Half of the pictures (B, 3, H, W) mirrored, all with permuted colour channels: the pattern stays the same."""
+    mirrored = torch.rand(len(pictures), generator=generator) < 0.5
+    pictures = torch.where(mirrored[:, None, None, None], pictures.flip(3), pictures)
+    return torch.stack([picture[torch.randperm(3, generator=generator)] for picture in pictures])

@@ -9,26 +9,13 @@ The rest trains everything, and the language model learns to answer.
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 import command_line
 from builtin_training import part_flags
 from command_line.config import parse_with_config
 from temu_vtoff.errors import ArgumentError
 
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from PIL import Image
-    from transformers import Qwen2_5_VLProcessor
-
-    from builtin_training import loop
-    from builtin_training.captioner import SupervisedCaptioner
-    from builtin_training.data import Item
-    from temu_vtoff.captioning.captioner import Captioner
-
 PHOTO_SHARE = 0.7  # share of photos among the pictures; the others are product pictures
-MAX_CUT = 10  # pixels that may be cut off at each border
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -44,7 +31,15 @@ def main(args: argparse.Namespace) -> None:
     import torch
 
     from builtin_training import data, loop
-    from builtin_training.captioner import SupervisedCaptioner, build_captioner, build_processor, dialogues
+    from builtin_training.captioner import (
+        SupervisedCaptioner,
+        attributes_in_captions,
+        attributes_seen,
+        build_captioner,
+        build_processor,
+        dialogues,
+    )
+    from builtin_training.captioner_data import open_pictures
     from builtin_training.tokenizers_from_text import qwen_tokenizer
     from temu_vtoff.captioning.captioner import Captioner
     from temu_vtoff.captioning.prompt import SOURCES, caption_prompt
@@ -92,88 +87,6 @@ def main(args: argparse.Namespace) -> None:
     supervised.captioner.to(torch.float16).save_pretrained(folder)
     processor.save_pretrained(folder)
     print(f"The captioner is in {folder}.")
-
-
-def open_pictures(
-    items: list[Item], worn: list[bool], generator: torch.Generator | None = None
-) -> tuple[list[Image.Image], torch.Tensor]:
-    """Photo or product picture of each item, in the captioner's size.
-
-    Args:
-        generator: When given, flips the pictures and cuts their borders at random.
-
-    Returns:
-        B pictures, and their label maps (B, H, W) uint8; a product picture's garment has its category's first label.
-    """
-    import numpy as np
-    import torch
-    from PIL import Image, ImageOps
-
-    from builtin_training.captioner import PICTURE_SIZE
-
-    def vary(layer: Image.Image, cuts: list[int], flip: bool, resample: Image.Resampling) -> Image.Image:
-        left, top, right, bottom = cuts
-        box = (left, top, layer.width - right, layer.height - bottom)
-        layer = layer.resize(PICTURE_SIZE, resample, box)
-        return ImageOps.mirror(layer) if flip else layer
-
-    pictures, label_maps = [], []
-    for item, is_worn in zip(items, worn, strict=True):
-        cuts, flip = [0, 0, 0, 0], False
-        if generator is not None:
-            cuts = torch.randint(MAX_CUT + 1, (4,), generator=generator).tolist()
-            flip = bool(torch.rand((), generator=generator) < 0.5)
-        picture = item.open_photo() if is_worn else item.open_product()
-        pictures.append(vary(picture, cuts, flip, Image.Resampling.BICUBIC))
-        label_map = Image.fromarray(item.read_labels() if is_worn else product_labels(picture, item.category))
-        label_maps.append(np.asarray(vary(label_map, cuts, flip, Image.Resampling.NEAREST)))
-    return pictures, torch.from_numpy(np.stack(label_maps))
-
-
-def product_labels(product: Image.Image, category: str) -> np.ndarray:
-    """(H, W) uint8: the category's first label on the garment, 0 around it."""
-    import numpy as np
-    from torchvision.transforms.functional import to_tensor
-
-    from temu_vtoff.metrics.silhouette import silhouettes
-    from temu_vtoff.segmentation.labels import ATR
-
-    garment = silhouettes(to_tensor(product)[None])[0].numpy()
-    return garment.astype(np.uint8) * np.uint8(ATR.of_category(category)[0])
-
-
-def attributes_seen(
-    supervised: SupervisedCaptioner, processor: Qwen2_5_VLProcessor, items: list[Item]
-) -> dict[str, float]:
-    """Share of attributes that the heads predict correctly from the vision tower's tokens."""
-    numbers = {}
-    for source, is_worn in (("person", True), ("garment", False)):
-        shares = []
-        for start in range(0, len(items), 32):
-            batch = items[start : start + 32]
-            pictures = [item.open_photo() if is_worn else item.open_product() for item in batch]
-            inputs = processor.image_processor(pictures, return_tensors="pt").to(supervised.questions.weight.device)
-            found = supervised.find_attributes(supervised.look(inputs), batch)
-            shares.append(supervised.attributes.accuracy(found, batch) * len(batch))
-        numbers[f"seen_{source}"] = sum(shares) / len(items)
-    return numbers
-
-
-def attributes_in_captions(captioner: Captioner, items: list[Item]) -> dict[str, float]:
-    """Share of attributes that are right in greedy captions of photos and of product pictures."""
-    from drawn_people.attributes import attributes_right
-
-    numbers = {}
-    for source in ("person", "garment"):
-        hits = []
-        for start in range(0, len(items), 32):
-            batch = items[start : start + 32]
-            pictures = [item.open_photo() if source == "person" else item.open_product() for item in batch]
-            captions = captioner(pictures, [item.category for item in batch], source, temperature=0)
-            for item, caption in zip(batch, captions, strict=True):
-                hits += attributes_right(caption, item.attributes)
-        numbers[f"caption_{source}"] = sum(hits) / len(hits)
-    return numbers
 
 
 if __name__ == "__main__":

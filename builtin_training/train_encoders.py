@@ -11,7 +11,6 @@ attributes.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import command_line
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from builtin_training.data import Item
     from builtin_training.encoders import Encoders
 
-SHORTENED_SHARE = 0.3  # share of captions that lack some attributes, like those of half hidden garments
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
@@ -39,7 +36,14 @@ def main(args: argparse.Namespace) -> None:
     from torch.nn import functional as F
 
     from builtin_training import data, loop
-    from builtin_training.encoders import THUMBNAIL, Encoders, build_image_processor, build_tokenizers
+    from builtin_training.encoders import (
+        THUMBNAIL,
+        Encoders,
+        build_image_processor,
+        build_tokenizers,
+        evaluate,
+        shortened,
+    )
 
     train_items = data.read_items(args.dataset_root, "train")
     test_items = data.read_items(args.dataset_root, "test", args.num_validation_items)
@@ -64,47 +68,6 @@ def main(args: argparse.Namespace) -> None:
     encoders = loop.train(encoders, loss=loss, validate=validate, num_items=len(train_items), args=args)
     encoders.save_pretrained(args.output_dir)
     print(f"The encoders, their tokenizers and the image processor are in {args.output_dir}.")
-
-
-def shortened(item: Item, generator: torch.Generator) -> Item:
-    """The item, sometimes with only some of its attributes, and the caption made of them."""
-    import torch
-
-    from drawn_people.attributes import caption_from_attributes
-
-    if torch.rand((), generator=generator) >= SHORTENED_SHARE:
-        return item
-    kept = torch.rand(len(item.attributes), generator=generator) < 0.5
-    named = dict(
-        pair for pair, keep in zip(item.attributes.items(), kept, strict=True) if keep or pair[0] == "Cloth Type"
-    )
-    return replace(item, attributes=named, caption=caption_from_attributes(named))
-
-
-def evaluate(
-    encoders: Encoders, items: list[Item], pixel_values: torch.Tensor, thumbnails: torch.Tensor
-) -> dict[str, float]:
-    """By encoder: share of attributes right, share of pictures whose caption is retrieved, thumbnail error."""
-    from torch.nn import functional as F
-
-    from builtin_training.encoders import PAIRS, TOKENIZERS
-
-    numbers = {}
-    captions = [item.caption for item in items]
-    texts = {name: encoders.embed_texts(name, captions) for name in TOKENIZERS}
-    for name, embeddings in texts.items():
-        numbers[f"attributes_{name}"] = encoders.attributes[name].accuracy(embeddings, items)
-    for text, vision in PAIRS:
-        embeddings = encoders.embed_pictures(vision, pixel_values).float()
-        by_kind = dict(zip(("photos", "products"), embeddings.chunk(2), strict=True))
-        for kind, pictures in by_kind.items():
-            numbers[f"attributes_{vision}_{kind}"] = encoders.attributes[vision].accuracy(pictures, items)
-            nearest = (F.normalize(pictures, dim=-1) @ F.normalize(texts[text], dim=-1).T).argmax(dim=1)
-            found = [captions[i] == caption for i, caption in zip(nearest, captions, strict=True)]
-            numbers[f"retrieval_{vision}_{kind}"] = sum(found) / len(found)
-            drawn = encoders.draw_thumbnails(vision, pictures, items)
-            numbers[f"thumbnail_{vision}_{kind}"] = (drawn - thumbnails).abs().mean().item()
-    return numbers
 
 
 if __name__ == "__main__":

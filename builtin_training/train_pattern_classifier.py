@@ -30,7 +30,7 @@ def main(args: argparse.Namespace) -> None:
     from torch.nn import functional as F
 
     from builtin_training import data, loop
-    from builtin_training.pattern_classifier import PatternClassifier
+    from builtin_training.pattern_classifier import PatternClassifier, vary
     from drawn_people import PATTERNS
 
     train_items = data.read_items(args.dataset_root, "train")
@@ -53,15 +53,6 @@ def main(args: argparse.Namespace) -> None:
     classifier = loop.train(PatternClassifier(), loss=loss, validate=validate, num_items=len(train_items), args=args)
     classifier.cpu().save_pretrained(args.output_dir)
     print(f"The pattern classifier is in {args.output_dir}.")
-
-
-def vary(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Half of the pictures (B, 3, H, W) mirrored, all with permuted colour channels: the pattern stays the same."""
-    import torch
-
-    mirrored = torch.rand(len(pictures), generator=generator) < 0.5
-    pictures = torch.where(mirrored[:, None, None, None], pictures.flip(3), pictures)
-    return torch.stack([picture[torch.randperm(3, generator=generator)] for picture in pictures])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from builtin_training import data, train_segmenter, train_vae
+from builtin_training import data
 from builtin_training.captioner import (
     GRID,
     IGNORED,
@@ -18,11 +18,28 @@ from builtin_training.captioner import (
     build_processor,
     dialogues,
 )
-from builtin_training.encoders import PAIRS, Encoders, build_image_processor, build_tokenizers, contrastive_loss
+from builtin_training.captioner_data import open_pictures
+from builtin_training.encoders import (
+    PAIRS,
+    Encoders,
+    build_image_processor,
+    build_tokenizers,
+    contrastive_loss,
+    shortened,
+)
 from builtin_training.heads import MeasureHeads
+from builtin_training.segmenter import (
+    BRIGHTNESS,
+    LEFT_AND_RIGHT,
+    augment,
+    build_segmenter,
+    build_segmenter_processor,
+    garment_iou,
+    overlap_loss,
+    start_from,
+)
 from builtin_training.tokenizers_from_text import qwen_tokenizer
-from builtin_training.train_captioner import open_pictures
-from builtin_training.train_encoders import shortened
+from builtin_training.vae import build_vae, cut_crops
 from drawn_people.layouts import People, write_dresscode
 from temu_vtoff.captioning.captioner import Captioner
 from temu_vtoff.captioning.prompt import caption_prompt
@@ -30,7 +47,7 @@ from temu_vtoff.captioning.prompt import caption_prompt
 
 def test_a_new_vae_passes_the_signal_on() -> None:
     """Its residual blocks start as shortcuts, so that what comes out depends on what goes in, in scale."""
-    vae = train_vae.build_vae([8, 16, 16, 16])
+    vae = build_vae([8, 16, 16, 16])
     pictures = torch.rand(2, 3, 64, 64) * 2 - 1
     decoded = vae.decode(vae.encode(pictures).latent_dist.mode()).sample
     assert decoded.shape == pictures.shape
@@ -38,24 +55,24 @@ def test_a_new_vae_passes_the_signal_on() -> None:
 
 
 def test_crops_are_parts_of_the_pictures(items: list[data.Item]) -> None:
-    crops = train_vae.cut_crops(items, 64, torch.Generator().manual_seed(0))
+    crops = cut_crops(items, 64, torch.Generator().manual_seed(0))
     assert crops.shape == (9, 3, 64, 64)
     assert -1 <= crops.min() < crops.max() <= 1
-    whole = train_vae.cut_crops(items[:1] * 8, 192, torch.Generator().manual_seed(0))
+    whole = cut_crops(items[:1] * 8, 192, torch.Generator().manual_seed(0))
     assert len({crop.mean().item() for crop in whole}) > 2  # several kinds, mirrored or not
 
 
 def test_a_flip_exchanges_left_and_right(items: list[data.Item]) -> None:
     labels = data.read_label_maps(items)
     pictures = data.read_pictures(items, "photo") / 255
-    left, right = train_segmenter.LEFT_AND_RIGHT[2]
+    left, right = LEFT_AND_RIGHT[2]
 
     def arms_reach(labels: torch.Tensor, label: int) -> torch.Tensor:
         columns = torch.arange(labels.shape[-1]).expand_as(labels)
         return torch.stack([row[one == label].float().mean() for row, one in zip(columns, labels, strict=True)])
 
     for seed in range(4):
-        _, moved = train_segmenter.augment(pictures, labels, torch.Generator().manual_seed(seed))
+        _, moved = augment(pictures, labels, torch.Generator().manual_seed(seed))
         before = arms_reach(labels, left) - arms_reach(labels, right)
         after = arms_reach(moved, left) - arms_reach(moved, right)
         seen = before.isfinite() & after.isfinite() & (before.abs() > 30)
@@ -66,8 +83,8 @@ def test_a_flip_exchanges_left_and_right(items: list[data.Item]) -> None:
 def test_augmented_label_maps_follow_their_pictures(items: list[data.Item]) -> None:
     labels = torch.where(data.garment_masks(data.read_label_maps(items), items), 4, 0).to(torch.uint8)
     pictures = (labels[:, None] == 4).float().expand(-1, 3, -1, -1)  # white where the label is
-    moved_pictures, moved = train_segmenter.augment(pictures, labels, torch.Generator().manual_seed(1))
-    white = moved_pictures[:, 0] > 0.5 * min(train_segmenter.BRIGHTNESS)
+    moved_pictures, moved = augment(pictures, labels, torch.Generator().manual_seed(1))
+    white = moved_pictures[:, 0] > 0.5 * min(BRIGHTNESS)
     assert ((moved == 4) == white).float().mean() > 0.98
     assert ((moved == 4) != (labels == 4)).float().mean() > 0.02
 
@@ -77,11 +94,11 @@ def test_overlap_counts_each_label_that_is_shown_by_its_own_area() -> None:
     labels[0, 0, 0] = 2  # one pixel of one label, six of another
     labels[0, 2:, 1:] = 1
     logits = torch.full((1, 4, 4, 4), -30.0).scatter(1, labels[:, None], 30.0)
-    assert train_segmenter.overlap_loss(logits, labels).item() == pytest.approx(0, abs=1e-6)
+    assert overlap_loss(logits, labels).item() == pytest.approx(0, abs=1e-6)
     logits[0, 2, 0, 0], logits[0, 3, 0, 0] = -30, 30  # the small one is missed
-    assert train_segmenter.overlap_loss(logits, labels).item() == pytest.approx(1 / 2)
+    assert overlap_loss(logits, labels).item() == pytest.approx(1 / 2)
     empty = torch.zeros_like(labels)
-    assert train_segmenter.overlap_loss(logits, empty).item() == 0  # a picture without a person
+    assert overlap_loss(logits, empty).item() == 0  # a picture without a person
 
 
 def test_contrast_takes_texts_that_read_alike_for_the_same(items: list[data.Item]) -> None:
@@ -169,11 +186,11 @@ def test_pictures_of_any_size_come_to_the_built_in_captioner_as_it_was_trained(s
 
 def test_a_segmenter_starts_from_one_that_knows_fewer_labels(tmp_path: Path) -> None:
     """The old labels are scored as before; the open jacket begins as upper clothes."""
-    larger = train_segmenter.build_segmenter().eval()
+    larger = build_segmenter().eval()
     config = type(larger.config).from_dict(larger.config.to_dict() | {"num_labels": 18})
     trained = type(larger)(config).eval()
     trained.save_pretrained(tmp_path)
-    train_segmenter.start_from(larger, tmp_path)
+    start_from(larger, tmp_path)
     pixels = torch.rand(1, 3, 64, 48, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         old, new = trained(pixels).logits, larger(pixels).logits
@@ -187,8 +204,8 @@ def test_jackets_are_scored_apart_from_the_categories(tmp_path: Path) -> None:
     layered = [item for item in items if item.layers]
     assert 0 < len(layered) < len(items)
     assert (data.read_label_maps(layered, layers=True) == 18).any() and not (data.read_label_maps(layered) == 18).any()
-    segmenter = train_segmenter.build_segmenter().eval()
-    scores = train_segmenter.garment_iou(segmenter, train_segmenter.build_processor(), items)
+    segmenter = build_segmenter().eval()
+    scores = garment_iou(segmenter, build_segmenter_processor(), items)
     assert {"iou", "iou_outer"} <= set(scores)
     assert {f"iou_{item.category}_layered" for item in layered} <= set(scores)
     own = [scores[f"iou_{name}"] for name in sorted({item.category for item in items if not item.layers})]
