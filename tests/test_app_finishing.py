@@ -130,9 +130,9 @@ def test_a_field_picks_one_of_several_people(one, two_people):
 def test_somebody_of_several_people_tries_on(page, two_people):
     tab = page.on
     _, shown = tab.look(visitor("a"), str(PHOTO), "upper_body")
-    assert shown[tab.whose].visible and shown[tab.whose].value == 2 and "2 people" in shown[tab.remarks].value
+    assert shown[tab.person].visible and shown[tab.person].value == 2 and "2 people" in shown[tab.remarks].value
     (other,) = tab.look_again(str(PHOTO), "lower_body", 1)
-    assert other[tab.whose].value == 1 and other[tab.region]["mask"] != shown[tab.region]["mask"]
+    assert other[tab.person].value == 1 and other[tab.mask]["mask"] != shown[tab.mask]["mask"]
 
 
 def test_programs_name_the_person(page, two_people):

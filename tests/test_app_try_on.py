@@ -52,8 +52,8 @@ def arguments(garment: str | None, editor: dict | None, kind: str = "alone", cat
 
 def test_person_and_garment_become_a_picture_and_its_files(tab, garment):
     reset, shown = tab.look(visitor("a"), str(PHOTO), "upper_body", 2)
-    assert not reset[tab.whose].visible and not shown[tab.whose].visible
-    assert shown[tab.region]["mask"] and shown[tab.region]["photo"]
+    assert not reset[tab.person].visible and not shown[tab.person].visible
+    assert shown[tab.mask]["mask"] and shown[tab.mask]["photo"]
     *steps, last = tab.try_on(visitor("a"), *arguments(garment, half_painted(PHOTO)), 0, 3, 2.0, 2)
     assert "step 3 of 3" in steps[-1][tab.progress]
     previews = [step[tab.picture] for step in steps if tab.picture in step]
@@ -106,7 +106,7 @@ def test_an_absent_garment_can_be_painted_by_hand(tab, monkeypatch):
     said = []
     monkeypatch.setattr(gr, "Warning", said.append)
     _, shown = tab.look(visitor("a"), str(PHOTO), "lower_body")
-    assert shown[tab.region]["photo"] and shown[tab.region]["mask"] is None
+    assert shown[tab.mask]["photo"] and shown[tab.mask]["mask"] is None
     assert said[0].startswith("No skirt or trousers was found in the photo; it shows a top. Choose another garment")
 
 

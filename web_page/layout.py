@@ -9,11 +9,11 @@ from web_page.guard import Page
 from web_page.messages import LABELS
 from web_page.models import Settings
 from web_page.one_photo import OnePhoto
-from web_page.picture_tab import AT_ONCE
 from web_page.programs import Programs
 from web_page.several_photos import SeveralPhotos
 from web_page.studio import FITS, Studio
 from web_page.try_on import NEEDED, TryOnTab
+from web_page.work_tab import AT_ONCE
 
 TITLE = "TEMU-VTOFF: virtual try-off"
 INTRODUCTION = "# Virtual try-off\nFrom a photo of a dressed person to the shop picture of what they wear, and back."

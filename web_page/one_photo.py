@@ -1,63 +1,42 @@
 """The tab for one photo: drop it, touch up mask and caption, see the product picture emerge, take it home."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import gradio as gr
+from PIL import Image
 
 from temu_vtoff.stages import Garment
 from web_page.fields import (
     Shown,
-    afterwards,
-    category_choices,
     example_photos,
     person_field,
     photo_upload,
-    said,
     sentences_field,
-    several_people,
 )
 from web_page.finishing import FinishFields, wanted
+from web_page.found import Found
 from web_page.mask_editor import mask_editor
-from web_page.messages import Mistake, errors_in_one_sentence
-from web_page.photos import from_editor, to_editor
-from web_page.picture_tab import AT_ONCE, ON_PAGE, ONE_AT_A_TIME, PictureTab
+from web_page.messages import errors_in_one_sentence
+from web_page.photo_tab import PhotoTab
+from web_page.photos import from_editor
 from web_page.results import Result, file_name, finish_results
-from web_page.studio import Studio, name_of
+from web_page.studio import name_of
+from web_page.work_tab import AT_ONCE, ON_PAGE
 
 
-class OnePhoto(PictureTab):
-    """
-    Args:
-        studio: Does the work.
-        examples: Photos to click, in a folder that visitors may read.
-    """
+class OnePhoto(PhotoTab):
+    """See `PhotoTab`."""
 
     FILES: ClassVar[dict[str, str]] = {"finished": "Picture", "cutout": "Cut out", "panel": "Panel"}
+    OTHERWISE: ClassVar[str] = "Choose another garment, or paint over it."
 
-    def __init__(self, studio: Studio, examples: list[Path]) -> None:
-        super().__init__(studio)
-        self.examples = examples
-        with gr.Row(equal_height=False):
-            with gr.Column(elem_id="inputs"):
-                self._build_inputs()
-            with gr.Column(elem_id="outputs"):
-                self.build_outputs("5. Product picture", "Try off")
-
-    def _build_inputs(self) -> None:
+    def build_inputs(self) -> None:
         gr.Markdown("### 1. Photo")
         self.photo = photo_upload(label="Photo", elem_id="photo")
         self.samples = example_photos(self.photo, self.examples, elem_id="examples")
         gr.Markdown("### 2. Garment")
-        categories = self.studio.models.categories
-        self.category = gr.Radio(
-            category_choices(categories),
-            value=categories[0],
-            show_label=False,
-            container=False,
-            elem_id="category",
-        )
+        self.category = self.build_categories(self.studio.models.categories)
         self.person = person_field(elem_id="whose")
         gr.Markdown("### 3. Its mask")
         self.mask = mask_editor(
@@ -69,27 +48,16 @@ class OnePhoto(PictureTab):
             label="Caption", show_label=False, container=False, lines=2, max_lines=4, elem_id="caption"
         )
 
+    def build_results(self) -> None:
+        self.build_outputs("5. Product picture", "Try off")
+
     def build_finishing(self) -> None:
         self.finishing = FinishFields()
 
     def wire(self, advanced: list[gr.components.Component]) -> None:
         """Which event calls what; `advanced` are the fields of `Studio.settings`."""
         self.samples.click(lambda number: str(self.examples[number]), self.samples, self.photo, **AT_ONCE)
-        found = [self.category, self.person, self.mask, self.remarks, self.caption]
-        for trigger, look in (
-            (self.photo.change, self.look),
-            (self.category.input, self.look_again),
-            (self.person.input, self.look_at_person),
-        ):
-            looking = trigger(self.wait, outputs=[self.mask, self.remarks, self.caption, self.make], **AT_ONCE).then(
-                look,
-                [self.photo, self.category, self.person],
-                [self.photo, *found],
-                **ON_PAGE,
-                **ONE_AT_A_TIME,
-                show_progress_on=self.progress,
-            )
-            afterwards(looking, self.settle, [self.photo], [self.make, self.stop, self.progress], **AT_ONCE)
+        self.wire_looking([self.photo], self.caption)
         inputs = [self.photo, self.mask, self.category, self.caption, self.results, self.history]
         self.wire_making(self.try_off, [*inputs, *self.finishing.fields, *advanced], [self.photo])
         self.finishing.wire()
@@ -105,62 +73,23 @@ class OnePhoto(PictureTab):
     # --- a photo and its mask -----------------------------------------------------------------------------------
 
     def wait(self) -> Shown:
-        """Before a photo is looked at: nothing of the one before stays."""
-        return {
-            self.mask: None,
-            self.remarks: said([]),
-            self.caption: "",
-            self.make: gr.Button(interactive=False),
-        }
-
-    def look(self, visitor: gr.Request, path: str | None, category: str, person: int | None = None) -> Iterator[Shown]:
-        """A new photo: a garment of its largest person, the chosen one if possible, then mask and caption.
-
-        Args:
-            person: Of the photo before.
-        """
-        if path is None:
-            yield {self.mask: None}
-            return
-        with errors_in_one_sentence():
-            converted = self.converted(visitor, path)
-            if converted is not None:
-                yield {self.photo: converted}  # which changes the photo: this is called again
-                return
-        yield {self.person: gr.Radio([], value=None, visible=False)}
-        yield from self.look_at_person(path, category, None)
+        return super().wait() | {self.caption: ""}
 
     def look_at_person(self, path: str | None, category: str, person: int | None) -> Iterator[Shown]:
         """A garment of a person, the chosen one if possible, then its mask, then its caption."""
-        if path is None:
-            yield {self.mask: None}
-            return
-        with errors_in_one_sentence():
-            found = [one.category for one in self.studio.garments_in(self.studio.open(path), person)]
-        if found and category not in found:
-            category = found[0]
-            yield {self.category: category}
+        if path is not None:
+            with errors_in_one_sentence():
+                found = [one.category for one in self.studio.garments_in(self.studio.open(path), person)]
+            if found and category not in found:
+                category = found[0]
+                yield {self.category: category}
         yield from self.look_again(path, category, person)
 
-    def look_again(self, path: str | None, category: str, person: int | None = None) -> Iterator[Shown]:
-        """The mask of another garment of the same photo, then its caption."""
-        if path is None:
-            yield {self.mask: None}
-            return
-        with errors_in_one_sentence():
-            photo = self.studio.open(path)
-            try:
-                found = self.studio.segment(photo, category, person)
-            except Mistake as error:
-                gr.Warning(f"{error} Choose another garment, or paint over it.")
-                yield {self.mask: to_editor(photo, None, name_of(path))}
-            else:
-                yield {
-                    self.mask: to_editor(photo, found.mask, name_of(path)),
-                    self.person: several_people(found),
-                    self.remarks: said(found.remarks),
-                }
-            yield {self.caption: self.studio.describe(photo, category)}
+    def find(self, photo: Image.Image, category: str, person: int | None) -> Found:
+        return self.studio.segment(photo, category, person)
+
+    def further(self, photo: Image.Image, category: str) -> Shown:
+        return {self.caption: self.studio.describe(photo, category)}
 
     # --- the product picture ------------------------------------------------------------------------------------
 

@@ -8,20 +8,18 @@ from typing import Any, ClassVar
 import gradio as gr
 from PIL import Image
 
-from web_page.fields import Shown, afterwards, pictures_field, said, sentences_field
+from web_page.fields import Shown, pictures_field, said, sentences_field
 from web_page.messages import status
 from web_page.photos import SHOWN_BY_BROWSERS, format_of, on_screen
 from web_page.results import Result, file_name, zip_results
 from web_page.run import Run
 from web_page.studio import Studio
+from web_page.work_tab import AT_ONCE, ON_PAGE, ONE_AT_A_TIME, WorkTab
 
 HISTORY = 24  # pictures of a visit that are remembered
-ON_PAGE = {"api_visibility": "private", "show_progress": "minimal"}
-AT_ONCE = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
-ONE_AT_A_TIME = {"concurrency_limit": 1, "concurrency_id": "models"}
 
 
-class PictureTab:
+class PictureTab(WorkTab):
     """
     Args:
         studio: Does the work.
@@ -35,7 +33,7 @@ class PictureTab:
     FILES: ClassVar[dict[str, str]] = {}
 
     def __init__(self, studio: Studio) -> None:
-        self.studio = studio
+        super().__init__(studio)
         self.results, self.history, self.chosen = gr.State([]), gr.State([]), gr.State(0)
 
     # --- layout -------------------------------------------------------------------------------------------------
@@ -43,9 +41,7 @@ class PictureTab:
     def build_outputs(self, title: str, verb: str) -> None:
         """The column of the result; `verb` stands on the button that makes it."""
         gr.Markdown(f"### {title}")
-        with gr.Row(elem_classes="side-by-side"):
-            self.make = gr.Button(verb, variant="primary", interactive=False, elem_id=self.id("make"))
-            self.stop = gr.Button("Stop", interactive=False, elem_id=self.id("stop"))
+        self.build_buttons(verb, self.id("make"), self.id("stop"))
         self.progress = gr.HTML(elem_id=self.id("progress"), min_height=28)
         self.picture = gr.Image(
             label=title,
@@ -94,13 +90,12 @@ class PictureTab:
 
         Args:
             inputs: Of `work`, beside the results and history, which come before the last ones named here.
-            needed: Fields without which there is nothing to do: arguments of `settle`.
+            needed: Argument of `settled`.
         """
-        ready = (needed, [self.make, self.stop, self.progress])
         making = self.make.click(self.begin, outputs=[self.make, self.stop], **AT_ONCE).then(
             work, inputs, self._outputs(), **ON_PAGE, **ONE_AT_A_TIME, show_progress_on=self.progress
         )
-        afterwards(making, self.settle, *ready, **AT_ONCE)
+        self.settled(making, needed)
         self.several.select(self.choose_clicked, self.results, self.of_chosen(), **ON_PAGE)
         self.stop.click(self.stop_work, cancels=[making], **AT_ONCE).then(
             self.show_last, [self.results, *needed], [self.make, self.stop, self.progress, self.picture], **AT_ONCE
@@ -118,14 +113,6 @@ class PictureTab:
         return [*self.of_all(), self.progress, self.history, self.shown_history]
 
     # --- events -------------------------------------------------------------------------------------------------
-
-    def begin(self) -> Shown:
-        return {self.make: gr.Button(interactive=False), self.stop: gr.Button(interactive=True)}
-
-    def settle(self, *needed: str | None) -> Shown:
-        """After any work, whether it went well or not: what can be pressed."""
-        can = None not in needed
-        return {self.make: gr.Button(interactive=can), self.stop: gr.Button(interactive=False), self.progress: ""}
 
     def follow(
         self,
@@ -192,10 +179,6 @@ class PictureTab:
 
     def choose_clicked(self, results: list[Result], event: gr.SelectData) -> Shown:
         return self.choose(results, event.index)
-
-    def stop_work(self, visitor: gr.Request) -> None:
-        """Ends the visitor's work after its current step."""
-        self.studio.visits.stop(visitor.session_hash)
 
     def show_last(self, results: list[Result], *needed: str | None) -> Shown:
         """After a stop: the last finished picture, which the download buttons still give."""

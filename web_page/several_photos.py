@@ -10,24 +10,24 @@ import gradio as gr
 
 from temu_vtoff.pictures import unique_stems
 from temu_vtoff.stages import Garment
-from web_page.fields import Shown, afterwards, category_choices, pictures_field
+from web_page.fields import Shown, category_choices, pictures_field
 from web_page.finishing import FinishFields
 from web_page.messages import FAULT, Mistake, errors_in_one_sentence, explain, logger, status
 from web_page.models import Settings
-from web_page.picture_tab import AT_ONCE, ON_PAGE, ONE_AT_A_TIME
 from web_page.results import Result, file_name, zip_results
 from web_page.run import Part, Run
 from web_page.studio import ALL, Studio
+from web_page.work_tab import AT_ONCE, ON_PAGE, ONE_AT_A_TIME, WorkTab
 
 
-class SeveralPhotos:
+class SeveralPhotos(WorkTab):
     """
     Args:
         studio: Does the work.
     """
 
     def __init__(self, studio: Studio) -> None:
-        self.studio = studio
+        super().__init__(studio)
         with gr.Row(equal_height=False):
             with gr.Column():
                 self._build_inputs()
@@ -48,9 +48,7 @@ class SeveralPhotos:
             elem_id="many_category",
         )
         self.finishing = FinishFields("many_")
-        with gr.Row(elem_classes="side-by-side"):
-            self.make = gr.Button("Try off", variant="primary", interactive=False, elem_id="make_many")
-            self.stop = gr.Button("Stop", interactive=False, elem_id="stop_many")
+        self.build_buttons("Try off", "make_many", "stop_many")
 
     def _build_outputs(self) -> None:
         self.progress = gr.HTML(elem_id="many_progress", min_height=28)
@@ -71,20 +69,8 @@ class SeveralPhotos:
             **ONE_AT_A_TIME,
             show_progress_on=self.progress,
         )
-        afterwards(making, self.settle, *ready, **AT_ONCE)
+        self.settled(making, [self.photos])
         self.stop.click(self.stop_work, cancels=[making], **AT_ONCE).then(self.settle, *ready, **AT_ONCE)
-
-    def begin(self) -> Shown:
-        return {self.make: gr.Button(interactive=False), self.stop: gr.Button(interactive=True)}
-
-    def settle(self, paths: list[str] | None) -> Shown:
-        """After any work, whether it went well or not: what can be pressed."""
-        can = bool(paths)
-        return {self.make: gr.Button(interactive=can), self.stop: gr.Button(interactive=False), self.progress: ""}
-
-    def stop_work(self, visitor: gr.Request) -> None:
-        """Ends the visitor's work after its current step."""
-        self.studio.visits.stop(visitor.session_hash)
 
     def try_off(self, visitor: gr.Request, paths: list[str] | None, category: str, *how: Any) -> Iterator[Shown]:
         """The gallery while it fills; the ZIP and what is to be said of single photos at the end.
