@@ -14,17 +14,26 @@ several models: comparison.html, .csv and .png show them side by side, and <outp
 import argparse
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import command_line
-from temu_vtoff.datasets import DATASETS, ORDERS, PHASES
+from temu_vtoff.datasets import DATASETS, ORDERS, PHASES, open_dataset
 from temu_vtoff.errors import ArgumentError, first_few
 from temu_vtoff.files import writable_folder
 from temu_vtoff.metrics import CLIP_MODEL, DEFAULT_METRICS, DINO_MODEL, METRICS, SET_METRICS, default_metrics
+from temu_vtoff.metrics.matching import (
+    DrawnTruth,
+    Matching,
+    garment_truth,
+    match_dataset,
+    match_folders,
+    person_truth,
+    read_names,
+    read_quality,
+)
+from temu_vtoff.metrics.prints import read_prints
 from temu_vtoff.pictures import RESIZE_MODES, open_picture
 from temu_vtoff.runs.record import write_run_record
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
@@ -32,7 +41,6 @@ from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 DRAWN_TRUTH = "truth/try_on"  # within a dataset of drawn people
 
 if TYPE_CHECKING:
-    from temu_vtoff.metrics.matching import Matching
     from temu_vtoff.metrics.report import EvaluationSettings
 
 
@@ -73,23 +81,12 @@ def _metrics_help() -> str:
     return f"any of {', '.join(METRICS)} (default: {by_order})"
 
 
-def match(args: argparse.Namespace, pred_dir: Path) -> "Matching":
+def match(args: argparse.Namespace, pred_dir: Path) -> Matching:
     """The pairs of a folder of predictions, and the pictures without a partner.
 
     Raises:
         ValueError: Contradicting arguments, or something has no partner and `allow_missing` is not set.
     """
-    from temu_vtoff.datasets import open_dataset
-    from temu_vtoff.metrics.matching import (
-        DrawnTruth,
-        garment_truth,
-        match_dataset,
-        match_folders,
-        person_truth,
-        read_names,
-    )
-    from temu_vtoff.metrics.prints import read_prints
-
     if (args.dataset_name is None) != (args.dataset_root is None):
         raise ArgumentError("{dataset_name} and {dataset_root} go together.", "dataset_name", "dataset_root")
     if (args.dataset_name is None) == (args.truth_dir is None):
@@ -127,7 +124,6 @@ def main(args: argparse.Namespace) -> None:
     from temu_vtoff.hardware.devices import choose_device
     from temu_vtoff.metrics.comparison import common_pairs, model_names, write_comparison
     from temu_vtoff.metrics.evaluation import Evaluator
-    from temu_vtoff.metrics.matching import read_quality
     from temu_vtoff.metrics.results import write_results
 
     started = time.time()
@@ -167,29 +163,25 @@ def main(args: argparse.Namespace) -> None:
         scores[name] = evaluate(own, args.batch_size, args.num_workers, progress)
         place = writable_folder(output_dir / name) if several else output_dir
         missing = [*matching.missing, *(left_out if several else ())]
-        about = settings(args, str(folder), (width, height), list(dict.fromkeys(missing)), matching.extra)
-        about = replace(about, quality=read_quality(folder), excluded=matching.excluded)
+        facts = {"missing": list(dict.fromkeys(missing)), "extra": matching.extra, "quality": read_quality(folder)}
+        about = settings(args, str(folder), width=width, height=height, excluded=matching.excluded, **facts)
         written += write_results(place, scores[name], about)
     if several:
-        about = replace(settings(args, ", ".join(names), (width, height)), excluded=matchings[0].excluded)
+        about = settings(args, ", ".join(names), width=width, height=height, excluded=matchings[0].excluded)
         written = write_comparison(output_dir, scores, about, left_out)
     write_run_record(output_dir, vars(args), started, device=str(device))
     print(*written, sep="\n")
 
 
-def say_excluded(path: Path, matching: "Matching") -> None:
+def say_excluded(path: Path, matching: Matching) -> None:
     """Prints how many items were left out, and which names of the file belong to none."""
-    from temu_vtoff.metrics.matching import read_names
-
     command_line.say(f"{len(matching.excluded)} items are left out, as {path} says.")
     if unknown := matching.unknown(read_names(path)):
         command_line.say(f"warning: {len(unknown)} names in {path} belong to no item: {first_few(unknown)}")
 
 
-def settings(
-    args: argparse.Namespace, what: str, size: tuple[int, int], missing: Sequence[str] = (), extra: Sequence[str] = ()
-) -> "EvaluationSettings":
-    """What the results say of how they were made."""
+def settings(args: argparse.Namespace, what: str, **facts: Any) -> "EvaluationSettings":
+    """What the results say of how they were made: the flags and further `facts`."""
     from temu_vtoff.metrics.report import EvaluationSettings
 
     title = f"Evaluation of {what}"
@@ -199,14 +191,11 @@ def settings(
     return EvaluationSettings(
         title=title,
         command=" ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
-        width=size[0],
-        height=size[1],
         resize_mode=args.resize_mode,
         seed=args.seed,
         dataset_name=args.dataset_name if args.task == "try_off" else None,  # published numbers are of try-off
         order=args.order,
-        missing=missing,
-        extra=extra,
+        **facts,
     )
 
 

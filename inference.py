@@ -83,11 +83,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     command_line.add_selection_flags(parser)
     command_line.add_finishing_flags(parser)
-    command_line.add_sampling_flags(parser)
-    command_line.add_model_flags(parser)
-    command_line.add_backend_flags(parser)
-    command_line.add_device_flags(parser)
-    command_line.add_speed_flags(parser)
+    command_line.add_option_flags(parser)
     return parser.parse_args(argv)
 
 
@@ -128,13 +124,17 @@ def main(args: argparse.Namespace) -> int:
         if args.caption is not None:
             garment.caption = args.caption
     toolkit.caption(garments)
-    quality = generate(args, toolkit, garments, files=files)
+    generate(args, toolkit, garments, files=files)
 
-    failures = report(photos, garments)
+    errors = {}
+    for garment in garments:
+        if garment.error is not None:
+            errors.setdefault(garment.origin, garment.error)
+    failures = command_line.skipped(errors, items=len(photos))
     warnings = {garment.name: garment.warnings for garment in garments if garment.warnings}
     outputs = [path for paths in files.outputs.values() for path in paths]
     facts = {"models": asdict(options.sources), "taken": toolkit.taken, "outputs": outputs}
-    facts |= {"quality": quality, "warnings": warnings}
+    facts |= {"quality": files.quality, "warnings": warnings}
     write_run_record(folder, vars(args), started, **facts, stages=toolkit.seconds, failures=failures)
     for path in outputs:
         print(path)
@@ -177,24 +177,17 @@ def check(args: argparse.Namespace, photos: list[Path | str | Garment], options:
 
 def generate(
     args: argparse.Namespace, toolkit: "temu_vtoff.TryOff", garments: list[Garment], files: GarmentFiles
-) -> dict[str, list]:
-    """Makes and writes the product pictures, garment by garment; returns their quality by garment."""
-    quality = {}
+) -> None:
+    """Makes and writes the product pictures, garment by garment."""
     groups = in_groups(garments)
     ordered = [garment for group in groups for garment in group.garments]
     how = {"seed": args.seed, "num_images": args.num_images, "selection": command_line.selection(args)}
     for choice in choose_each(groups, toolkit.generate(ordered, **how)):
-        for product in [choice.product, *choice.alternatives]:
-            if product.garment.group is not None:
-                files.write_masks(product.garment)
-            paths = files.write_product(product)
-            quality[product.garment.name] = product.facts()
-            if paths and product.quality[0].doubts:
-                command_line.say(f"{paths[0]}: {product.quality[0].sentence}")
-        if len(garments) > 1 or choice.product.error is None:  # a single photo's error ends the run
-            files.add_line(choice)
+        is_only = len(garments) == 1 and choice.product.error is not None  # whose error ends the run
+        for path, product in files.write_choice(choice, add_line=not is_only):
+            if product.quality[0].doubts:
+                command_line.say(f"{path}: {product.quality[0].sentence}")
     keep_last_lines(files.folder)
-    return quality
 
 
 def say_warnings(garment: Garment) -> None:
@@ -203,17 +196,6 @@ def say_warnings(garment: Garment) -> None:
         command_line.say(f"{garment.origin}: {garment.note}")
     for warning in garment.warnings:
         command_line.say(f"warning: {garment.origin}, {garment.category}: {warning}")
-
-
-def report(photos: list[Path | str | Garment], garments: list[Garment]) -> dict[str, str]:
-    """The errors by photo, which are also printed. The error of a single photo ends the run."""
-    failed = [garment for garment in garments if garment.error is not None]
-    failures = {str(garment.origin): command_line.reason(garment.error) for garment in failed}
-    if failed and len(photos) == 1:
-        raise command_line.naming(failed[0].origin, failed[0].error)
-    for photo, reason in failures.items():
-        command_line.say(f"skipped {photo}: {reason}")
-    return failures
 
 
 if __name__ == "__main__":

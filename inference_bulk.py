@@ -63,11 +63,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     _add_garment_flags(parser)
     command_line.add_tryon_flags(parser)
     command_line.add_finishing_flags(parser)
-    command_line.add_sampling_flags(parser)
-    command_line.add_model_flags(parser)
-    command_line.add_backend_flags(parser)
-    command_line.add_device_flags(parser)
-    command_line.add_speed_flags(parser)
+    command_line.add_option_flags(parser)
     return parser.parse_args(argv)
 
 

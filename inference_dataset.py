@@ -59,11 +59,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     group.add_argument("--seed", type=int, default=TryOffTask.seed, help="random seed")
     command_line.dataset.add_reading_flags(group, "photos", batch_size=4, num_workers=TryOffTask.num_workers)
     command_line.add_finishing_flags(parser)
-    command_line.add_sampling_flags(parser)
-    command_line.add_model_flags(parser)
-    command_line.add_backend_flags(parser)
-    command_line.add_device_flags(parser)
-    command_line.add_speed_flags(parser)
+    command_line.add_option_flags(parser)
     return parser.parse_args(argv)
 
 

@@ -18,7 +18,7 @@ from temu_vtoff.backends.registry import TEMU_VTOFF
 from temu_vtoff.builtin import NOTICE
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import writable_folder
-from temu_vtoff.pictures import find_pictures, open_picture, save_picture
+from temu_vtoff.pictures import find_pictures, open_picture
 from temu_vtoff.runs.pair_plan import FinishedPairs, PairPlan, unfinished_batches
 from temu_vtoff.runs.record import write_run_record
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
@@ -26,7 +26,7 @@ from temu_vtoff.stages.tryon_options import TryOnOptions
 from temu_vtoff.tryon.joints import read_joints
 
 if TYPE_CHECKING:
-    from temu_vtoff.stages.fitting_room import Pair, TryOnResult
+    from temu_vtoff.stages.fitting_room import Pair
     from temu_vtoff.stages.tryon import TryOn
     from temu_vtoff.tryon.joints import Joints
 
@@ -58,11 +58,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--keypoints", type=Path, help="joints: JSON of DressCode, VITON-HD or OpenPose; for one person")
     add("--pose_image", type=Path, help="pose picture instead of one drawn from --keypoints; for one person")
     command_line.add_tryon_flags(parser)
-    command_line.add_sampling_flags(parser, tryon=True)
-    command_line.add_model_flags(parser, tryon=True)
-    command_line.add_backend_flags(parser)
-    command_line.add_device_flags(parser)
-    command_line.add_speed_flags(parser)
+    command_line.add_option_flags(parser, tryon=True)
     return parser.parse_args(argv)
 
 
@@ -91,15 +87,15 @@ def main(args: argparse.Namespace) -> int:
         sampling = {"seed": args.seed, "num_images": args.num_images, "paste": not args.no_paste}
         for result in toolkit.generate_pairs(pairs, **sampling):
             if result.error is None:
-                write_result(finished.files(result.pair.name), result)
-                finished.add(result.pair.name, inputs[result.pair.name])
+                pictures = [result.region, *result.images, result.panel()]
+                finished.write(result.pair.name, pictures, made_of=inputs[result.pair.name])
                 if result.warnings:
                     warnings[result.pair.name] = result.warnings
             else:
                 failed[result.pair.name] = result.error
         taken, seconds = toolkit.taken, toolkit.seconds
 
-    failures = report(failed, pairs=len(plan.pairs))
+    failures = command_line.skipped(failed, items=len(plan.pairs))
     for name, sentences in warnings.items():
         command_line.say(f"warning: {name}: {' '.join(sentences)}")
     outputs = [path for name in plan.names if name not in failed for path in finished.files(name)[1:-1]]
@@ -181,12 +177,7 @@ def prepare(
     """
     from temu_vtoff.stages.fitting_room import Pair
 
-    size = toolkit.options.batch_size
-    places = [{pair[side] for _, pair in left} for side in (0, 1)]
-    some = [
-        unfinished_batches(range(len(photos)), size, lambda place, wanted=wanted: place not in wanted)
-        for photos, wanted in zip((plan.persons, plan.garments), places, strict=True)
-    ]
+    some = plan.needed(left, toolkit.options.batch_size)
     photos = [plan.garments[place] for place in some[1]]
     persons = toolkit.prepare(
         [plan.persons[place] for place in some[0]], args.category, mask=args.mask, joints=joints, pose=args.pose_image
@@ -208,22 +199,5 @@ def prepare(
     return [Pair(person_at[i], garment_at[j], name) for name, (i, j) in left]
 
 
-def write_result(paths: list[Path], result: "TryOnResult") -> None:
-    """Writes a pair's region, pictures and panel."""
-    for path, picture in zip(paths, [result.region, *result.images, result.panel()], strict=True):
-        save_picture(picture, path)
-
-
-def report(failed: dict[str, Exception], pairs: int) -> dict[str, str]:
-    """What went wrong, by pair. The only pair's error ends the run."""
-    if failed and pairs == 1:
-        raise command_line.naming(*failed.popitem())
-    failures = {name: command_line.reason(error) for name, error in failed.items()}
-    for name, reason in failures.items():
-        command_line.say(f"skipped {name}: {reason}")
-    return failures
-
-
 if __name__ == "__main__":
-    arguments = parse_args()
-    command_line.run(main, arguments)
+    command_line.run(main, parse_args())

@@ -11,15 +11,16 @@ from command_line.common import (
     reason,
     run,
     say,
+    skipped,
 )
 from command_line.flags import (
-    add_backend_flags,
+    add_captioner_flags,
     add_device_flags,
     add_finishing_flags,
     add_model_flags,
+    add_option_flags,
     add_person_flag,
     add_pose_flag,
-    add_sampling_flags,
     add_selection_flags,
     add_speed_flags,
     add_tryon_flags,
@@ -28,13 +29,13 @@ from command_line.flags import (
 )
 
 __all__ = [
-    "add_backend_flags",
+    "add_captioner_flags",
     "add_device_flags",
     "add_finishing_flags",
     "add_model_flags",
+    "add_option_flags",
     "add_person_flag",
     "add_pose_flag",
-    "add_sampling_flags",
     "add_selection_flags",
     "add_speed_flags",
     "add_tryon_flags",
@@ -50,4 +51,5 @@ __all__ = [
     "run",
     "say",
     "selection",
+    "skipped",
 ]

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
@@ -130,6 +130,20 @@ def naming(item: object, error: Exception) -> Exception:
     named = ValueError(sentence if str(item) in sentence else f"{item}: {sentence}")
     named.__cause__ = error  # for --debug
     return named
+
+
+def skipped(errors: Mapping[Path | str, Exception], items: int) -> dict[str, str]:
+    """Says which items of a run failed; returns the reasons by name.
+
+    Args:
+        items: Number of items; the error of the only one ends the run.
+    """
+    if errors and items == 1:
+        raise naming(*next(iter(errors.items())))
+    reasons = {str(item): reason(error) for item, error in errors.items()}
+    for item, why in reasons.items():
+        say(f"skipped {item}: {why}")
+    return reasons
 
 
 def flag(argument: str) -> str:

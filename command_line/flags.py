@@ -6,6 +6,7 @@ from dataclasses import fields
 
 from command_line.common import FLAGS, positive
 from temu_vtoff.backends.registry import BACKENDS, EDITORS
+from temu_vtoff.captioning.prompt import MAX_PIXELS
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.finishing.finish import ALIGNS, KEEP, MOST_UPSCALE, QUALITY, SUFFIXES, TRANSPARENT, WHITE, Finish
 from temu_vtoff.hardware import ATTENTION_BACKENDS, OFFLOADS, PRECISIONS, QUANTIZED_BITS
@@ -50,6 +51,19 @@ def add_selection_flags(parser: argparse.ArgumentParser) -> None:
     add("--retries", type=int, default=Selection.retries, help="further tries with other seeds below --min_quality")
     add("--min_quality", type=float, help="score from 0 to 1 that is good enough")
     add("--check_captions", action="store_true", help="also compare captions of the pictures with the garment's")
+
+
+def add_option_flags(parser: argparse.ArgumentParser, tryon: bool = False) -> None:
+    """Adds the flags of sampling, models, device and speed, as `options` reads them.
+
+    Args:
+        tryon: Whether the script does try-on.
+    """
+    add_sampling_flags(parser, tryon)
+    add_model_flags(parser, tryon=tryon)
+    add_backend_flags(parser)
+    add_device_flags(parser)
+    add_speed_flags(parser)
 
 
 def add_sampling_flags(parser: argparse.ArgumentParser, tryon: bool = False) -> None:
@@ -120,6 +134,30 @@ def add_model_flags(
             add(f"--{name}", help=f"vision encoder; default: the pipeline's own, else {where}")
     add("--revision", help="revision of BASE")
     add("--variant", help="variant of BASE's weights, e.g. fp16")
+
+
+def add_captioner_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that choose the captioner and its device."""
+    add = parser.add_argument_group("model").add_argument
+    add(
+        *("--caption_model", "--model", "--pretrained_model_name_or_path"),
+        metavar="MODEL",
+        default=PUBLISHED_CAPTIONER,
+        help='image-text-to-text model: hub id, folder or "builtin"',
+    )
+    add(
+        "--max_pixels",
+        type=positive,
+        help="larger pictures are reduced to this many pixels, 28x28 for a visual token of Qwen2.5-VL; default: the "
+        f"model's own bound, but at most {MAX_PIXELS}",
+    )
+    add(
+        "--api_base",
+        metavar="URL",
+        help="caption by an OpenAI-compatible server that serves MODEL, for example http://localhost:8000/v1",
+    )
+    add("--concurrency", type=positive, default=8, help="with --api_base: simultaneous requests")
+    add_device_flags(parser, offload=False)
 
 
 def add_tryon_flags(parser: argparse.ArgumentParser) -> None:

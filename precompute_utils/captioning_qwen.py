@@ -29,7 +29,9 @@ import command_line
 import command_line.dataset
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.captioning.attributes import write_attributes
-from temu_vtoff.captioning.prompt import ATTRIBUTES, MAX_NEW_TOKENS, MAX_PIXELS, SOURCES, TEMPERATURE
+from temu_vtoff.captioning.prompt import ATTRIBUTES, MAX_NEW_TOKENS, SOURCES, TEMPERATURE
+from temu_vtoff.captioning.server import ApiCaptioner
+from temu_vtoff.datasets.captions import read_captions
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.hub.sources import PUBLISHED_CAPTIONER
 from temu_vtoff.lazy import lazy_names
@@ -86,7 +88,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     group.add_argument("--seed", type=int, default=0, help="random seed")
     command_line.dataset.add_reading_flags(group, "pictures", batch_size=8)
-    add_model_flags(parser)
+    command_line.add_captioner_flags(parser)
     args = parser.parse_args(argv)
     if args.dataset_name is None and None in (args.image_path, args.output_path):
         parser.error("a picture needs --image_path and --output_path, a dataset --dataset_name and so on")
@@ -97,37 +99,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def add_model_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that choose the captioner and its device."""
-    group = parser.add_argument_group("model")
-    group.add_argument(
-        *("--caption_model", "--model", "--pretrained_model_name_or_path"),
-        metavar="MODEL",
-        default=PUBLISHED_CAPTIONER,
-        help='image-text-to-text model: hub id, folder or "builtin"',
-    )
-    group.add_argument(
-        "--max_pixels",
-        type=command_line.positive,
-        help="larger pictures are reduced to this many pixels, 28x28 for a visual token of Qwen2.5-VL; default: the "
-        f"model's own bound, but at most {MAX_PIXELS}",
-    )
-    group.add_argument(
-        "--api_base",
-        metavar="URL",
-        help="caption by an OpenAI-compatible server that serves MODEL, for example http://localhost:8000/v1",
-    )
-    group.add_argument(
-        "--concurrency", type=command_line.positive, default=8, help="with --api_base: simultaneous requests"
-    )
-    command_line.add_device_flags(parser, offload=False)
-
-
 def load_captioner(args: argparse.Namespace, device: "torch.device") -> "CaptionMaker":
     """The captioner: a local model, or a server's with --api_base."""
     if args.api_base is not None:
-        from temu_vtoff.captioning.server import ApiCaptioner
-
         return ApiCaptioner(args.api_base, args.caption_model, args.concurrency)
     from temu_vtoff.captioning.captioner import Captioner
     from temu_vtoff.hardware.devices import choose_dtype
@@ -166,7 +140,6 @@ def caption_picture(args: argparse.Namespace) -> None:
 
 def caption_dataset(args: argparse.Namespace, share: "Share", started: float) -> bool:
     """Captions a dataset; returns whether every item has its captions."""
-    from temu_vtoff.datasets.captions import read_captions
     from temu_vtoff.runs.captioning import caption_file, caption_phases
     from temu_vtoff.runs.phases import Outcome, finish, require_unique_ids
 

@@ -33,6 +33,7 @@ class GarmentFiles:
         attributes: Whether to write <name>_attributes.json.
         models: Sources of the models, by stage; part of each line.
         outputs: The product pictures written so far, by the garment's name.
+        quality: Scores and doubts of the pictures written so far, by the garment's name.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class GarmentFiles:
     attributes: bool = False
     models: Mapping[str, Any] = field(default_factory=dict)
     outputs: dict[str, list[Path]] = field(default_factory=dict)
+    quality: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def write_masks(self, garment: Garment) -> None:
         """Writes <name>_binary_mask.png and <name>_fine_mask.png."""
@@ -63,6 +65,24 @@ class GarmentFiles:
             write_attributes(self.folder / f"{name}_attributes.json", product.garment.caption)
         self.outputs[name] = paths
         return paths
+
+    def write_choice(self, choice: Choice, add_line: bool = True) -> list[tuple[Path, Product]]:
+        """Writes the files of a garment's product and of its alternatives, and its line of results.jsonl.
+
+        Returns:
+            The products that were made, each with the path of its first picture.
+        """
+        made = []
+        for product in [choice.product, *choice.alternatives]:
+            if product.garment.group is not None:  # its name came with the choice
+                self.write_masks(product.garment)
+            paths = self.write_product(product)
+            self.quality[product.garment.name] = product.facts()
+            if paths:
+                made.append((paths[0], product))
+        if add_line:
+            self.add_line(choice)
+        return made
 
     def add_line(self, choice: Choice) -> None:
         """Adds a garment's line to results.jsonl. A kill leaves the lines of all garments that were finished before."""

@@ -10,8 +10,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
+from PIL import Image
+
 from temu_vtoff.datasets.pairs import read_pairs
-from temu_vtoff.pictures import is_whole_picture, unique_stems
+from temu_vtoff.pictures import is_whole_picture, save_picture, unique_stems
 from temu_vtoff.runs.journal import Journal
 
 Item = TypeVar("Item")
@@ -64,6 +66,19 @@ class PairPlan:
         persons, garments = unique_stems(self.persons), unique_stems(self.garments)
         return unique_stems([Path(f"{persons[i]}_{garments[j]}.png") for i, j in self.pairs])
 
+    def needed(self, left: Sequence[tuple[str, tuple[int, int]]], batch_size: int) -> tuple[list[int], list[int]]:
+        """Places of the persons and of the garments that are left to do, in whole batches.
+
+        Args:
+            left: Names and pairs that are left.
+        """
+
+        def of(column: int, photos: Sequence[Path]) -> list[int]:
+            wanted = {pair[column] for _, pair in left}
+            return unfinished_batches(range(len(photos)), batch_size, lambda place: place not in wanted)
+
+        return of(0, self.persons), of(1, self.garments)
+
 
 @dataclass
 class FinishedPairs:
@@ -101,9 +116,16 @@ class FinishedPairs:
             and all(map(is_whole_picture, self.files(name)))
         }
 
-    def add(self, name: str, files: Sequence[Path]) -> None:
-        """Notes that the results of a pair are written."""
-        self._open().append(name, made_of=self._made_of(files))
+    def write(self, name: str, pictures: Sequence[Image.Image], made_of: Sequence[Path]) -> None:
+        """Writes the results of a pair, and notes that they are there.
+
+        Args:
+            pictures: For `files`.
+            made_of: The files that the pair is made of.
+        """
+        for path, picture in zip(self.files(name), pictures, strict=True):
+            save_picture(picture, path)
+        self._open().append(name, made_of=self._made_of(made_of))
 
     def _open(self) -> Journal:
         if self._journal is None:
