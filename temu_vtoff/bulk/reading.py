@@ -87,6 +87,7 @@ def read_shard(storage: Storage, path: str, *, job: BulkJob) -> Iterator[Photo]:
                 yield _of_sample(sample, job)
     except Exception as error:  # of tarfile, webdataset, the file system
         reason = describe(error.__cause__ or error) if not error.args else " ".join(str(error.args[0]).split())
+        reason = reason.split(" @ <")[0]  # where webdataset adds the stream
         yield Photo(name, error=f"{name} is damaged after {count} photos: {reason}.")
 
 
