@@ -9,9 +9,8 @@ from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures import unfit_picture
 from temu_vtoff.stages import Person, Product, TryOn, TryOnOptions, TryOnResult
-from temu_vtoff.tryoff.presets import choose_preset
 from temu_vtoff.tryoff.watching import OnStep, watcher
-from temu_vtoff.tryon.pipeline import EXACT_STEPS
+from temu_vtoff.tryon.pipeline import TryOnPipeline
 from web_page.found import Found
 from web_page.photos import on_screen
 
@@ -44,7 +43,7 @@ class FittingRoom:
         options = self.toolkit.options
         if options.num_inference_steps is not None:
             return options.num_inference_steps
-        return EXACT_STEPS if options.preset == "exact" else choose_preset(options.preset).steps
+        return TryOnPipeline.steps_of(options.preset)
 
     def region(self, photo: Image.Image, category: str, number: int | None = None) -> Found:
         """What is repainted of a person for a garment of this category.

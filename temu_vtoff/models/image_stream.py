@@ -1,4 +1,7 @@
-"""SD3 transformers with only the image stream: the parts of published checkpoints that they leave out."""
+"""SD3 transformers with only the image stream: their layers before the blocks, and the parts of published checkpoints
+that they leave out."""
+
+from diffusers.models.embeddings import CombinedTimestepTextProjEmbeddings, PatchEmbed
 
 # Weights of the context stream, which has no input. Published folders hold some or all of them.
 CONTEXT_WEIGHTS = (
@@ -11,6 +14,21 @@ CONTEXT_CONFIG = ("joint_attention_dim", "caption_projection_dim", "dual_attenti
 
 class ImageStreamMixin:
     """Mixed in before diffusers' `ConfigMixin`: reads the configuration of an SD3 transformer."""
+
+    def _add_embeddings(self) -> int:
+        """Adds the layers before the blocks, as the configuration says; returns the width D."""
+        config = self.config
+        dim = config.num_attention_heads * config.attention_head_dim
+        self.pos_embed = PatchEmbed(
+            height=config.sample_size,
+            width=config.sample_size,
+            patch_size=config.patch_size,
+            in_channels=config.in_channels,
+            embed_dim=dim,
+            pos_embed_max_size=config.pos_embed_max_size,
+        )
+        self.time_text_embed = CombinedTimestepTextProjEmbeddings(dim, config.pooled_projection_dim)
+        return dim
 
     @classmethod
     def extract_init_dict(cls, config_dict, **kwargs):

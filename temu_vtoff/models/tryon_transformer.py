@@ -10,7 +10,6 @@ import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.attention import AttentionMixin
-from diffusers.models.embeddings import CombinedTimestepTextProjEmbeddings, PatchEmbed
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.normalization import AdaLayerNormContinuous
@@ -91,16 +90,7 @@ class TryOnTransformer(
         pos_embed_max_size: int = 192,
     ) -> None:
         super().__init__()
-        dim = num_attention_heads * attention_head_dim
-        self.pos_embed = PatchEmbed(
-            height=sample_size,
-            width=sample_size,
-            patch_size=patch_size,
-            in_channels=in_channels,
-            embed_dim=dim,
-            pos_embed_max_size=pos_embed_max_size,
-        )
-        self.time_text_embed = CombinedTimestepTextProjEmbeddings(dim, pooled_projection_dim)
+        dim = self._add_embeddings()
         self.transformer_blocks = nn.ModuleList(
             TryOnBlock(dim, num_attention_heads, attention_head_dim) for _ in range(num_layers)
         )

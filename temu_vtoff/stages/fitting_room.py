@@ -12,12 +12,13 @@ import numpy as np
 from PIL import Image
 
 from temu_vtoff.errors import ArgumentError
-from temu_vtoff.pictures import open_picture, panel, same_shape, unique_stems
+from temu_vtoff.pictures import open_mask, open_picture, panel, same_shape, unique_stems
 from temu_vtoff.segmentation.labels import Labels
 from temu_vtoff.segmentation.masks import mask_picture
 from temu_vtoff.stages.garment import Product
 from temu_vtoff.stages.reading import Photo, photo_names
 from temu_vtoff.stages.tryon_options import OFFSETS, TryOnOptions
+from temu_vtoff.stages.warnings import person_warnings
 from temu_vtoff.tryon.fitting import Fitting, draw_pose
 from temu_vtoff.tryon.joints import Joints
 from temu_vtoff.tryon.region import SHORT_SIDE, Offsets, region_to_repaint
@@ -176,6 +177,12 @@ def read_person(person: Person, pose: Photo | None) -> Image.Image:
                 f"the pose picture is {width}x{height}, not of the shape of the photo, {photo.width}x{photo.height}."
             )
     return photo
+
+
+def own_region(person: Person, photo: Image.Image, mask: Photo) -> Image.Image:
+    """The region as a mask gives it; errors as `open_mask`."""
+    person.warnings = person_warnings(photo)
+    return open_mask(mask, photo)
 
 
 def fitting_of(person: Person, photo: Image.Image, garment: Image.Image, pipe: TryOnPipeline) -> Fitting:

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 from temu_vtoff.errors import ArgumentError, check_choice
-from temu_vtoff.pictures import open_mask, open_picture
+from temu_vtoff.pictures import open_picture
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 from temu_vtoff.segmentation.labels import Labels
 from temu_vtoff.segmentation.people import one_person
@@ -37,6 +37,7 @@ from temu_vtoff.stages.fitting_room import (
     check_no_person,
     find_region,
     fitting_of,
+    own_region,
     pairs_of,
     read_person,
     reduced,
@@ -119,12 +120,10 @@ class TryOn(Toolkit):
             if estimator is not None:
                 for person, photo in read:
                     person.joints = attempt(person, lambda _, photo=photo: estimator.estimate_joints(photo))
-            if segmenter is not None:
-                some = [(person, reduced(photo)) for person, photo in read]
-                return segment_each(partial(self._region, number), segmenter, some)
-            for person, photo in read:
-                person.warnings = person_warnings(photo)
-            return [attempt(person, lambda _, photo=photo: open_mask(mask, photo)) for person, photo in read]
+            if segmenter is None:
+                return [attempt(person, partial(own_region, photo=photo, mask=mask)) for person, photo in read]
+            some = [(person, reduced(photo)) for person, photo in read]
+            return segment_each(partial(self._region, number), segmenter, some)
 
         for person, region in self._served(
             "segment", persons, read=partial(read_person, pose=pose), load=load, serve=find

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 
 from temu_vtoff.tryoff.denoising import Step
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 StepCallback = Callable[[Any, int, torch.Tensor, dict[str, Any]], Mapping[str, Any] | None]
 TENSORS: dict[str, Callable[[Step], torch.Tensor]] = {  # what a callback may ask for
@@ -27,23 +24,38 @@ _CHANGEABLE = ("prompt_embeds", "pooled_prompt_embeds")
 
 @dataclass(frozen=True)
 class StepReporter:
-    """Passes each step to the progress bar and the callback, and the callback's changes to the next step.
+    """Passes each step to the callback, and the callback's changes to the next step.
 
     Attributes:
         names: Keys of `TENSORS` that the callback is given.
     """
 
     pipe: DiffusionPipeline
-    progress: tqdm
     callback: StepCallback | None
     names: Sequence[str]
+
+    @classmethod
+    def of(cls, pipe: DiffusionPipeline, callback: StepCallback | None, names: Sequence[str] | None) -> StepReporter:
+        """The callback is given what it asks for itself, what is named, or all that the pipeline offers.
+
+        Raises:
+            ValueError: A name that the pipeline doesn't offer.
+        """
+        offered = pipe._callback_tensor_inputs
+        if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)):
+            names = callback.tensor_inputs
+        names = offered if names is None else names
+        if unknown := [name for name in names if name not in offered]:
+            raise ValueError(
+                f"callback_on_step_end_tensor_inputs names {', '.join(unknown)}; there are {', '.join(offered)}."
+            )
+        return cls(pipe, callback, names)
 
     def __call__(self, step: Step) -> None:
         if self.callback is not None:
             tensors = {name: TENSORS[name](step) for name in self.names}
             tensors |= self.callback(self.pipe, step.number, step.timestep, dict(tensors)) or {}
             self._take_over(step, tensors)
-        self.progress.update()
         step.stop = self.pipe._interrupt
 
     def _take_over(self, step: Step, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -58,19 +70,3 @@ class StepReporter:
             inputs = {**conditions.inputs, "encoder_hidden_states": changed["prompt_embeds"]}
             conditions = replace(conditions, inputs=inputs)
         step.conditions = conditions
-
-
-def chosen_tensors(callback: StepCallback | None, names: Sequence[str] | None, offered: Sequence[str]) -> Sequence[str]:
-    """What a callback is given: what it asks for itself, what is named, or all that the pipeline offers.
-
-    Raises:
-        ValueError: A name that the pipeline doesn't offer.
-    """
-    if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)):
-        names = callback.tensor_inputs
-    names = offered if names is None else names
-    if unknown := [name for name in names if name not in offered]:
-        raise ValueError(
-            f"callback_on_step_end_tensor_inputs names {', '.join(unknown)}; there are {', '.join(offered)}."
-        )
-    return names

@@ -1,6 +1,6 @@
 """Names of the pipeline's components and of its configuration values, stated once, and where each comes from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ def component_sources(base: str, tryoff: str, index: Mapping[str, Any]) -> dict[
         tryoff: Source of the two transformers; the same as `base` for a whole pipeline.
         index: The base's model_index.json; empty without one.
     """
-    own = {*_listed(base, index)}
+    own = {*listed(base, index, COMPONENTS)}
     if tryoff == base:
         return {name: (base, name) for name in own | {*REQUIRED}}
     # A whole pipeline as base has its own image encoders and their configuration.
@@ -32,8 +32,8 @@ def component_sources(base: str, tryoff: str, index: Mapping[str, Any]) -> dict[
     return sources | {name: (base, name) for name in (*IMAGE_ENCODERS, "feature_extractor") if name in own}
 
 
-def _listed(where: str, index: Mapping[str, Any]) -> list[str]:
-    """The components of a source: those in its index, else those with a folder."""
+def listed(where: str, index: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Those of the components that a source holds: those in its index, else those with a folder."""
     if index:
-        return [name for name in COMPONENTS if isinstance(index.get(name), list) and index[name][1] is not None]
-    return [name for name in COMPONENTS if (Path(where) / name).is_dir()]
+        return [name for name in names if isinstance(index.get(name), list) and index[name][1] is not None]
+    return [name for name in names if (Path(where) / name).is_dir()]

@@ -58,10 +58,7 @@ def read_photos(
         ValueError: Sizes, channels, ranges or numbers that don't fit.
     """
     image, mask = stacked(image), stacked(mask)
-    if isinstance(image, torch.Tensor):
-        width = image.shape[-1] if width is None else width
-        height = image.shape[-2] if height is None else height
-    width, height = working_size.choose(width, height)
+    width, height = choose_size(working_size, image, width, height)
     image, mask = picture_tensor(image, width, height), mask_tensor(mask, width, height)
     check_batch(len(image), mask=mask)
     if masked_image is None:
@@ -69,6 +66,20 @@ def read_photos(
     masked_image = picture_tensor(stacked(masked_image), width, height)
     check_batch(len(image), masked_image=masked_image)
     return Photos(image, mask, masked_image)
+
+
+def choose_size(
+    working_size: WorkingSize, pictures: list[PIL.Image.Image] | torch.Tensor, width: int | None, height: int | None
+) -> tuple[int, int]:
+    """Width and height as given, else those of a tensor, else the model's own.
+
+    Raises:
+        ArgumentError: A size that the model can't make.
+    """
+    if isinstance(pictures, torch.Tensor):
+        width = pictures.shape[-1] if width is None else width
+        height = pictures.shape[-2] if height is None else height
+    return working_size.choose(width, height)
 
 
 def stacked(pictures: Pictures) -> list[PIL.Image.Image] | torch.Tensor:

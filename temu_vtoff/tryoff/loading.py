@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ _TRANSFORMERS = {
     "image_encoder_large": CLIPVisionModelWithProjection,
     "image_encoder_bigG": CLIPVisionModelWithProjection,
 }
+MODELS = (*_DIFFUSERS, *_TRANSFORMERS)
 
 
 def device_of(device_map: str | torch.device | None) -> torch.device | None:
@@ -98,7 +99,7 @@ class LoadingOptions:
     quantize: Mapping[str, int] = field(default_factory=dict)
     hub: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Any] = field(default_factory=dict)
-    components: Collection[str] = (*_DIFFUSERS, *_TRANSFORMERS)
+    components: Collection[str] = MODELS
 
     @classmethod
     def of(cls, given: dict[str, Any], *, dtype: Dtypes, torch_dtype: Dtypes, **options: Any) -> LoadingOptions:
@@ -154,26 +155,31 @@ def load_components(
         CheckpointError: A source can't be had or is incomplete.
         TypeError: `given` names something that is no component.
     """
-    given, options = dict(given or {}), LoadingOptions() if options is None else options
-    if unknown := sorted(set(given) - {*COMPONENTS, *CONFIG}):
-        raise TypeError(f"TryOffPipeline has no component {', '.join(unknown)}.")
-
+    options = LoadingOptions() if options is None else options
+    given = take_given(given or {}, (*COMPONENTS, *CONFIG), options, "TryOffPipeline")
     base = resolve(base, "tryoff")
     tryoff = base if tryoff is None else resolve(tryoff, "tryoff")
-    for name in IMAGE_ENCODERS:  # may be given by name
-        if isinstance(given.get(name), (str, Path)):
-            given[name] = load_component(name, resolve(given[name], "tryoff"), None, options)
-
     index = read_index(base, options.revision, **options.hub)
-    sources = component_sources(base, tryoff, index)
     given = {name: index[name] for name in CONFIG if name in index} | given
-    sources = {name: place for name, place in sources.items() if name not in given}
-    check_folders(sources)
+    places = component_sources(base, tryoff, index)
+    return given | load_each({name: place for name, place in places.items() if name not in given}, base, options)
 
-    of_others = replace(options, revision=None, variant=None)
-    for name, (where, subfolder) in sources.items():
-        given[name] = load_component(name, where, subfolder, options if where == base else of_others)
-    return given
+
+def take_given(
+    given: Mapping[str, Any], known: Collection[str], options: LoadingOptions, pipeline: str
+) -> dict[str, Any]:
+    """Components that are given instead of loaded: as they are; image encoders that are named are loaded.
+
+    Raises:
+        CheckpointError: An image encoder can't be had.
+        TypeError: The pipeline has no component of a name.
+    """
+    if unknown := sorted({*given} - {*known}):
+        raise TypeError(f"{pipeline} has no component {', '.join(unknown)}.")
+    named = {name: given[name] for name in IMAGE_ENCODERS if isinstance(given.get(name), (str, Path))}
+    return {**given} | {
+        name: load_component(name, resolve(where, "tryoff"), None, options) for name, where in named.items()
+    }
 
 
 def load_component(
@@ -217,6 +223,30 @@ def load_component(
     return load_transformers_model(
         _TRANSFORMERS[name], where, what, subfolder=subfolder, dtype="auto" if dtype is None else dtype, **place
     )
+
+
+def load_each(
+    places: Mapping[str, tuple[str, str | None]],
+    source: str,
+    options: LoadingOptions,
+    load: Callable[[str, str, str | None, LoadingOptions], Any] = load_component,
+) -> dict[str, Any]:
+    """The components of a pipeline.
+
+    Args:
+        places: Folder or hub id, and subfolder, by component.
+        source: The one that the options' revision and variant are of.
+        load: Loads a component by name, folder or hub id, subfolder, and options.
+
+    Raises:
+        CheckpointError: One can't be had.
+    """
+    check_folders(places)
+    of_others = replace(options, revision=None, variant=None)
+    return {
+        name: load(name, where, subfolder, options if where == source else of_others)
+        for name, (where, subfolder) in places.items()
+    }
 
 
 def _stored_dtype(where: str, subfolder: str | None, place: Mapping[str, Any]) -> torch.dtype:

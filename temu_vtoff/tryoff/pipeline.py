@@ -7,14 +7,14 @@ Letters: B photos, n pictures of each, H W picture size, h w latent size, T text
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import torch
-from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SchedulerMixin, StableDiffusion3Pipeline
-from diffusers.image_processor import VaeImageProcessor
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
 from diffusers.pipelines.stable_diffusion_3.pipeline_output import StableDiffusion3PipelineOutput
 from transformers import (
     CLIPImageProcessor,
@@ -30,21 +30,19 @@ from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatu
 from temu_vtoff.models.generator import TryOffTransformer
 from temu_vtoff.tryoff import conditioning, inputs
 from temu_vtoff.tryoff.adapted import AdaptedPipeline
-from temu_vtoff.tryoff.callbacks import TENSORS, StepCallback, StepReporter, chosen_tensors
+from temu_vtoff.tryoff.callbacks import TENSORS, StepCallback, StepReporter
 from temu_vtoff.tryoff.components import COMPONENTS, CONFIG
 from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, Generators
-from temu_vtoff.tryoff.denoising import Conditions, denoise
+from temu_vtoff.tryoff.denoising import Conditions
 from temu_vtoff.tryoff.inputs import Pictures, Prompt
-from temu_vtoff.tryoff.loading import Dtypes, LoadingOptions, device_of, load_components
-from temu_vtoff.tryoff.lora import (
-    load_adapters,
-    lora_scale,
-)
+from temu_vtoff.tryoff.loading import MODELS, load_components
+from temu_vtoff.tryoff.lora import load_adapters, lora_scale
 from temu_vtoff.tryoff.outputs import finish
-from temu_vtoff.tryoff.presets import Preset, choose_preset
+from temu_vtoff.tryoff.presets import Preset
+from temu_vtoff.tryoff.reference_pipeline import ReferencePipeline
 
 
-class TryOffPipeline(AdaptedPipeline):
+class TryOffPipeline(ReferencePipeline, AdaptedPipeline):
     """Stable Diffusion 3 with a second transformer that reads the dressed person.
 
     Prompt encoding, LoRA loading, offloading, saving and the progress bar are diffusers' own; what of SD3's pipeline
@@ -60,11 +58,9 @@ class TryOffPipeline(AdaptedPipeline):
         image_encoder_bigG: CLIP-bigG vision encoder of the photo; may be absent as well.
         feature_extractor: Resizes and normalises for both; CLIP's usual one when absent.
         text_encoder: CLIP-L text encoder; all text encoders and tokenizers may be absent when embeddings are given.
-        tokenizer: Of `text_encoder`.
         text_encoder_2: CLIP-bigG text encoder.
-        tokenizer_2: Of `text_encoder_2`.
         text_encoder_3: T5; may be absent alone, its embeddings are then zeros.
-        tokenizer_3: Of `text_encoder_3`.
+        tokenizer, tokenizer_2, tokenizer_3: Of the text encoders.
         rescale_clip_input_twice: True, as the published weights need it: the vision encoders are fed pictures in
             [0, 1] divided by 255 again, nearly black ones, as in the release. False feeds correctly scaled pictures.
         negative_reference: True, as published: guidance's negative branch reads the person too, so that guidance leads
@@ -76,7 +72,8 @@ class TryOffPipeline(AdaptedPipeline):
         "->transformer_vton->transformer->vae"
     )
     _optional_components = [*COMPONENTS]
-    _guidance_scale, _joint_attention_kwargs, _interrupt = 1.0, None, False  # of no call yet
+    _embeds_argument = "image_embeds"
+    _joint_attention_kwargs = None  # of no call yet
     image_encoder = None  # SD3's, of IP-Adapters: diffusers asks for it before it offloads sequentially
     _callback_tensor_inputs = list(TENSORS)
 
@@ -99,14 +96,14 @@ class TryOffPipeline(AdaptedPipeline):
         negative_reference: bool = CONFIG["negative_reference"],
     ) -> None:
         super(StableDiffusion3Pipeline, self).__init__()  # SD3's own would register its components, not ours
-        self.register_modules(
+        self._add_components(
             transformer=transformer,
             transformer_vton=transformer_vton,
             scheduler=scheduler,
             vae=vae,
             image_encoder_large=image_encoder_large,
             image_encoder_bigG=image_encoder_bigG,
-            feature_extractor=feature_extractor if feature_extractor is not None else CLIPImageProcessor(),
+            feature_extractor=feature_extractor,
             text_encoder=text_encoder,
             tokenizer=tokenizer,
             text_encoder_2=text_encoder_2,
@@ -117,8 +114,6 @@ class TryOffPipeline(AdaptedPipeline):
         self.register_to_config(
             rescale_clip_input_twice=rescale_clip_input_twice, negative_reference=negative_reference
         )
-        self.vae_scale_factor = 8 if vae is None else 2 ** (len(vae.config.block_out_channels) - 1)
-        self.image_processor = VaeImageProcessor(vae_scale_factor=self.vae_scale_factor)
         self.tokenizer_max_length = min(TEXT_TOKENS, getattr(tokenizer, "model_max_length", TEXT_TOKENS))
 
     @classmethod
@@ -126,14 +121,7 @@ class TryOffPipeline(AdaptedPipeline):
         cls,
         pretrained_model_name_or_path: str | Path,
         pretrained_tryoff_name_or_path: str | Path | None = None,
-        *,
-        torch_dtype: Dtypes = torch.float32,
-        dtype: Dtypes = None,
-        revision: str | None = None,
-        variant: str | None = None,
-        quantize: Mapping[str, int] | None = None,
-        device_map: str | torch.device | None = None,
-        **components: Any,
+        **how: Any,
     ) -> TryOffPipeline:
         """Loads from two sources, base and try-off, or from one that holds everything.
 
@@ -141,37 +129,12 @@ class TryOffPipeline(AdaptedPipeline):
             pretrained_model_name_or_path: Hub id or folder of the base model (VAE, scheduler, text encoders); or, when
                 it stands alone, of a whole pipeline as `save_pretrained` writes it; or "builtin".
             pretrained_tryoff_name_or_path: Hub id or folder with `transformer/` and `transformer_vton/`.
-            torch_dtype: Precision of all models: a dtype, its name, "auto" for that of the files, or a mapping by
-                component with a "default".
-            dtype: Another name of `torch_dtype`.
-            revision: Revision of the first source.
-            variant: Variant of the first source's weights, e.g. "fp16"; a component without it is loaded without.
-            quantize: Bits of the weights, 8 or 4, by component: the transformers and `text_encoder_3`.
-            device_map: A device that all of it goes to.
-            components: Components to use instead of loading them, by name; None leaves one out (T5, say). The image
-                encoders may also be named by hub id or folder. Also the two values of the configuration, and of
-                diffusers' arguments `token`, `cache_dir`, `local_files_only`, `force_download`, `proxies`,
-                `use_safetensors` and `low_cpu_mem_usage`.
-
-        Raises:
-            CheckpointError: A source can't be had, or lacks parts or weights; the message names them.
-            ArgumentError: A precision or a device that is none, or bits of an unknown component.
-            TypeError: There is no component of that name.
+            how: Precision, device, components and more: the keywords of `ReferencePipeline.load`, with its errors.
         """
-        options = LoadingOptions.of(
-            components,
-            dtype=dtype,
-            torch_dtype=torch_dtype,
-            revision=revision,
-            variant=variant,
-            quantize=quantize or {},
-        )
-        device = device_of(device_map)
-        pipe = cls(
-            **load_components(pretrained_model_name_or_path, pretrained_tryoff_name_or_path, components, options)
-        )
+        sources = (pretrained_model_name_or_path, pretrained_tryoff_name_or_path)
+        pipe = cls.load(partial(load_components, *sources), MODELS, **how)
         load_adapters(pipe, Path(pretrained_model_name_or_path))
-        return pipe if device is None else pipe.to(device)
+        return pipe
 
     @property
     def working_size(self) -> WorkingSize:
@@ -242,8 +205,10 @@ class TryOffPipeline(AdaptedPipeline):
             ValueError: Sizes, ranges or numbers that don't fit, told in one sentence.
         """
         # 1. Numbers, photos, masks, masked images
-        scheduler, steps = self._begin(choose_preset(preset), num_inference_steps, guidance_scale)
-        inputs.check_numbers(output_type, steps, num_images_per_prompt, guidance_scale)
+        self._require(*REQUIRED)
+        report = StepReporter.of(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
+        sampling = self._begin(preset, num_inference_steps, guidance_scale, report)
+        inputs.check_numbers(output_type, sampling.steps, num_images_per_prompt, guidance_scale)
         photos = inputs.read_photos(
             image, mask, masked_image=masked_image, working_size=self.working_size, width=width, height=height
         )
@@ -251,7 +216,6 @@ class TryOffPipeline(AdaptedPipeline):
         negative = Prompt("negative_prompt", negative_prompt, negative_prompt_embeds, negative_pooled_prompt_embeds)
         inputs.check_batch(len(photos), image_embeds=image_embeds, **positive.given, **negative.given)
         generator = inputs.check_generators(generator, len(photos) * num_images_per_prompt)
-        names = chosen_tensors(callback_on_step_end, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
 
         with lora_scale(self, joint_attention_kwargs):
             # 2. Captions
@@ -265,25 +229,11 @@ class TryOffPipeline(AdaptedPipeline):
             shape = (len(person), self.transformer.config.in_channels, *person.shape[-2:])
             latents = conditioning.starting_noise(latents, shape, generator, self._execution_device)
             conditions = Conditions(pooled, reference, guidance_scale, {"encoder_hidden_states": prompt_embeds})
-            with self.progress_bar(total=steps) as progress:
-                on_step = StepReporter(self, progress, callback_on_step_end, names)
-                latents = denoise(
-                    self.transformer, scheduler, latents=latents, conditions=conditions, steps=steps, on_step=on_step
-                )
+            latents = self._denoise(self.transformer, latents, conditions, sampling)
 
         # 5. Decode
         images = finish(self, latents, output_type, self.transformer.dtype)
         return StableDiffusion3PipelineOutput(images=images) if return_dict else (images,)
-
-    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
-        """The photos' pooled embeddings, (B, 3, H, W) in [0, 1] -> (B, P)."""
-        encoders = (self.image_encoder_large, self.image_encoder_bigG)
-        if None in encoders:
-            raise ValueError("This pipeline has no image encoders: give image_embeds.")
-        rescale_twice = self.config.rescale_clip_input_twice
-        return conditioning.encode_image(
-            encoders, self.feature_extractor, image, rescale_twice, device=self._execution_device
-        )
 
     def encode_prompt(
         self,
@@ -312,29 +262,10 @@ class TryOffPipeline(AdaptedPipeline):
         embeds, _, pooled, _ = self.encode_prompt(captions, do_classifier_free_guidance=False)
         return embeds, pooled
 
-    def encode_latents(self, image: torch.Tensor, copies: int = 1, generator: Generators | None = None) -> torch.Tensor:
-        """Samples of the VAE's latents of (B, 3, H, W) in [0, 1]; see `conditioning.encode_latents`."""
-        return conditioning.encode_latents(self.vae, image, copies, generator, device=self._execution_device)
-
-    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
-        """Pictures (B, 3, H, W) in float32, about [-1, 1], of latents (B, 16, h, w)."""
-        return conditioning.decode_latents(self.vae, latents)
-
     def extract_reference(self, person: torch.Tensor, image_embeds: torch.Tensor) -> ReferenceFeatures | None:
         """The person's features, in the negative branch too where guidance reads them there."""
         negative = self.do_classifier_free_guidance and self.config.negative_reference
         return conditioning.extract_reference(self.transformer_vton, person, image_embeds, negative)
-
-    def _begin(self, preset: Preset, steps: int | None, guidance_scale: float) -> tuple[SchedulerMixin, int]:
-        """The solver and its number of steps; what callbacks may ask the pipeline for is set.
-
-        Raises:
-            ValueError: A component is absent, or the scheduler doesn't fit a flow model.
-        """
-        self._require(*REQUIRED)
-        steps = preset.steps if steps is None else steps
-        self._guidance_scale, self._interrupt, self._num_timesteps = guidance_scale, False, steps
-        return preset.scheduler(self.scheduler), steps
 
     def _require(self, *names: str) -> None:
         if absent := [name for name in names if getattr(self, name) is None]:
@@ -364,10 +295,9 @@ class TryOffPipeline(AdaptedPipeline):
         """The extractor's input (B n, 33, h, w), and what it makes of it."""
         if image_embeds is None:
             image_embeds = self.encode_image(photos.image)  # (B, P)
-        device = self._execution_device
         person = self.encode_latents(photos.image, copies, generator)  # (B n, 16, h, w)
         masked = self.encode_latents(photos.masked_image, copies, generator)
-        mask = conditioning.latent_mask(photos.mask.to(device), person.shape[-2:]).repeat_interleave(copies, dim=0)
+        mask = self.encode_mask(photos.mask, person, copies)
         channels = conditioning.person_channels(person, mask, masked)
-        image_embeds = image_embeds.to(device).repeat_interleave(copies, dim=0)  # (B n, P)
+        image_embeds = image_embeds.to(self._execution_device).repeat_interleave(copies, dim=0)  # (B n, P)
         return channels, self.extract_reference(channels, image_embeds)

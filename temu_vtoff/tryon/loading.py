@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,12 @@ from diffusers import AutoencoderKL
 
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.hub.model_files import read_json
-from temu_vtoff.hub.sources import IMAGE_ENCODERS, TRYON, check_folders, read_index, tryon_folder
+from temu_vtoff.hub.sources import IMAGE_ENCODERS, TRYON, read_index, tryon_folder
 from temu_vtoff.models.feature_extractor import FeatureExtractor
 from temu_vtoff.models.pose_guider import READS, PoseGuider
 from temu_vtoff.models.tryon_transformer import TryOnTransformer
-from temu_vtoff.tryoff.loading import LoadingOptions, load_component
+from temu_vtoff.tryoff.components import listed
+from temu_vtoff.tryoff.loading import LoadingOptions, load_component, load_each, take_given
 
 REQUIRED = (*TRYON, "vae", "scheduler")
 OPTIONAL = ("pose_guider", *IMAGE_ENCODERS, "feature_extractor")
@@ -37,31 +37,26 @@ def load_components(
         CheckpointError: The source can't be had, is incomplete, or is a try-off model.
         TypeError: `given` names something that is no component.
     """
-    parts, source = dict(given or {}), str(source)
-    options = LoadingOptions(components=MODELS) if options is None else options
-    if unknown := sorted({*parts} - {*REQUIRED, *OPTIONAL}):
-        raise TypeError(f"TryOnPipeline has no component {', '.join(unknown)}.")
-    for name in IMAGE_ENCODERS:  # may be given by name
-        if isinstance(parts.get(name), (str, Path)):
-            parts[name] = load_component(name, str(parts[name]), None, options)
-
+    source, options = str(source), LoadingOptions(components=MODELS) if options is None else options
+    parts = take_given(given or {}, (*REQUIRED, *OPTIONAL), options, "TryOnPipeline")
     is_builtin, folders = source == BUILTIN, {name: tryon_folder(source, name) for name in (*REQUIRED, *OPTIONAL)}
     source = tryon_folder(source)
-    own = _own_parts(source, read_index(source, options.revision) if Path(source).is_dir() else {})
+    own = _own_parts(source)
     own += [name for name in (*IMAGE_ENCODERS, "feature_extractor") if is_builtin and name not in own]
     places = {name: (folders[name], name) for name in (*REQUIRED, *own)}
     places |= {name: (where, None) for name, where in IMAGE_ENCODERS.items() if name not in own}
-    places = {name: place for name, place in places.items() if name not in parts}
-    check_folders(places)
-    of_others = replace(options, revision=None, variant=None)
-    for name, (where, subfolder) in places.items():
-        how = options if where == source else of_others
-        if name == "pose_guider":  # published without a configuration
-            place = {**how.hub, "subfolder": name, "torch_dtype": how.dtype_of(name) or torch.float32}
-            parts[name] = PoseGuider.from_pretrained(where, revision=how.revision, **place)
-        else:
-            parts[name] = load_component(name, where, subfolder, how, models=_DIFFUSERS)
-    return parts
+    return parts | load_each(
+        {name: place for name, place in places.items() if name not in parts}, source, options, load=_load
+    )
+
+
+def _load(name: str, where: str, subfolder: str | None, options: LoadingOptions) -> Any:
+    if name != "pose_guider":
+        return load_component(name, where, subfolder, options, models=_DIFFUSERS)
+    dtype = options.dtype_of(name) or torch.float32
+    return PoseGuider.from_pretrained(
+        where, revision=options.revision, subfolder=subfolder, torch_dtype=dtype, **options.hub
+    )  # published without a configuration
 
 
 def reads_joints(source: str | Path) -> bool:
@@ -71,16 +66,12 @@ def reads_joints(source: str | Path) -> bool:
         CheckpointError: There is no such model, or the folder's index of components is damaged.
     """
     source = tryon_folder(str(source))
-    if "pose_guider" not in _own_parts(source, read_index(source, None) if Path(source).is_dir() else {}):
+    if "pose_guider" not in _own_parts(source):
         return False
     own = Path(source, "pose_guider", "config.json")
     return not own.is_file() or read_json(own, "the pose guider").get("reads", READS[0]) == READS[0]
 
 
-def _own_parts(source: str, index: Mapping[str, Any]) -> list[str]:
+def _own_parts(source: str) -> list[str]:
     """The optional components that a source holds. The published one has a pose guider and no image encoders."""
-    if not Path(source).is_dir():
-        return ["pose_guider"]
-    if index:
-        return [name for name in OPTIONAL if isinstance(index.get(name), list) and index[name][1] is not None]
-    return [name for name in OPTIONAL if (Path(source) / name).is_dir()]
+    return listed(source, read_index(source, None), OPTIONAL) if Path(source).is_dir() else ["pose_guider"]
