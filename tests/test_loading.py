@@ -152,7 +152,7 @@ def load_in_a_process(sources: list[str], endpoint: str, home: Path) -> list[str
         "import json, sys, time\n"
         "time.sleep = lambda seconds: None\n"  # the hub's client waits 23 s between its attempts
         "from temu_vtoff.hub.errors import CheckpointError\n"
-        "from temu_vtoff.hub.sources import read_working_size\n"
+        "from temu_vtoff.hub.sizes import read_working_size\n"
         "for source in sys.argv[1:]:\n"
         "    try:\n        read_working_size('stabilityai/base', source)\n"
         "    except CheckpointError as error:\n        print(json.dumps(str(error)))\n"
