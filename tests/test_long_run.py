@@ -11,8 +11,8 @@ from tests.script_processes import start
 from tests.tiny_datasets import write_dresscode
 from tests.tiny_pipeline import save_tiny_pipeline
 
-ITEMS = 2048
-GROWTH = 8  # MB allowed from the first third to the last: 6 KB an item, less than its picture as a tensor
+ITEMS = 1024
+GROWTH = 4  # MB allowed from the first third to the last: 6 KB an item, less than its picture as a tensor
 
 
 def memory(process: psutil.Process) -> float:
