@@ -1,10 +1,11 @@
 """Whether the best of several pictures by their quality is nearer to the truth than a random one of them.
 
-    python -m benchmarks.bench_picking --people 90 --num_images 4 --preset fast
+    python -m benchmarks.bench_picking --people 200 --num_images 4 --preset fast
 
 Held-out drawn people go through the built-in model's stages. For each, SSIM and silhouette IoU of the picture with
 the best score are compared with their mean over all its pictures, which is what a random choice gets. One row goes to
-benchmarks/results/picking.jsonl. What is finished stays in OUTPUT_DIR/people.jsonl, and an interrupted run resumes.
+benchmarks/results/picking.jsonl. The pictures stay in OUTPUT_DIR, one folder for each person, and an interrupted run
+resumes; the parts of their scores and their distances to the truth are in OUTPUT_DIR/people.jsonl.
 """
 
 import argparse
@@ -13,20 +14,22 @@ from pathlib import Path
 
 import command_line
 from drawn_people import CATEGORIES, draw_person
-from temu_vtoff.files import writable_folder
+from temu_vtoff.files import replacing, writable_folder, write_text
 from temu_vtoff.tryoff.presets import PRESETS
 
-SEEDS = 10**15 + 800_001  # of people that neither training nor the weights of the score have seen
+SEEDS = 10**15 + 900_001  # of people that neither training nor the weights of the score have seen
+FACTS = "person.json"  # written last: a folder that has it is complete
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser(__doc__)
     add = parser.add_argument
-    add("--people", type=command_line.positive, default=90, help="people; the categories alternate")
+    add("--people", type=command_line.positive, default=200, help="people; the categories alternate")
     add("--num_images", type=command_line.positive, default=4, help="pictures of each person")
     add("--preset", default="fast", choices=PRESETS, help="preset of the pictures")
     add("--batch_size", type=command_line.positive, default=6, help="people at once")
-    add("--output_dir", default="runs/picking", help="folder of people.jsonl")
+    add("--first_seed", type=int, default=SEEDS, help="seed of the first person drawn")
+    add("--output_dir", default="runs/picking", help="folder of the pictures")
     command_line.add_device_flags(parser)
     return parser.parse_args(argv)
 
@@ -36,8 +39,7 @@ def main(args: argparse.Namespace) -> None:
     from benchmarks.measuring import write_row
     from temu_vtoff import Options, TryOff
 
-    path = writable_folder(args.output_dir) / "people.jsonl"
-    done = {row["number"]: row for row in _rows(path)}
+    folder = writable_folder(args.output_dir)
     options = Options(
         tryoff="builtin",
         device=args.device,
@@ -48,50 +50,70 @@ def main(args: argparse.Namespace) -> None:
         batch_size=args.batch_size,
     )
     toolkit = TryOff(options, keep_loaded=True)
-    missing = [number for number in range(args.people) if number not in done]
-    starts = range(0, len(missing), args.batch_size)
-    for start in command_line.progress(starts, "people"):
-        for row in measure(toolkit, missing[start : start + args.batch_size], args.num_images):
-            done[row["number"]] = row
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-    row = summary([done[number] for number in range(args.people)])
+    seeds = range(args.first_seed, args.first_seed + args.people)
+    missing = [seed for seed in seeds if not (folder / str(seed) / FACTS).exists()]
+    for start in command_line.progress(range(0, len(missing), args.batch_size), "pictures"):
+        make(toolkit, missing[start : start + args.batch_size], args.num_images, folder)
+    rows = [judge(toolkit, seed, folder / str(seed)) for seed in command_line.progress(seeds, "scores")]
+    write_text(folder / "people.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    row = summary(rows)
     write_row("picking", {"people": args.people, "num_images": args.num_images, "preset": args.preset} | row)
     print(json.dumps(row, indent=1))
 
 
-def measure(toolkit, numbers: list[int], num_images: int) -> list[dict]:
-    """For each person the parts of the score, SSIM and silhouette IoU of its pictures."""
+def make(toolkit, seeds: list[int], num_images: int, folder: Path) -> None:
+    """Writes the photo, the mask and the pictures of each person."""
+    garments = []
+    for seed in seeds:
+        category = _category(seed)
+        garments += toolkit.segment([draw_person(seed, category).photo], category)
+    toolkit.caption(garments)
+    for seed, product in zip(seeds, toolkit.generate(garments, num_images=num_images), strict=True):
+        own = writable_folder(folder / str(seed))
+        pictures = dict(enumerate(product.images))
+        if product.error is None:
+            pictures |= {"photo": product.photo, "mask": product.mask}
+        for name, picture in pictures.items():
+            with replacing(own / f"{name}.png") as file:
+                picture.save(file, "PNG")
+        facts = {
+            "category": product.garment.category,
+            "caption": product.garment.caption,
+            "pictures": len(product.images),
+            "error": None if product.error is None else str(product.error),
+        }
+        write_text(own / FACTS, json.dumps(facts, indent=1))
+
+
+def judge(toolkit, seed: int, folder: Path) -> dict:
+    """The parts of the score, SSIM and silhouette IoU of one person's pictures."""
     import torch
+    from PIL import Image
     from torchvision.transforms.functional import to_tensor
 
+    from temu_vtoff import Garment
     from temu_vtoff.metrics.silhouette import silhouette_iou
     from temu_vtoff.metrics.ssim import ssim
+    from temu_vtoff.stages.garment import Product
+    from temu_vtoff.stages.selecting import judged
 
-    truths, garments = [], []
-    for number in numbers:
-        category = CATEGORIES[number % len(CATEGORIES)]
-        person = draw_person(SEEDS + number, category)
-        truths.append(person.garments[category])
-        garments += toolkit.segment([person.photo], category)
-    toolkit.caption(garments)
-    rows = []
-    for number, truth, product in zip(numbers, truths, toolkit.generate(garments, num_images=num_images), strict=True):
-        if product.error is not None:
-            rows.append({"number": number, "error": str(product.error)})
-            continue
-        images = torch.stack([to_tensor(image) for image in product.images])
-        true = to_tensor(truth.product).expand_as(images)
-        outline = (to_tensor(truth.silhouette) > 0.5).expand(len(images), -1, -1)
-        rows.append(
-            {
-                "number": number,
-                "parts": [quality.parts for quality in product.quality],
-                "ssim": ssim(images, true).tolist(),
-                "silhouette_iou": silhouette_iou(images, outline).tolist(),
-            }
-        )
-    return rows
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    if facts["error"] is not None:
+        return {"seed": seed, "error": facts["error"]}
+    photo, mask, *pictures = (
+        Image.open(folder / f"{name}.png") for name in ("photo", "mask", *range(facts["pictures"]))
+    )
+    garment = Garment(photo, facts["category"], caption=facts["caption"])
+    product = judged(Product(garment, pictures, photo=photo, mask=mask), toolkit.pipeline())
+    truth = draw_person(seed, facts["category"]).garments[facts["category"]]
+    images = torch.stack([to_tensor(picture) for picture in pictures])
+    outline = (to_tensor(truth.silhouette) > 0.5).expand(len(images), -1, -1)
+    return {
+        "seed": seed,
+        "parts": [quality.parts for quality in product.quality],
+        "ssim": ssim(images, to_tensor(truth.product).expand_as(images)).tolist(),
+        "silhouette_iou": silhouette_iou(images, outline).tolist(),
+    }
 
 
 def summary(rows: list[dict]) -> dict[str, object]:
@@ -118,10 +140,8 @@ def summary(rows: list[dict]) -> dict[str, object]:
     return found
 
 
-def _rows(path: Path) -> list[dict]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+def _category(seed: int) -> str:
+    return CATEGORIES[seed % len(CATEGORIES)]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from temu_vtoff.errors import ArgumentError, ResultWarning, is_out_of_memory
+from temu_vtoff.files import remove_empty_folders
 from temu_vtoff.serving import describe
 
 # Library argument -> flag, where the names differ.
@@ -90,6 +91,8 @@ def run(main: Callable[[argparse.Namespace], int | None], args: argparse.Namespa
             raise
         print(f"error: {sentence}", file=sys.stderr)
         status = 2
+    finally:
+        remove_empty_folders()  # of runs that ended before the first result
     sys.exit(status or 0)
 
 

@@ -1,13 +1,20 @@
 """Files and folders written so that neither a kill nor a full disk leaves half of one behind."""
 
 import codecs
+import functools
+import hashlib
 import os
+import platform
+import re
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_TEMPORARY = ".temu-"  # what the names of files being written begin with
+_TEMPORARY = ".temu-"  # what the names of files being written begin with; then machine, process and a random part
+_NAME = re.compile(r"\.temu-([0-9a-f]{8})-(\d+)-[0-9a-f]{32}(\.|$)")
+_ABANDONED = 24 * 3600  # seconds without a change after which a temporary file of another machine has no writer
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -15,20 +22,23 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_made: list[Path] = []  # folders
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, which takes its place when the block ends well, and is deleted otherwise.
 
-    The file is on the disk before it is renamed, so that a power failure leaves the old one or the new one whole.
+    The file is on the disk before it is renamed, so that a power failure leaves the old one or the new one whole. The
+    first file written to a folder removes the temporary files that killed processes left there.
 
     Args:
         path: Its folder exists. The temporary file has the same suffix and a short name of its own, because `path` may
             use up what the file system allows for a name.
     """
     path = Path(path)
-    temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}{path.suffix[:16]}")
+    _sweep(path.parent)
+    temporary = path.with_name(f"{_TEMPORARY}{_machine()}-{os.getpid()}-{uuid.uuid4().hex}{path.suffix[:16]}")
     try:
         yield temporary
         _flush(temporary)
@@ -78,25 +88,69 @@ def read_text(path: str | Path) -> str:
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Deletes the temporary files that killed writers left in a folder; only when nobody writes there any more."""
+    """Deletes all temporary files below a folder; only when nobody writes there any more."""
     for path in Path(folder).rglob(f"{_TEMPORARY}*"):
         path.unlink(missing_ok=True)
 
 
 def writable_folder(path: str | Path) -> Path:
-    """The folder, created if it does not exist.
+    """The folder, created if it does not exist; `remove_empty_folders` takes it back.
 
     Raises:
         ValueError: It can't be made or written.
     """
     folder = Path(path)
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"the output folder {folder} can't be made: {error.strerror}.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ValueError(f"the output folder {folder} is not writable.")
+    _made.extend(missing)
     return folder
+
+
+def remove_empty_folders() -> None:
+    """Removes the folders that `writable_folder` made in this process and that are still empty."""
+    for folder in sorted(_made, key=lambda one: len(one.parts), reverse=True):
+        with suppress(OSError):  # it holds something
+            folder.rmdir()
+    _made.clear()
+
+
+@functools.lru_cache(1024)
+def _sweep(folder: Path) -> None:
+    """Deletes the temporary files in a folder whose processes have ended."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if (name := _NAME.match(entry.name)) is None:
+                continue
+            with suppress(OSError):  # somebody else removes it at the same time
+                here, unchanged = name[1] == _machine(), time.time() - entry.stat().st_mtime
+                if unchanged > _ABANDONED or (here and not _is_running(int(name[2]))):
+                    os.unlink(entry.path)
+
+
+@functools.cache
+def _machine() -> str:
+    """A short name for what process numbers are unique in: this machine, or this container."""
+    namespace = ""
+    with suppress(OSError):
+        namespace = os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:8]
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # where os.kill ends processes
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        pass
+    return True
 
 
 def _encoding(data: bytes) -> str:

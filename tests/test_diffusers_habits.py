@@ -50,12 +50,16 @@ def sample(pipe: TryOffPipeline, count: int = 1, **options) -> torch.Tensor:
     return pipe(image, mask, **{"generator": rngs, "output_type": "pt"} | options).images
 
 
-def adapt(pipe: TryOffPipeline, name: str = "style", alpha: int = 4) -> dict[str, torch.Tensor]:
-    """Adds a random adapter to the generator; its weights in peft's layout."""
+def adapt(
+    pipe: TryOffPipeline, name: str = "style", alpha: int = 4, component: str = "transformer"
+) -> dict[str, torch.Tensor]:
+    """Adds a random adapter to a component; its weights in peft's layout."""
     torch.manual_seed(3)
-    config = LoraConfig(r=4, lora_alpha=alpha, target_modules=["to_q", "to_k"], init_lora_weights=False)
-    pipe.transformer.add_adapter(config, adapter_name=name)
-    return get_peft_model_state_dict(pipe.transformer, adapter_name=name)
+    layers = {"transformer": ["to_q", "to_k"], "text_encoder_3": ["wi"]}.get(component, ["q_proj", "v_proj"])
+    config = LoraConfig(r=4, lora_alpha=alpha, target_modules=layers, init_lora_weights=False)
+    model = getattr(pipe, component)
+    model.add_adapter(config, adapter_name=name)
+    return get_peft_model_state_dict(model, adapter_name=name)
 
 
 # Text encoders
@@ -198,6 +202,40 @@ def test_a_pipeline_saved_with_adapters_loads_again(pipe, tmp_path):
     torch.testing.assert_close(sample(loaded), adapted)
     loaded.unload_lora_weights()
     torch.testing.assert_close(sample(loaded), plain)
+
+
+def test_text_encoders_adapters_are_saved_and_loaded(pipe, folder, tmp_path, caplog):
+    plain = sample(pipe)
+    encoders = ("text_encoder", "text_encoder_2")
+    layers = {f"{name}_lora_layers": adapt(pipe, "words", alpha=40, component=name) for name in encoders}
+    worded = sample(pipe)
+    assert not torch.allclose(worded, plain, atol=1e-4)
+    pipe.save_lora_weights(tmp_path / "lora", **layers)
+    other = load(folder)
+    other.load_lora_weights(tmp_path / "lora", adapter_name="words")
+    assert other.get_list_adapters() == {name: ["words"] for name in encoders} and "LoRA" not in caplog.text
+    torch.testing.assert_close(sample(other), worded)
+
+    adapt(pipe, "style", alpha=12)
+    pipe.set_adapters(["words", "style"], [0.5, 2.0])
+    both = sample(pipe)
+    pipe.save_pretrained(tmp_path / "pipe")
+    torch.testing.assert_close(sample(pipe), both)
+    loaded = load(tmp_path / "pipe")
+    torch.testing.assert_close(sample(loaded), both)
+    loaded.set_adapters("words")
+    torch.testing.assert_close(sample(loaded), worded)
+    loaded.disable_lora()
+    loaded.save_pretrained(tmp_path / "again")
+    torch.testing.assert_close(sample(load(tmp_path / "again")), plain)
+    loaded.unload_lora_weights()
+    torch.testing.assert_close(sample(loaded), plain)
+
+
+def test_adapters_that_nobody_loads_are_not_saved_silently(pipe, tmp_path):
+    adapt(pipe, component="text_encoder_3")
+    with pytest.raises(ValueError, match=r"adapters of text_encoder_3 can't be saved"):
+        pipe.save_pretrained(tmp_path)
 
 
 def test_a_fused_pipeline_is_saved_once_its_adapters_are_unloaded(pipe, tmp_path):

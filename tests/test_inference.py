@@ -216,7 +216,7 @@ def test_a_jacket_is_told_from_the_top_under_it(call, photos, tmp_path):
     assert json.loads((tmp_path / "outer" / "run.json").read_text())["arguments"]["category"] == "outer"
     status, _, err = call(*flags[:2], *QUICK, "--category", "outer", "--output_dir", tmp_path / "none")
     assert status == 2 and "the segmenter sayeed99/segformer-b3-fashion can" in error_line(err)
-    assert [*(tmp_path / "none").iterdir()] == []
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_category_that_the_weights_dont_make(call, photos, tmp_path):

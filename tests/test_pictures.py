@@ -190,48 +190,6 @@ def test_embedded_profiles_are_converted():
     assert open_picture(opened) == opened  # converted once
 
 
-D50 = (0.96420, 1.0, 0.82491)
-ADOBE_RGB = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
-PROPHOTO = ((0.79767, 0.28804, 0.0), (0.13519, 0.71188, 0.0), (0.03134, 0.00009, 0.82491))
-SRGB = np.array(((0.43607, 0.38515, 0.14307), (0.22249, 0.71687, 0.06061), (0.01392, 0.09708, 0.71410)))
-
-
-def matrix_profile(name: str, primaries: tuple, gamma: float) -> bytes:
-    """An ICC profile of three primaries and one gamma: a head of 128 bytes, a table of tags, and the tags."""
-
-    def fixed(*numbers: float) -> bytes:
-        return b"".join(struct.pack(">i", round(number * 65536)) for number in numbers)
-
-    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256))
-    text = b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name.encode() + bytes(1 + 78)
-    tags = {b"desc": text, b"cprt": b"text" + bytes(4) + b"none\0", b"wtpt": b"XYZ " + bytes(4) + fixed(*D50)}
-    for letter, primary in zip("rgb", primaries, strict=True):
-        tags[f"{letter}XYZ".encode()] = b"XYZ " + bytes(4) + fixed(*primary)
-        tags[f"{letter}TRC".encode()] = curve
-    table, body, place = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
-    for tag, content in tags.items():
-        content += bytes(-len(content) % 4)
-        table += tag + struct.pack(">II", place + len(body), len(content))
-        body += content
-    head = struct.pack(">I4sI4s4s4s", place + len(body), b"none", 0x02400000, b"mntr", b"RGB ", b"XYZ ")
-    head += struct.pack(">6H", 2020, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + fixed(*D50)
-    return head.ljust(128, b"\0") + table + body
-
-
-@pytest.mark.parametrize(
-    ("name", "primaries", "gamma"), [("Adobe RGB", ADOBE_RGB, 2.19921875), ("ProPhoto", PROPHOTO, 1.80078125)]
-)
-def test_wide_profiles_come_out_as_worked_out_by_hand(tmp_path, name, primaries, gamma):
-    """Value to power of gamma, times the primaries, divided by sRGB's, to sRGB's curve; what sRGB lacks is clipped."""
-    colours = np.array([(128, 128, 128), (255, 255, 255), (150, 120, 110), (90, 110, 120), (200, 190, 120)], np.uint8)
-    light = np.linalg.solve(SRGB, np.array(primaries).T @ ((colours / 255) ** gamma).T).clip(0, 1)
-    right = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055).T
-    path = tmp_path / "photo.png"
-    Image.fromarray(colours[None]).save(path, icc_profile=matrix_profile(name, primaries, gamma))
-    assert np.abs(np.asarray(open_picture(path))[0] - right).max() < 1.5
-    assert np.abs(colours - right).max() > 5
-
-
 def test_srgb_and_broken_profiles_change_nothing(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
     for number, profile in enumerate(
@@ -437,3 +395,15 @@ def test_a_file_that_is_empty_or_cut_is_not_whole(tmp_path, suffix):
     path.write_bytes(data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :])
     assert is_whole_picture(path) == (suffix != ".png")  # one bit is wrong, and only PNG has checksums
     assert not is_whole_picture(tmp_path / "gone.png") and not is_whole_picture(tmp_path)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "jpeg"])
+def test_damaged_tiffs_leave_the_screen_alone(tmp_path, capfd, compression):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "scan.tif", compression=compression)
+    data = bytearray((tmp_path / "scan.tif").read_bytes())
+    data[len(data) // 4 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 4)
+    (tmp_path / "scan.tif").write_bytes(data)
+    with pytest.raises(ValueError, match=r"scan\.tif can't be read as a picture: .*[a-z]"):
+        open_picture(tmp_path / "scan.tif")
+    assert capfd.readouterr().err == ""

@@ -1,11 +1,14 @@
-"""Loads LoRA adapters into a pipeline; one that fits no layer is refused."""
+"""Loads LoRA adapters into a pipeline; one that fits no layer is refused, also before the pipeline is loaded."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from diffusers import DiffusionPipeline
+import torch
+from accelerate import init_empty_weights
+from diffusers import DiffusionPipeline, ModelMixin
+from torch import nn
 
 from temu_vtoff.backends.lora import Lora
 from temu_vtoff.backends.lora_files import local_file
@@ -14,6 +17,32 @@ from temu_vtoff.hub.errors import CheckpointError, explain_loading
 from temu_vtoff.hub.loading import quiet
 
 logger = logging.getLogger(__name__)
+
+
+def check_loras(
+    loras: Sequence[str], pipeline: type[DiffusionPipeline], transformer: type[ModelMixin], where: str, **place: str
+) -> None:
+    """Compares adapters with the configuration of the transformer that they are for; downloads no weights of it.
+
+    Args:
+        pipeline: What the adapters are loaded into.
+        transformer: Its class.
+        where: Hub id or folder of the transformer.
+        place: `subfolder`, and maybe `revision`.
+
+    Raises:
+        CheckpointError: One can't be had, fits no layer, or is of another width.
+    """
+    with explain_loading(where, "the transformer", "base"):
+        config = transformer.load_config(where, **place)
+        with init_empty_weights():
+            model = transformer.from_config(config)
+    for lora in map(Lora.parse, loras):
+        with explain_loading(lora.source, "the LoRA", "lora"):
+            weights = _weights(pipeline, lora)
+            of_text = [key for key in weights if key.startswith("text_encoder")]
+            if not of_text or len(of_text) < len(weights):  # what encoders make of theirs is known when they are loaded
+                _check_fit(lora, weights, {"transformer": model}, pipeline)
 
 
 def load_loras(pipe: DiffusionPipeline, loras: Sequence[str]) -> None:
@@ -26,44 +55,58 @@ def load_loras(pipe: DiffusionPipeline, loras: Sequence[str]) -> None:
     for number, lora in enumerate(map(Lora.parse, loras)):
         name = f"lora_{number}"
         with explain_loading(lora.source, "the LoRA", "lora"):
-            keys = _load(pipe, lora, name)
-        if not any(name in adapters for adapters in pipe.get_list_adapters().values()):
-            raise CheckpointError(
-                f"The LoRA {lora.source} (argument {{lora}}) fits no layer of a {type(pipe).__name__}: is it one of "
-                f"another model? It begins with {first_few(keys, 1)}.",
-                "lora",
-            )
+            models = {part: getattr(pipe, part, None) for part in pipe._lora_loadable_modules}
+            foreign = _check_fit(lora, _weights(type(pipe), lora), models, type(pipe))
+            if foreign:
+                logger.warning(
+                    "%d of the LoRA %s's keys fit no layer: %s", len(foreign), lora.source, first_few(foreign)
+                )
+            with quiet("diffusers"):  # which logs a paragraph for what is one sentence here
+                pipe.load_lora_weights(str(local_file(lora)), adapter_name=name)
         names.append(name)
         scales.append(lora.scale)
     if names:
         pipe.set_adapters(names, scales)
 
 
-def _load(pipe: DiffusionPipeline, lora: Lora, name: str) -> list[str]:
-    """Loads an adapter under a name; returns the keys of its file, as diffusers reads them."""
-    file = str(local_file(lora))
-    found = pipe.lora_state_dict(file)
-    weights = found[0] if isinstance(found, tuple) else found  # with alphas or metadata
+def _weights(pipeline: type[DiffusionPipeline], lora: Lora) -> dict[str, torch.Tensor]:
+    """An adapter's weights under the names of diffusers."""
+    found = pipeline.lora_state_dict(str(local_file(lora)))
+    return found[0] if isinstance(found, tuple) else found  # with alphas or metadata
+
+
+def _check_fit(
+    lora: Lora,
+    weights: Mapping[str, torch.Tensor],
+    models: Mapping[str, nn.Module | None],
+    pipeline: type[DiffusionPipeline],
+) -> list[str]:
+    """The keys that fit no layer of the models, which are given by component.
+
+    Raises:
+        CheckpointError: None of the keys fits, or one is of another width.
+    """
     layers = {
-        f"{part}.{layer.replace('.base_layer', '')}"
-        for part in pipe._lora_loadable_modules
-        if getattr(pipe, part, None) is not None
-        for layer, _ in getattr(pipe, part).named_modules()
+        f"{part}.{place.replace('.base_layer', '')}": layer
+        for part, model in models.items()
+        if model is not None
+        for place, layer in model.named_modules()
     }
-    keys = list(weights)
-    foreign = [key for key in keys if key.split(".lora")[0].removesuffix(".alpha") not in layers]
-    if len(foreign) < len(keys):
-        if foreign:
-            logger.warning("%d of the LoRA %s's keys fit no layer: %s", len(foreign), lora.source, first_few(foreign))
-        with quiet("diffusers"):  # it logs a paragraph for what is one sentence here
-            try:
-                pipe.load_lora_weights(file, adapter_name=name)
-            except RuntimeError as error:
-                if "size mismatch" not in str(error):
-                    raise
+    places = {key: key.split(".lora")[0].removesuffix(".alpha") for key in weights}
+    foreign = [key for key, place in places.items() if place not in layers]
+    if len(foreign) == len(weights):
+        raise CheckpointError(
+            f"The LoRA {lora.source} (argument {{lora}}) fits no layer of a {pipeline.__name__}: is it one of "
+            f"another model? It begins with {first_few(foreign, 1)}.",
+            "lora",
+        )
+    for key, weight in weights.items():
+        layer = layers.get(places[key])
+        for ending, side, width in ((".lora_A.weight", 1, "in_features"), (".lora_B.weight", 0, "out_features")):
+            if key.endswith(ending) and getattr(layer, width, weight.shape[side]) != weight.shape[side]:
                 raise CheckpointError(
-                    f"The LoRA {lora.source} (argument {{lora}}) is of a model of another width: its {keys[0]} "
-                    f"doesn't fit the {type(pipe).__name__}.",
+                    f"The LoRA {lora.source} (argument {{lora}}) is of a model of another width: its {key} "
+                    f"doesn't fit the {pipeline.__name__}.",
                     "lora",
-                ) from error
-    return keys
+                )
+    return foreign

@@ -1,9 +1,10 @@
-"""Which picture formats this Pillow reads, by suffix."""
+"""Which picture formats this Pillow reads, by suffix, and its decoder that writes to the screen."""
 
+import ctypes
 from functools import cache
 from importlib import import_module
 
-from PIL import Image
+from PIL import Image, _imaging
 
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 PICTURE_SUFFIXES = (
@@ -33,4 +34,21 @@ def _register_heif() -> None:
     try:
         import_module("pillow_heif").register_heif_opener()
     except Exception:  # not installed, or built for another Pillow
+        return
+
+
+@cache
+def silence_libtiff() -> None:
+    """Keeps the lines of the TIFF decoder about damaged files off the screen; Pillow raises its own errors.
+
+    Every thread's: the decoder has one handler for the whole process. Where Pillow's wheel hides it, as on Windows, the
+    lines stay.
+    """
+    try:
+        decoder = ctypes.CDLL(_imaging.__file__)  # loaded already; finds the libraries that it is linked to
+        for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+            set_handler = getattr(decoder, name)
+            set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            set_handler(None)
+    except (OSError, AttributeError):
         return

@@ -8,7 +8,7 @@ from PIL import Image, UnidentifiedImageError
 
 from temu_vtoff.pictures.colour import to_srgb
 from temu_vtoff.pictures.exif import orientation
-from temu_vtoff.pictures.formats import HEIF_REMEDY, HEIF_SUFFIXES, register_plugin
+from temu_vtoff.pictures.formats import HEIF_REMEDY, HEIF_SUFFIXES, register_plugin, silence_libtiff
 from temu_vtoff.serving import describe
 
 LONGEST = 100  # largest ratio of the sides; beyond it nothing is left of the short one at a model's size
@@ -84,6 +84,7 @@ def reading(source: str | Path | Image.Image) -> Iterator[tuple[Image.Image, str
             missing = True
         if missing:
             raise FileNotFoundError(f"There is no picture at {name}.")
+    silence_libtiff()
     try:
         if isinstance(source, Image.Image):
             yield source, name

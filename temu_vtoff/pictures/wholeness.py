@@ -7,6 +7,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from temu_vtoff.pictures.formats import silence_libtiff
+
 _PIECE = 2**20  # bytes read at once
 _PNG, _JPEG_START, _JPEG_END = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\xff\xd9"
 
@@ -28,6 +30,7 @@ def is_whole_picture(path: str | Path) -> bool:
             if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
                 return file.seek(0, 2) >= struct.unpack("<I", head[4:8])[0] + 8
             file.seek(0)
+            silence_libtiff()
             with Image.open(file) as picture:
                 picture.load()
             return True

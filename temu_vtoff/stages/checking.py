@@ -9,8 +9,6 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
-from temu_vtoff.backends.lora import Lora
-from temu_vtoff.backends.lora_files import local_file
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.hub.errors import CheckpointError, explain_loading
 from temu_vtoff.hub.model_files import local_folder
@@ -44,8 +42,10 @@ def check_sources(options: Options, *, segmenter: bool = True, captioner: bool =
                 hf_hub_download(source, "config.json")  # which a diffusers pipeline, an upscaler, may lack
         elif source not in (None, BUILTIN):
             _check_kind(local_folder(source), source, argument)
-    for lora in options.lora:
-        local_file(Lora.parse(lora))
+    if options.lora:
+        from temu_vtoff.stages.fitting_adapters import check_adapters  # imports torch, which other runs don't need yet
+
+        check_adapters(options)
 
 
 def _check_kind(folder: Path, source: str, argument: str) -> None:

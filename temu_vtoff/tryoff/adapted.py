@@ -3,7 +3,6 @@ pipeline saved with adapters loads again."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,11 @@ from diffusers import StableDiffusion3Pipeline
 from temu_vtoff.tryoff.lora import (
     SavesAlphas,
     check_lora,
-    save_adapters,
     set_alphas,
     split_alphas,
-    without_adapters,
 )
 from temu_vtoff.tryoff.refused import RefusedDoors
+from temu_vtoff.tryoff.saved_adapters import adapted_components, save_adapters, without_adapters
 
 
 class AdaptedPipeline(RefusedDoors, StableDiffusion3Pipeline):
@@ -48,19 +46,32 @@ class AdaptedPipeline(RefusedDoors, StableDiffusion3Pipeline):
             after = {name for names in self.get_list_adapters().values() for name in names}
             set_alphas(self, alphas, adapter_name or (after - before).pop())
 
+    @classmethod
+    def load_lora_into_transformer(cls, state_dict: dict[str, torch.Tensor], *args: Any, **kwargs: Any) -> None:
+        """As diffusers', which warns where the LoRA has nothing for the transformer."""
+        if _has(state_dict, cls.transformer_name):
+            super().load_lora_into_transformer(state_dict, *args, **kwargs)
+
+    @classmethod
+    def load_lora_into_text_encoder(
+        cls, state_dict: dict[str, torch.Tensor], *args: Any, prefix: str | None = None, **kwargs: Any
+    ) -> None:
+        """As diffusers', which warns where the LoRA has nothing for a text encoder."""
+        if _has(state_dict, cls.text_encoder_name if prefix is None else prefix):
+            super().load_lora_into_text_encoder(state_dict, *args, prefix=prefix, **kwargs)
+
     def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
-        """As diffusers', and the generator's adapters beside its own weights; `from_pretrained` loads both.
+        """As diffusers', and adapters beside the models' own weights; `from_pretrained` loads both.
 
         Raises:
-            ValueError: There are fused adapters, or some of text encoders.
+            ValueError: There are fused adapters, or some of a component whose adapters diffusers doesn't load.
         """
-        adapted = sorted(name for name, adapters in self.get_list_adapters().items() if adapters)
-        if adapted and (adapted != ["transformer"] or self.num_fused_loras):
-            raise ValueError(
-                f"The adapters of {', '.join(adapted)} can't be saved with the pipeline, which keeps those of the "
-                "transformer that are not fused: save them by save_lora_weights(), or call unload_lora_weights() first."
-            )
-        with without_adapters(self.transformer) if adapted else nullcontext():
+        adapted = adapted_components(self)
+        with without_adapters([getattr(self, name) for name in adapted]):
             super().save_pretrained(save_directory, *args, **kwargs)
         if adapted:
-            save_adapters(self, Path(save_directory))
+            save_adapters(self, adapted, Path(save_directory))
+
+
+def _has(state_dict: dict[str, torch.Tensor], component: str) -> bool:
+    return any(key.startswith(f"{component}.") for key in state_dict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,13 +13,10 @@ import torch
 from diffusers import StableDiffusion3Pipeline
 from diffusers.loaders import SD3LoraLoaderMixin
 from diffusers.utils import scale_lora_layers, unscale_lora_layers
-from peft import get_peft_model_state_dict
 from torch import nn
 
 from temu_vtoff.errors import first_few
-from temu_vtoff.files import write_text
 
-ADAPTERS, _ACTIVE = "adapters", "active.json"  # below a saved pipeline
 _LORA = re.compile(r"\.(?:lora[._]|alpha$)")  # after the layers name
 
 
@@ -81,43 +77,6 @@ def set_alphas(pipe: StableDiffusion3Pipeline, alphas: Mapping[str, float], adap
         module = getattr(pipe, component).get_submodule(layer)
         module.lora_alpha[adapter] = alpha
         module.scaling[adapter] = alpha / module.r[adapter]
-
-
-@contextmanager
-def without_adapters(model: nn.Module) -> Iterator[None]:
-    """While it lasts, the model's state is that of its own weights, under their own names."""
-
-    def strip(module: nn.Module, state: dict[str, torch.Tensor], *_: Any) -> None:
-        for key in list(state):
-            value = state.pop(key)
-            if ".lora_" not in key:
-                state[key.replace(".base_layer.", ".")] = value
-
-    hook = model.register_state_dict_post_hook(strip)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-def save_adapters(pipe: StableDiffusion3Pipeline, folder: Path) -> None:
-    """Writes each of the generator's adapters below `ADAPTERS`, and which of them are active."""
-    for name, config in pipe.transformer.peft_config.items():
-        pipe.save_lora_weights(
-            folder / ADAPTERS / name,
-            transformer_lora_layers=get_peft_model_state_dict(pipe.transformer, adapter_name=name),
-            transformer_lora_adapter_metadata=config.to_dict(),
-        )
-    write_text(folder / ADAPTERS / _ACTIVE, json.dumps(pipe.transformer.active_adapters()))
-
-
-def load_adapters(pipe: StableDiffusion3Pipeline, folder: Path) -> None:
-    """Loads what `save_adapters` wrote, if it wrote any."""
-    if not (folder / ADAPTERS / _ACTIVE).is_file():
-        return
-    for place in sorted(path for path in (folder / ADAPTERS).iterdir() if path.is_dir()):
-        pipe.load_lora_weights(place, adapter_name=place.name)
-    pipe.set_adapters(json.loads((folder / ADAPTERS / _ACTIVE).read_text(encoding="utf-8")))
 
 
 class SavesAlphas:

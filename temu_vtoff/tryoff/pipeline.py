@@ -36,10 +36,11 @@ from temu_vtoff.tryoff.conditioning import TEXT_TOKENS, Generators
 from temu_vtoff.tryoff.denoising import Conditions
 from temu_vtoff.tryoff.inputs import Pictures, Prompt
 from temu_vtoff.tryoff.loading import MODELS, load_components
-from temu_vtoff.tryoff.lora import load_adapters, lora_scale
+from temu_vtoff.tryoff.lora import lora_scale
 from temu_vtoff.tryoff.outputs import finish
 from temu_vtoff.tryoff.presets import Preset
 from temu_vtoff.tryoff.reference_pipeline import ReferencePipeline
+from temu_vtoff.tryoff.saved_adapters import load_adapters
 
 
 class TryOffPipeline(ReferencePipeline, AdaptedPipeline):

@@ -18,6 +18,7 @@ from temu_vtoff.backends.adapters import load_loras
 from temu_vtoff.backends.registry import EDITORS
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.hub.errors import CheckpointError
+from temu_vtoff.stages.fitting_adapters import check_adapters
 from temu_vtoff.stages.garment import Garment
 from temu_vtoff.stages.models import load_pipeline
 from temu_vtoff.stages.tryon import TryOn
@@ -83,6 +84,10 @@ def test_adapters_count_by_their_scale_and_foreign_ones_are_refused(editors, bac
     write_lora(tmp_path / "wide.safetensors", "transformer.transformer_blocks.0.attn.to_q", width=5)
     with pytest.raises(CheckpointError, match=r"of another width: its transformer\.transformer_blocks\.0"):
         load_pipeline(options(editors, backend, lora=(str(tmp_path / "wide.safetensors"),)))
+    for name, words in (("sdxl", "fits no layer"), ("wide", "of another width")):  # before any weights are read
+        with pytest.raises(CheckpointError, match=words):
+            check_adapters(options(editors, backend, lora=(str(tmp_path / f"{name}.safetensors"),)))
+    check_adapters(options(editors, backend, lora=(own,)))
 
 
 def write_lora(file: Path, layer: str, width: int) -> None:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from temu_vtoff import Finish, Options
 from temu_vtoff.hub.errors import CheckpointError
@@ -49,6 +51,25 @@ def test_folders_of_other_models(tmp_path):
 def test_adapters_of_a_folder_without_any():
     with pytest.raises(CheckpointError, match=r"there is no \.safetensors file"):
         check_sources(Options(lora=[str(Path(__file__).parent)]))
+
+
+def test_adapters_of_another_model_are_refused_before_any_work(tmp_path):
+    layer = "transformer_blocks.0.attn.to_q"
+    files = {
+        "foreign": ("transformer.single_blocks.0.linear", 192, "fits no layer of a TryOffPipeline"),
+        "wide": (f"transformer.{layer}", 1536, "of a model of another width"),
+        "sound": (f"transformer.{layer}", 192, None),
+    }
+    for name, (place, width, words) in files.items():
+        ends = {"lora_A": torch.ones(2, width), "lora_B": torch.ones(width, 2)}
+        save_file({f"{place}.{end}.weight": weight for end, weight in ends.items()}, tmp_path / f"{name}.safetensors")
+        lora = Options(lora=[str(tmp_path / f"{name}.safetensors")])
+        if words is None:
+            check_sources(lora)
+        else:
+            with pytest.raises(CheckpointError, match=words) as raised:
+                check_sources(lora)
+            assert raised.value.argument == "lora"
 
 
 def test_it_stays_light():
