@@ -13,7 +13,8 @@ framed, and the best of four; docs/finishing.md explains these flags:
         --num_images 4 --pick best
 
 Photos may be http(s) addresses, or rows of a list with their own categories and names (docs/inputs.md). Each finished
-garment adds a line to results.jsonl, so that a kill loses no result; the same command then starts again.
+garment adds a line to results.jsonl. The same command after a kill makes what is missing or damaged, and with other
+settings all again.
 """
 
 import argparse
@@ -28,17 +29,16 @@ from temu_vtoff.backends.registry import check_category
 from temu_vtoff.builtin import NOTICE
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import writable_folder
-from temu_vtoff.finishing.finish import Finish
 from temu_vtoff.pictures import find_pictures, open_picture
 from temu_vtoff.pictures.addresses import is_address
-from temu_vtoff.runs.garment_files import GarmentFiles, keep_last_lines
+from temu_vtoff.runs.finished import FinishedResults, settings_of
+from temu_vtoff.runs.photo_plan import PhotoPlan
 from temu_vtoff.runs.record import write_run_record
 from temu_vtoff.segmentation.categories import ALL, CATEGORIES
 from temu_vtoff.stages.garment import Garment
-from temu_vtoff.stages.grouping import choose_each, in_groups
 from temu_vtoff.stages.lists import COLUMNS, group_by_pattern, read_list
 from temu_vtoff.stages.options import Options
-from temu_vtoff.stages.reading import Frame
+from temu_vtoff.stages.reading import as_garments
 
 EXAMPLE = Path(__file__).parent / "examples" / "example1.jpg"
 
@@ -76,6 +76,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--attributes", action="store_true", help="also write <stem>_attributes.json, read from the caption")
     add("--num_images", type=command_line.positive, default=1, help="images per garment, seeds SEED, SEED + 1, …")
     add("--seed", type=int, default=0, help="random seed")
+    add("--overwrite", action="store_true", help="make finished photos again")
     add(
         "--fetch_only",
         action="store_true",
@@ -95,48 +96,34 @@ def main(args: argparse.Namespace) -> int:
         fetch(options, segmenter=args.mask is None, captioner=args.caption is None)
         return 0
     photos = read_photos(args)
-    check(args, photos, options)
+    check(args, photos)
+    plan = plan_photos(args, photos, options)
+    if plan.left:
+        check_models(args, options)
     folder = writable_folder(args.output_dir)
     if options.sources.is_builtin:
         command_line.say(NOTICE)
+    command_line.say_finished(len(plan.photos) - len(plan.left), len(plan.photos), "photos", folder)
 
-    toolkit = temu_vtoff.TryOff(  # only now torch, which takes a second
-        options,
-        downloads=folder / "photos",
-        private_addresses=args.private_addresses,
-        progress=command_line.progress,
-    )
-    command_line.quiet_libraries()
-    garments = toolkit.segment(photos, args.category, mask=args.mask)
-    if args.list is None and args.group_by is not None:
-        group_by_pattern(garments, args.group_by)
-    files = GarmentFiles(
-        folder,
-        Frame.of(options),
-        Finish() if options.finish is None else options.finish,
-        attributes=args.attributes,
-        models=asdict(options.sources),
-    )
-    for garment in garments:
-        say_warnings(garment)
-        if garment.group is None:  # the others' names come with the choice
-            files.write_masks(garment)
-        if args.caption is not None:
-            garment.caption = args.caption
-    toolkit.caption(garments)
-    generate(args, toolkit, garments, files=files)
+    run, facts = None, {"models": asdict(options.sources), "taken": {}, "stages": {}}
+    if plan.left:
+        from temu_vtoff.runs.photo_run import PhotoRun  # only now torch, which takes a second
 
-    errors = {}
-    for garment in garments:
-        if garment.error is not None:
-            errors.setdefault(garment.origin, garment.error)
-    failures = command_line.skipped(errors, items=len(photos))
-    warnings = {garment.name: garment.warnings for garment in garments if garment.warnings}
-    outputs = [path for paths in files.outputs.values() for path in paths]
-    facts = {"models": asdict(options.sources), "taken": toolkit.taken, "outputs": outputs}
-    facts |= {"quality": files.quality, "warnings": warnings}
-    write_run_record(folder, vars(args), started, **facts, stages=toolkit.seconds, failures=failures)
-    for path in outputs:
+        run = PhotoRun(plan, options, attributes=args.attributes, tell=command_line.say)
+        toolkit = temu_vtoff.TryOff(
+            options,
+            downloads=folder / "photos",
+            private_addresses=args.private_addresses,
+            progress=command_line.progress,
+        )
+        command_line.quiet_libraries()
+        how = {"seed": args.seed, "num_images": args.num_images, "selection": command_line.selection(args)}
+        run(toolkit, plan.left if plan.finished else photos, args.category, mask=args.mask, caption=args.caption, **how)
+        facts |= {"taken": toolkit.taken, "stages": toolkit.seconds}
+    failures = command_line.skipped({} if run is None else run.errors, items=len(photos))
+    results = plan.outcome(run)
+    write_run_record(folder, vars(args), started, **facts, **results, failures=failures)
+    for path in results["outputs"]:
         print(path)
     return 1 if failures else 0
 
@@ -156,11 +143,9 @@ def read_photos(args: argparse.Namespace) -> list[Path | str | Garment]:
     return photos
 
 
-def check(args: argparse.Namespace, photos: list[Path | str | Garment], options: Options) -> None:
-    """Raises errors of the flags, of a single photo or of the models' sources, before anything is loaded."""
-    from temu_vtoff.stages.checking import check_sources  # takes 0.2 s, which --help does not have
-
-    check_category(args.category, options.backend)
+def check(args: argparse.Namespace, photos: list[Path | str | Garment]) -> None:
+    """Raises errors of the flags or of a single photo, before anything is loaded."""
+    check_category(args.category, args.backend)
     if len(photos) == 1 and isinstance(photos[0], Path):
         open_picture(photos[0])
     if args.mask is not None and (len(photos) > 1 or args.category == "all"):
@@ -172,30 +157,24 @@ def check(args: argparse.Namespace, photos: list[Path | str | Garment], options:
         raise ArgumentError("{caption} is for one category: give {category}.", "caption", "category")
     if args.list is None and args.group_by is not None:
         group_by_pattern([], args.group_by)
+
+
+def check_models(args: argparse.Namespace, options: Options) -> None:
+    """Raises errors of the models' sources, before anything is loaded."""
+    from temu_vtoff.stages.checking import check_sources  # takes 0.2 s, which --help does not have
+
     check_sources(options, segmenter=args.mask is None, captioner=args.caption is None)
 
 
-def generate(
-    args: argparse.Namespace, toolkit: "temu_vtoff.TryOff", garments: list[Garment], files: GarmentFiles
-) -> None:
-    """Makes and writes the product pictures, garment by garment."""
-    groups = in_groups(garments)
-    ordered = [garment for group in groups for garment in group.garments]
-    how = {"seed": args.seed, "num_images": args.num_images, "selection": command_line.selection(args)}
-    for choice in choose_each(groups, toolkit.generate(ordered, **how)):
-        is_only = len(garments) == 1 and choice.product.error is not None  # whose error ends the run
-        for path, product in files.write_choice(choice, add_line=not is_only):
-            if product.quality[0].doubts:
-                command_line.say(f"{path}: {product.quality[0].sentence}")
-    keep_last_lines(files.folder)
-
-
-def say_warnings(garment: Garment) -> None:
-    """Prints the warnings about a photo, and a note if another label was used."""
-    if garment.note is not None:
-        command_line.say(f"{garment.origin}: {garment.note}")
-    for warning in garment.warnings:
-        command_line.say(f"warning: {garment.origin}, {garment.category}: {warning}")
+def plan_photos(args: argparse.Namespace, photos: list[Path | str | Garment], options: Options) -> PhotoPlan:
+    """The photos with their names and groups, and which of them the output folder holds finished."""
+    listed = as_garments(photos, args.category, options.backend, args.mask)
+    if args.list is None and args.group_by is not None:
+        group_by_pattern(listed, args.group_by)
+    chosen = {name: getattr(args, name) for name in ("caption", "num_images", "seed", "attributes")}
+    settings = settings_of(options, **chosen, selection=asdict(command_line.selection(args)))
+    results = FinishedResults(Path(args.output_dir), "inference", settings)
+    return PhotoPlan.of(listed, results, batch_size=options.batch_size, overwrite=args.overwrite)
 
 
 if __name__ == "__main__":

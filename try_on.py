@@ -18,8 +18,9 @@ from temu_vtoff.backends.registry import TEMU_VTOFF
 from temu_vtoff.builtin import NOTICE
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import writable_folder
-from temu_vtoff.pictures import find_pictures, open_picture
-from temu_vtoff.runs.pair_plan import FinishedPairs, PairPlan, unfinished_batches
+from temu_vtoff.pictures import find_pictures, open_picture, save_picture
+from temu_vtoff.runs.finished import FinishedResults, settings_of, unfinished_batches
+from temu_vtoff.runs.pair_plan import PairPlan, pair_files
 from temu_vtoff.runs.record import write_run_record
 from temu_vtoff.segmentation.categories import DATASET_CATEGORIES
 from temu_vtoff.stages.tryon_options import TryOnOptions
@@ -52,6 +53,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--category", default="upper_body", choices=DATASET_CATEGORIES, help="garment category")
     add("--num_images", type=command_line.positive, default=1, help="images per pair, seeds SEED, SEED + 1, …")
     add("--seed", type=int, default=0, help="random seed")
+    add("--overwrite", action="store_true", help="make finished pairs again")
     add = parser.add_argument_group("persons").add_argument
     command_line.add_person_flag(add, "who is dressed")
     add("--mask", type=Path, help="region to repaint, white, instead of segmenting; for one person")
@@ -71,11 +73,12 @@ def main(args: argparse.Namespace) -> int:
     folder = writable_folder(args.output_dir)
     if args.garment_from is not None and options.sources.is_builtin:
         command_line.say(NOTICE)
-    finished, inputs = find_finished(args, plan, options, folder)
-    done = finished.find(inputs)
+    results, made_of = find_results(args, plan, options, folder)
+    done = [] if args.overwrite else [name for name in plan.names if results.find(made_of[name]) == [name]]
     left = unfinished_batches(
         list(zip(plan.names, plan.pairs, strict=True)), options.batch_size, lambda p: p[0] in done
     )
+    command_line.say_finished(len(plan.names) - len(left), len(plan.names), "pairs", folder)
 
     failed, warnings, taken, seconds = {}, {}, {}, {}
     if left:
@@ -87,8 +90,10 @@ def main(args: argparse.Namespace) -> int:
         sampling = {"seed": args.seed, "num_images": args.num_images, "paste": not args.no_paste}
         for result in toolkit.generate_pairs(pairs, **sampling):
             if result.error is None:
-                pictures = [result.region, *result.images, result.panel()]
-                finished.write(result.pair.name, pictures, made_of=inputs[result.pair.name])
+                files = pair_files(folder, result.pair.name, args.num_images)
+                for path, picture in zip(files, [result.region, *result.images, result.panel()], strict=True):
+                    save_picture(picture, path)
+                results.add(result.pair.name, files, made_of=made_of[result.pair.name])
                 if result.warnings:
                     warnings[result.pair.name] = result.warnings
             else:
@@ -98,7 +103,8 @@ def main(args: argparse.Namespace) -> int:
     failures = command_line.skipped(failed, items=len(plan.pairs))
     for name, sentences in warnings.items():
         command_line.say(f"warning: {name}: {' '.join(sentences)}")
-    outputs = [path for name in plan.names if name not in failed for path in finished.files(name)[1:-1]]
+    made = [name for name in plan.names if name not in failed]
+    outputs = [path for name in made for path in pair_files(folder, name, args.num_images)[1:-1]]
     facts = {"models": {"tryon": options.tryon, **asdict(options.sources)}, "taken": taken, "outputs": outputs}
     facts["warnings"] = warnings
     write_run_record(folder, vars(args), started, **facts, stages=seconds, failures=failures)
@@ -149,18 +155,16 @@ def check(args: argparse.Namespace, plan: PairPlan, options: TryOnOptions) -> No
         check_sources(options.of_tryoff())
 
 
-def find_finished(
+def find_results(
     args: argparse.Namespace, plan: PairPlan, options: TryOnOptions, folder: Path
-) -> tuple[FinishedPairs, dict[str, list[Path]]]:
-    """Earlier results of the folder, and by name the files that each pair is made of."""
-    chosen = ("category", "num_images", "seed", "no_paste")
-    settings = asdict(options) | {name: getattr(args, name) for name in chosen}
-    settings["taken_off"] = args.garment_from is not None
-    beside = [path for path in (args.mask, args.keypoints, args.pose_image) if path is not None]
-    inputs = {
-        name: [plan.persons[i], plan.garments[j], *beside] for name, (i, j) in zip(plan.names, plan.pairs, strict=True)
-    }
-    return FinishedPairs(folder, settings, args.num_images), inputs
+) -> tuple[FinishedResults, dict[str, str]]:
+    """The folder's results, and by name what each pair is made of."""
+    chosen = {name: getattr(args, name) for name in ("category", "num_images", "seed", "no_paste")}
+    settings = settings_of(options, **chosen, taken_off=args.garment_from is not None)
+    results = FinishedResults(folder, "try_on", settings)
+    beside = (args.mask, args.keypoints, args.pose_image)
+    pairs = zip(plan.names, plan.pairs, strict=True)
+    return results, {name: results.made_of(name, plan.persons[i], plan.garments[j], *beside) for name, (i, j) in pairs}
 
 
 def prepare(

@@ -11,6 +11,7 @@ from command_line.common import (
     reason,
     run,
     say,
+    say_finished,
     skipped,
 )
 from command_line.flags import (
@@ -50,6 +51,7 @@ __all__ = [
     "reason",
     "run",
     "say",
+    "say_finished",
     "selection",
     "skipped",
 ]

@@ -208,6 +208,17 @@ def say(message: str) -> None:
     tqdm.write(message, file=sys.stderr)
 
 
+def say_finished(finished: int, total: int, what: str, folder: Path) -> None:
+    """Says on standard error that some items were finished by an earlier run, if there are any.
+
+    Args:
+        what: The items, for example "photos".
+        folder: Of the results.
+    """
+    if finished:
+        say(f"{finished} of {total} {what} were finished before in {folder}; --overwrite makes them again.")
+
+
 def progress(items: Sequence[Item], what: str) -> Iterable[Item]:
     """The items under a progress bar on standard error."""
     from tqdm import tqdm

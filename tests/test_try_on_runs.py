@@ -8,7 +8,8 @@ import pytest
 
 import try_on
 from drawn_people import draw_person
-from temu_vtoff.runs.pair_plan import PairPlan, unfinished_batches
+from temu_vtoff.runs.finished import unfinished_batches
+from temu_vtoff.runs.pair_plan import PairPlan
 from tests import script_calls
 from tests.script_calls import error_line
 from tests.script_processes import contents, kill_when, start

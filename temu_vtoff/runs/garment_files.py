@@ -20,6 +20,13 @@ from temu_vtoff.stages.grouping import Choice
 from temu_vtoff.stages.reading import Frame
 
 RESULTS = "results.jsonl"
+_FILES = {  # key in a line of results.jsonl -> what the file's name ends with
+    "mask": "binary_mask.png",
+    "masked_image": "fine_mask.png",
+    "caption_file": "caption.txt",
+    "panel": "panel.png",
+}
+_ATTRIBUTES = "attributes.json"
 
 
 @dataclass
@@ -84,6 +91,11 @@ class GarmentFiles:
             self.add_line(choice)
         return made
 
+    def written(self, name: str) -> list[Path]:
+        """All files of a garment whose product is written."""
+        endings = [*_FILES.values(), *([_ATTRIBUTES] if self.attributes else [])]
+        return [*self.outputs[name], *(self.folder / f"{name}_{ending}" for ending in endings)]
+
     def add_line(self, choice: Choice) -> None:
         """Adds a garment's line to results.jsonl. A kill leaves the lines of all garments that were finished before."""
         line = self.facts(choice.product)
@@ -103,14 +115,7 @@ class GarmentFiles:
             facts["fetched"] = str(garment.photo)
         if product.error is not None:
             return facts | {"status": "failed", "error": " ".join(str(product.error).split())}
-        files = {
-            "mask": "binary_mask.png",
-            "masked_image": "fine_mask.png",
-            "caption_file": "caption.txt",
-            "panel": "panel.png",
-        }
-        if self.attributes:
-            files["attributes_file"] = "attributes.json"
+        files = _FILES | ({"attributes_file": _ATTRIBUTES} if self.attributes else {})
         return facts | {
             "status": "done",
             "outputs": [path.name for path in self.outputs[garment.name]],

@@ -37,6 +37,7 @@ class Garment:
         mask_file: A mask of one's own, white on the garment, which `TryOff.segment` takes instead of segmenting.
         group: Garments of one group and category are one garment in several photos; see `temu_vtoff.stages.grouping`.
         address: The http(s) address that the photo was fetched from.
+        listed: The name of the photo that it was found in, unique among the photos of a call.
     """
 
     def __init__(
@@ -59,11 +60,17 @@ class Garment:
         self.people = self.person = 1
         self.mask_file, self.group = mask_file, group
         self.address: str | None = None
+        self.listed = name
         self.mask = mask
 
     def __repr__(self) -> str:
         state = f"error={str(self.error)!r}" if self.error is not None else f"caption={self.caption!r}"
         return f"Garment({self.name!r}, {self.category}, {state})"
+
+    @property
+    def item(self) -> str:
+        """The same for all garments of a photo, or of the photos of a group."""
+        return f"photo {self.listed}" if self.group is None else f"group {self.group}"
 
     @property
     def origin(self) -> str | Path | Image.Image:
@@ -167,6 +174,6 @@ def garments_of(photo: Garment, label_map: np.ndarray, labels: Labels, person: i
             group=photo.group,
         )
         garment.people, garment.person = one.count, one.number
-        garment.address = photo.address
+        garment.address, garment.listed = photo.address, photo.listed
         garments.append(garment)
     return garments

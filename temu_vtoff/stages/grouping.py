@@ -72,6 +72,11 @@ class Group:
     name: str
     garments: list[Garment] = field(default_factory=list)
 
+    @property
+    def names(self) -> list[str]:
+        """Of the files of the photo that is used and of the alternatives, from the best on."""
+        return [self.name, *(f"{self.name}_alternative_{number}" for number in range(1, len(self.garments)))]
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -88,8 +93,13 @@ class Choice:
     reason: str | None = None
 
 
-def in_groups(garments: Sequence[Garment]) -> list[Group]:
-    """Garments of one `Garment.group` and category together, in the order of their first photos; others alone."""
+def in_groups(garments: Sequence[Garment], taken: Sequence[str] = ()) -> list[Group]:
+    """Garments of one `Garment.group` and category together, in the order of their first photos; others alone.
+
+    Args:
+        garments: Of a run.
+        taken: Names that no group may have.
+    """
     found: dict[tuple[object, str], list[Garment]] = {}
     for garment in garments:
         key = garment if garment.group is None else garment.group
@@ -101,7 +111,8 @@ def in_groups(garments: Sequence[Garment]) -> list[Group]:
         else _UNSAFE.sub("_", key).strip(". ") + (f"_{category}" if key in of_category else "")
         for (key, category), members in found.items()
     ]
-    unique = unique_stems([Path(f"{name or 'group'}.{number}") for number, name in enumerate(names, 1)])
+    all_names = [*taken, *(name or "group" for name in names)]
+    unique = unique_stems([Path(f"{name}.{number}") for number, name in enumerate(all_names, 1)])[len(taken) :]
     return [Group(name, members) for name, members in zip(unique, found.values(), strict=True)]
 
 
@@ -114,9 +125,8 @@ def choose_each(groups: Sequence[Group], products: Iterable[Product]) -> Iterato
     products = iter(products)
     for group in groups:
         choice = _choose([next(products) for _ in group.garments])
-        choice.product.garment.name = group.name
-        for number, other in enumerate(choice.alternatives, 1):
-            other.garment.name = f"{group.name}_alternative_{number}"
+        for name, product in zip(group.names, (choice.product, *choice.alternatives), strict=True):
+            product.garment.name = name
         yield choice
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ _FAR_COLOUR = 40  # Delta E of the colours' distributions at which their part of
 _RIM = 2  # pixels at the edge of cloth, which mix it with what is behind
 _DIRT = 12  # levels from the background's colour
 _FINE, _COARSE = 1, 4  # pixels; blotches are larger than the one and smaller than the other
+_LEAST_SSIM = 0.01  # which can be negative
 _LEAST_BLOTCHES = 0.05  # Delta E, added to each; plain cloth has hardly any
 
 
@@ -42,14 +44,15 @@ class Part:
     doubt: str
 
 
-# The weights were chosen on 119 drawn people that benchmarks/bench_picking.py does not use.
+# The weights were chosen on 60 drawn people that benchmarks/bench_picking.py does not use by default.
 PARTS = {
     "colours": Part(1, 0.6, 0.55, "its colours differ from the photo's"),
-    "evenness": Part(3, 1.0, 0.45, "its cloth is blotchy"),
+    "evenness": Part(2, 1.0, 0.45, "its cloth is blotchy"),
     "outline": Part(1, 0.99, 0.95, "its outline is ragged or in pieces"),
     "background": Part(0.5, 0.98, 0.95, "its background is not clean"),
     "similarity": Part(0.5, 0.85, 0.75, "it doesn't look like the garment in the photo"),
-    "agreement": Part(3, 1.0, 0.85, "its outline differs from that of the garment's other pictures"),
+    "agreement": Part(3, 1.0, 0.9, "its outline differs from that of the garment's other pictures"),
+    "consensus": Part(3, 1.0, 0.85, "it differs from the garment's other pictures"),
     "caption": Part(0.5, 1.0, 0.4, "a caption of it differs from the garment's"),
 }
 
@@ -62,7 +65,8 @@ class Quality:
         score: In [0, 1], the weighted mean of the parts.
         parts: In [0, 1] each: `colours` of the garment in the photo against the picture's; `evenness` of the cloth
             beside that in the photo, which has folds; `outline` of one piece; clean `background`; `similarity` by the
-            pipeline's image encoders; `agreement` of the outline with the garment's other pictures; `caption` of the
+            pipeline's image encoders; `agreement` of the outline with what most of the garment's pictures show;
+            `consensus`, SSIM to the mean of the garment's other pictures as a share of the highest; `caption` of the
             picture against the one used. What is unknown is left out.
         doubts: What is suspicious, in plain words.
     """
@@ -111,16 +115,17 @@ def judge(
     shown = [cut.alpha > 0.5 for cut in cuts]
     colours, blotches = _colours(photo, worn), _blotches(photo, worn)
     likeness = [None] * len(images) if embed is None else _similarities(photo, worn, images, shown, embed)
+    agreements, consensus = _agreements(shown), _consensus(images)
     qualities = []
     for number, (image, cut) in enumerate(zip(images, cuts, strict=True)):
-        others = [alpha for other, alpha in enumerate(shown) if other != number]
         parts = {
             "colours": float(np.exp(-np.abs(_colours(image, shown[number]) - colours).mean(0).sum() / _FAR_COLOUR)),
             "evenness": blotches / (blotches + _blotches(image, shown[number])),
             "outline": _one_piece(shown[number]),
             "background": _cleanness(image, cut),
             "similarity": likeness[number],
-            "agreement": float(np.mean([overlap(shown[number], other) for other in others])) if others else None,
+            "agreement": agreements[number],
+            "consensus": consensus[number],
             "caption": None if captions is None else same_phrases(caption or "", captions[number]),
         }
         qualities.append(Quality.of({name: value for name, value in parts.items() if value is not None}))
@@ -187,6 +192,34 @@ def _cleanness(image: Image.Image, cut: Cutout) -> float:
         return 0.0
     off = np.abs(np.asarray(image, np.float32) - cut.background.colours).max(-1)
     return float((off[outside] <= _DIRT).mean())
+
+
+def _agreements(shown: Sequence[np.ndarray]) -> list[float | None]:
+    """The overlap of each (H, W) bool outline with that of most pictures; with the other one where there are two."""
+    if len(shown) < 3:
+        return [None if len(shown) == 1 else overlap(*shown)] * len(shown)
+    most = np.mean(shown, axis=0) >= 0.5
+    return [overlap(outline, most) for outline in shown]
+
+
+def _consensus(images: Sequence[Image.Image]) -> list[float | None]:
+    """SSIM of each picture to the mean of the others, divided by the highest of these."""
+    if len(images) == 1:
+        return [None]
+    pictures = np.stack([np.asarray(image, np.float32) / 255 for image in images])  # (n, H, W, 3)
+    others = (pictures.sum(0) - pictures) / (len(images) - 1)
+    values = [max(_structure(*pair), _LEAST_SSIM) for pair in zip(pictures, others, strict=True)]
+    return [value / max(values) for value in values]
+
+
+def _structure(first: np.ndarray, second: np.ndarray) -> float:
+    """SSIM of two (H, W, 3) pictures in [0, 1], also near the border; torchmetrics, which has it too, is optional."""
+    blur = partial(ndimage.gaussian_filter, sigma=(1.5, 1.5, 0), truncate=3.5)
+    means = blur(first), blur(second)
+    variances = blur(first**2) + blur(second**2) - means[0] ** 2 - means[1] ** 2
+    covariance = blur(first * second) - means[0] * means[1]
+    light = (2 * means[0] * means[1] + 0.01**2) / (means[0] ** 2 + means[1] ** 2 + 0.01**2)
+    return float((light * (2 * covariance + 0.03**2) / (variances + 0.03**2)).mean())
 
 
 def _similarities(

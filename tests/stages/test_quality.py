@@ -64,11 +64,19 @@ def test_each_fault_lowers_its_own_part_and_is_named(person, mask, product):
 
 
 def test_pictures_of_one_garment_are_compared_with_each_other(person, mask, product):
-    other = product.resize((100, 256)).resize(SIZE)
+    other = product.resize((180, 256)).resize(SIZE)
     narrow = Image.new("RGB", SIZE, "white")
     narrow.paste(product.resize((90, 256)), (51, 0))
-    agreed = [quality.parts["agreement"] for quality in judge([product, other, narrow], person.photo, mask)]
-    assert agreed[2] < min(agreed[:2]) and agreed[0] > 0.6
+    pictures = [product, other, narrow]
+    qualities = judge(pictures, person.photo, mask)
+    for part in ("agreement", "consensus"):
+        values = [quality.parts[part] for quality in qualities]
+        assert values[2] < 0.9 < min(values[:2]), part
+    assert "differs from the garment's other pictures" in qualities[2].sentence
+    pair = judge(pictures[1:], person.photo, mask)
+    for part in ("agreement", "consensus"):  # of two, none is right
+        assert pair[0].parts[part] == pair[1].parts[part]
+    assert pair[0].parts["agreement"] < 0.9
 
 
 def test_encoders_and_captions_count_when_they_are_given(person, mask, product):

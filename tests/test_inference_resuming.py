@@ -1,0 +1,93 @@
+"""inference.py called again with the same command: what is finished stays, what is missing or damaged is made."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import ImageFilter
+
+import inference
+from drawn_people import draw_person
+from temu_vtoff import TryOff
+from tests import script_calls
+from tests.script_processes import contents, kill_when, start
+
+QUICK = ("--num_inference_steps", 1)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """Two photos of one garment, and one of another person."""
+    folder = tmp_path_factory.mktemp("photos")
+    person = draw_person(901, "upper_body").photo
+    person.save(folder / "sku7_front.png")
+    person.filter(ImageFilter.GaussianBlur(3)).save(folder / "sku7_far.png")
+    draw_person(902, "dresses").photo.save(folder / "dress.png")
+    return folder
+
+
+@pytest.fixture
+def call(capsys):
+    """Runs inference.py in this process: exit status, standard output, standard error."""
+    return lambda *argv: (script_calls.call(inference, *argv, *QUICK), *capsys.readouterr())
+
+
+@pytest.fixture
+def segmented(monkeypatch) -> list[list[str]]:
+    """The names of the photos of each call of the first stage."""
+    calls, segment = [], TryOff.segment
+
+    def recorded(self, photos, *args, **how):
+        garments = segment(self, photos, *args, **how)
+        calls.append(sorted({garment.listed for garment in garments}))
+        return garments
+
+    monkeypatch.setattr(TryOff, "segment", recorded)
+    return calls
+
+
+def test_only_what_is_missing_damaged_or_different_is_made(call, photos, segmented, tmp_path):
+    files = (photos / "sku7_front.png", photos / "dress.png")
+    argv = ("--example_image", *files, "--category", "all", "--output_dir", tmp_path)
+    status, out, err = call(*argv, "--num_images", 2)
+    assert status == 0 and segmented == [["dress", "sku7_front"]] and "--overwrite" not in err
+    made, record = contents(tmp_path, "*.png"), json.loads((tmp_path / "run.json").read_text())
+    damaged = tmp_path / Path(out.splitlines()[0]).name
+
+    assert call(*argv, "--num_images", 2)[:2] == (0, out) and len(segmented) == 1  # no model was loaded
+    again = json.loads((tmp_path / "run.json").read_text())
+    assert again["outputs"] == record["outputs"] and again["quality"] == record["quality"]
+
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    status, same, err = call(*argv, "--num_images", 2)
+    assert (status, same, segmented[1:]) == (0, out, [["sku7_front"]]) and contents(tmp_path, "*.png") == made
+    assert f"1 of 2 photos were finished before in {tmp_path}; --overwrite makes them again." in err
+
+    assert call(*argv)[0] == 0 and segmented[2:] == [["dress", "sku7_front"]]
+    assert not list(tmp_path.glob("*_output_2.png")), "of the run with two pictures"
+    call(*argv, "--overwrite")
+    call(*argv, "--seed", 5)
+    assert segmented[3:] == 2 * [["dress", "sku7_front"]]
+
+
+def test_a_group_is_finished_as_a_whole(call, photos, segmented, tmp_path):
+    argv = ("--example_image", photos, "--caption", "a", "--group_by", "sku[0-9]+", "--output_dir", tmp_path)
+    status, out, err = call(*argv)  # no upper body's garment shows in dress.png
+    assert status == 1 and "skipped" in err
+    names = [Path(line).name for line in out.splitlines()]
+    assert names == ["sku7_output.png", "sku7_alternative_1_output.png"]
+    assert call(*argv)[:2] == (1, out) and segmented[1:] == [["dress"]]
+    (tmp_path / names[1]).unlink()
+    assert call(*argv)[:2] == (1, out) and segmented[2:] == [["dress", "sku7_far", "sku7_front"]]
+
+
+def test_a_killed_run_is_completed_with_the_same_bytes(call, photos, tmp_path):
+    common = ("--example_image", photos / "sku7_front.png", photos / "sku7_far.png", "--caption", "a shirt")
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    argv = (*common, *QUICK, "--output_dir", killed)
+    assert kill_when(start("inference", argv), lambda: len(list(killed.glob("*_panel.png"))) >= 1)
+    assert call(*common, "--output_dir", killed)[0] == 0
+    assert call(*common, "--output_dir", whole)[0] == 0
+    assert contents(killed, "*.png") == contents(whole, "*.png")
+    lines = (killed / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["sku7_front", "sku7_far"]
