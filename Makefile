@@ -21,7 +21,7 @@ examples: .venv/installed  ## draws the example photos and makes their outputs a
 	$(RUN) inference.py --example_image examples/example1.jpg --category upper_body --output_dir examples/outputs
 	$(RUN) inference.py --example_image examples/example2.jpg --category lower_body --output_dir examples/outputs
 	$(RUN) inference.py --example_image examples/example3.jpg --category dresses --output_dir examples/outputs
-	rm examples/outputs/run.json
+	rm -r examples/outputs/run.json examples/outputs/results.jsonl examples/outputs/journal
 
 assets: .venv/installed-dev  ## makes the README's pictures anew
 	$(RUN) assets/make_assets.py

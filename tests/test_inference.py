@@ -55,7 +55,7 @@ def test_quick_start_as_printed(tmp_path):
     assert "knows drawn people only" in answer.stderr
     names = {path.name for path in (tmp_path / "outputs").iterdir()}
     endings = ("output.png", "binary_mask.png", "fine_mask.png", "caption.txt", "panel.png")
-    assert names == {"run.json", "results.jsonl", *(f"example1_{ending}" for ending in endings)}
+    assert names == {"run.json", "results.jsonl", "journal", *(f"example1_{ending}" for ending in endings)}
     assert answer.stdout.splitlines() == [str(tmp_path / "outputs" / "example1_output.png")]
 
     output = np.asarray(Image.open(tmp_path / "outputs" / "example1_output.png"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from temu_vtoff.runs.journal import Journal
 from temu_vtoff.stages.options import Options
 
 Item = TypeVar("Item")
+_NUMBER = re.compile(r"_\d+(?=\.\w+$)")  # of further pictures: _output_2.png
 _INDIFFERENT = ("device", "offload", "batch_size")  # options that change no picture
 
 
@@ -53,7 +55,7 @@ class FinishedResults:
         return None
 
     def add(self, name: str, files: Sequence[Path], *, made_of: str, names: Sequence[str] | None = None) -> None:
-        """Notes a result that is written, and deletes files of an earlier result of that name that are none of it.
+        """Notes a result that is written, and deletes further pictures of an earlier result of that name.
 
         Args:
             name: Of the result.
@@ -63,7 +65,7 @@ class FinishedResults:
         """
         own = [file.name for file in files]
         for earlier in self._read().get(name, {}).get("files", []):
-            if earlier not in own:
+            if earlier not in own and _NUMBER.sub("", earlier) in own:
                 (self.folder / Path(earlier).name).unlink(missing_ok=True)
         entry = {"made_of": made_of, "names": [name] if names is None else list(names), "files": own}
         self._open().append(name, **entry)

@@ -143,6 +143,7 @@ def as_garments(
         for photo in photos
     ]
     for garment in garments:
+        garment.listed = garment.name
         if garment.error is None:
             attempt(garment, lambda g: check_category(g.category, backend))
         if garment.error is None and garment.category == ALL and (garment.mask_file or garment.caption) is not None:
