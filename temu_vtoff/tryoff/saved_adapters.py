@@ -66,7 +66,7 @@ def save_adapters(pipe: StableDiffusion3Pipeline, components: list[str], folder:
         weights: dict[str, Any] = {}
         for name, model in models.items():
             if adapter in model.peft_config:
-                layers = get_peft_model_state_dict(model, adapter_name=adapter)
+                layers = get_peft_model_state_dict(model, adapter_name=adapter, save_embedding_layers=False)
                 weights[f"{name}_lora_layers"] = layers
                 weights[f"{name}_lora_adapter_metadata"] = model.peft_config[adapter].to_dict()
         pipe.save_lora_weights(folder / FOLDER / adapter, **weights)

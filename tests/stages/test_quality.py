@@ -72,7 +72,7 @@ def test_pictures_of_one_garment_are_compared_with_each_other(person, mask, prod
     for part in ("agreement", "consensus"):
         values = [quality.parts[part] for quality in qualities]
         assert values[2] < 0.9 < min(values[:2]), part
-    assert "differs from the garment's other pictures" in qualities[2].sentence
+    assert "its outline differs from that of the garment's other pictures" in qualities[2].sentence
     pair = judge(pictures[1:], person.photo, mask)
     for part in ("agreement", "consensus"):  # of two, none is right
         assert pair[0].parts[part] == pair[1].parts[part]
