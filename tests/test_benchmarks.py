@@ -7,7 +7,17 @@ import pytest
 import torch
 from golden_checkpoint import GOLDEN
 
-from benchmarks import bench_caption, bench_generation, bench_people, bench_segment, measuring, plot, reference, tables
+from benchmarks import (
+    bench_caption,
+    bench_generation,
+    bench_people,
+    bench_picking,
+    bench_segment,
+    measuring,
+    plot,
+    reference,
+    tables,
+)
 from temu_vtoff import FeatureExtractor, TryOffTransformer
 
 
@@ -103,3 +113,18 @@ def test_tables_are_written_between_their_marks(tmp_path):
     assert "kept" in text and text.startswith("a\n<!-- speed -->\nOn a CPU; torch 2")
     tables.main(tables.parse_args(["--results", str(tmp_path), "--document", str(page)]))
     assert page.read_text() == text
+
+
+def test_picking_compares_the_best_by_score_with_a_random_one():
+    good, bad = {"outline": 1.0}, {"outline": 0.5}
+    rows = [
+        {"seed": 1, "parts": [good, bad], "ssim": [0.8, 0.6], "silhouette_iou": [0.7, 0.9]},
+        {"seed": 2, "parts": [bad, good], "ssim": [0.5, 0.9], "silhouette_iou": [0.8, 0.8]},
+        {"seed": 3, "error": "no garment"},
+    ]
+    found = bench_picking.summary(rows)
+    ssim, overlap = found["ssim"], found["silhouette_iou"]
+    assert found["scored"] == 2
+    assert (ssim["random"], ssim["picked"], ssim["gain"], ssim["best"]) == (0.7, 0.85, 0.15, 0.85)
+    assert ssim["gain_error"] == pytest.approx(0.05 / 2**0.5, abs=1e-4)
+    assert (overlap["random"], overlap["gain"], overlap["best"]) == (0.8, -0.05, 0.85)
