@@ -73,16 +73,8 @@ def test_only_what_is_missing_damaged_or_different_is_made(call, photos, segment
 def test_a_group_is_finished_as_a_whole(call, photos, segmented, tmp_path):
     Image.new("RGB", (192, 256), "white").save(tmp_path / "empty.png")
     files = (tmp_path / "empty.png", photos / "sku7_far.png", photos / "sku7_front.png")
-    argv = (
-        "--example_image",
-        *files,
-        "--caption",
-        "a shirt",
-        "--group_by",
-        "sku[0-9]+",
-        "--output_dir",
-        tmp_path / "out",
-    )
+    grouped = ("--example_image", *files, "--caption", "a shirt", "--group_by", "sku[0-9]+")
+    argv = (*grouped, "--output_dir", tmp_path / "out")
     status, out, err = call(*argv)
     assert status == 1 and "skipped" in err and "empty.png" in err
     names = [Path(line).name for line in out.splitlines()]
