@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers.callbacks import SD3CFGCutoffCallback
+from diffusers.models.attention_processor import JointAttnProcessor2_0
 from peft import LoraConfig, get_peft_model_state_dict
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -295,6 +296,22 @@ def test_precision_by_component(folder):
     for dtype in ("float15", 16):
         with pytest.raises(ValueError, match=r"dtype is .*give a torch\.dtype, its name or auto"):
             load(folder, dtype=dtype)
+
+
+@pytest.mark.parametrize("component", ["transformer", "transformer_vton", "vae", "text_encoder_3"])
+def test_a_single_component_may_have_another_precision(folder, pipe, component):
+    mixed = load(folder, torch_dtype={component: torch.bfloat16, "default": torch.float32})
+    assert getattr(mixed, component).dtype == torch.bfloat16
+    difference = (sample(mixed) - sample(pipe)).abs().max()
+    assert 0 < difference < 0.05
+
+
+def test_an_attention_that_ignores_the_reference_is_refused(pipe):
+    plain = sample(pipe)
+    with pytest.raises(ValueError, match="JointAttnProcessor2_0 would ignore the reference"):
+        pipe.transformer.set_attn_processor(JointAttnProcessor2_0())
+    pipe.transformer.set_attn_processor(pipe.transformer.attn_processors)
+    assert torch.equal(sample(pipe), plain)
 
 
 def test_arguments_of_diffusers_loading(folder, tmp_path, pipe):

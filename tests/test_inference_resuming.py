@@ -9,6 +9,7 @@ from PIL import Image, ImageFilter
 import inference
 from drawn_people import draw_person
 from temu_vtoff import TryOff
+from temu_vtoff.runs.garment_files import last_lines
 from tests import script_calls
 from tests.script_processes import contents, kill_when, start
 
@@ -94,3 +95,44 @@ def test_a_killed_run_is_completed_with_the_same_bytes(call, photos, tmp_path):
     assert contents(killed, "*.png") == contents(whole, "*.png")
     lines = (killed / "results.jsonl").read_text().splitlines()
     assert [json.loads(line)["name"] for line in lines] == ["sku7_front", "sku7_far"]
+
+
+def without(entry: dict, **other: object) -> str:
+    """An entry in which some values are others, and those given as ... are missing."""
+    return json.dumps({key: value for key, value in (entry | other).items() if value is not ...}) + "\n"
+
+
+def test_damaged_records_of_results_are_made_again(call, photos, segmented, tmp_path, caplog):
+    argv = ("--example_image", photos / "dress.png", "--output_dir", tmp_path, "--caption", "a dress")
+    _, out, _ = call(*argv, "--category", "dresses")
+    made, journal, results = (
+        contents(tmp_path, "*.png"),
+        tmp_path / "journal/inference.0.jsonl",
+        tmp_path / "results.jsonl",
+    )
+    entry, line = (json.loads(path.read_text().splitlines()[-1]) for path in (journal, results))
+    damages = [(journal, without(entry, **change)) for change in ({"files": ...}, {"files": [1]}, {"names": 5})]
+    changes = ({"quality": ...}, {"outputs": None}, {"outputs": [1]}, {"warnings": ...})
+    damages += [(results, without(line, **change)) for change in changes]
+    damages += [(results, "\0" * 99 + "\n"), (results, '["dress"]\n')]
+    for count, (path, text) in enumerate(damages, 2):
+        path.write_text(text)
+        assert call(*argv, "--category", "dresses")[:2] == (0, out)
+        assert contents(tmp_path, "*.png") == made and len(segmented) == count
+    results.write_text(without(line, alternatives=None))
+    assert call(*argv, "--category", "dresses")[:2] == (0, out) and len(segmented) == count
+
+
+def test_lines_beside_damaged_ones_are_read_with_a_warning(tmp_path, caplog):
+    lines = [
+        '\ufeff{"name": "first"}',
+        "\xe9",
+        "\0\0",
+        "[]",
+        '{"name": ["list"]}',
+        '{"name": "torn',
+        '{"name": "last"}',
+    ]
+    (tmp_path / "results.jsonl").write_bytes("\n".join(lines).encode("utf-8").replace(b"\xc3\xa9", b"\xe9"))
+    assert list(last_lines(tmp_path)) == ["first", "last"]
+    assert "results.jsonl: 3 damaged lines are passed over" in caplog.text

@@ -79,7 +79,7 @@ class HybridAttnProcessor(_DispatchedAttnProcessor):
         Args:
             hidden_states: (B, N, D), the image stream after AdaLN.
             encoder_hidden_states: (B, T, D), the text stream after AdaLN; None where there is none.
-            reference_key, reference_value: (B, R, D), this block's; both or neither.
+            reference_key, reference_value: (B, R, D), this block's, in any precision; both or neither.
 
         Returns:
             Image stream (B, N, D), and text stream (B, T, D) or None.
@@ -92,8 +92,8 @@ class HybridAttnProcessor(_DispatchedAttnProcessor):
         query, key, value = projected(hidden_states, attn.to_q, attn.to_k, attn.to_v)  # (B, N, H, d)
         queries, keys, values = [query], [key], [value]
         if reference_key is not None:
-            keys.append(split_heads(reference_key, attn.heads))  # (B, R, H, d)
-            values.append(split_heads(reference_value, attn.heads))
+            keys.append(split_heads(reference_key.to(key.dtype), attn.heads))  # (B, R, H, d)
+            values.append(split_heads(reference_value.to(value.dtype), attn.heads))
         if attn.norm_q is not None:
             queries, keys = [attn.norm_q(query)], [attn.norm_k(x) for x in keys]
         if encoder_hidden_states is not None:
@@ -116,6 +116,28 @@ class HybridAttnProcessor(_DispatchedAttnProcessor):
             return image, None
         text = attended[:, image_tokens:]
         return image, text if attn.context_pre_only else attn.to_add_out(text)
+
+
+class HybridAttentionMixin:
+    """Refuses what would replace hybrid attention: diffusers' processors accept a reference and ignore it."""
+
+    def set_attn_processor(self, processor: HybridAttnProcessor | dict[str, HybridAttnProcessor]) -> None:
+        """Sets the processor of all blocks, or of each by name.
+
+        Raises:
+            ValueError: One that would ignore the reference.
+        """
+        for given in processor.values() if isinstance(processor, dict) else [processor]:
+            if not isinstance(given, HybridAttnProcessor):
+                raise ValueError(
+                    f"{type(given).__name__} would ignore the reference: give a HybridAttnProcessor, and choose "
+                    "kernels by set_attention_backend()."
+                )
+        super().set_attn_processor(processor)
+
+    def fuse_qkv_projections(self) -> None:
+        """Not available: diffusers' fused processor would silently drop the reference."""
+        raise ValueError("fuse_qkv_projections() is not available here: its attention would ignore the reference.")
 
 
 def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:

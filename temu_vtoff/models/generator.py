@@ -12,7 +12,7 @@ from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 
 from temu_vtoff.hub.strict import StrictLoadingMixin
-from temu_vtoff.models.attention import HybridAttnProcessor
+from temu_vtoff.models.attention import HybridAttentionMixin, HybridAttnProcessor
 from temu_vtoff.models.feature_extractor import ReferenceFeatures
 from temu_vtoff.models.modulations import BeforehandMixin, Modulations, modulate, modulation
 
@@ -65,7 +65,7 @@ class HybridBlock(JointTransformerBlock):
         return text, image
 
 
-class TryOffTransformer(BeforehandMixin, StrictLoadingMixin, SD3Transformer2DModel):
+class TryOffTransformer(HybridAttentionMixin, BeforehandMixin, StrictLoadingMixin, SD3Transformer2DModel):
     """SD3's transformer with hybrid attention; configuration and weights are those of `SD3Transformer2DModel`.
 
     Raises:
@@ -131,7 +131,3 @@ class TryOffTransformer(BeforehandMixin, StrictLoadingMixin, SD3Transformer2DMod
 
         sample = self.read_out(image, modulations.out, height, width)  # (B, C, h, w)
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
-
-    def fuse_qkv_projections(self) -> None:
-        """Not available: diffusers' fused processor would silently drop the reference."""
-        raise ValueError("fuse_qkv_projections() is not available here: its attention would ignore the reference.")

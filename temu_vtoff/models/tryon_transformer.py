@@ -17,7 +17,7 @@ from diffusers.models.transformers.transformer_sd3 import SD3SingleTransformerBl
 from torch import nn
 
 from temu_vtoff.hub.strict import StrictLoadingMixin
-from temu_vtoff.models.attention import HybridAttnProcessor
+from temu_vtoff.models.attention import HybridAttentionMixin, HybridAttnProcessor
 from temu_vtoff.models.feature_extractor import ReferenceFeatures
 from temu_vtoff.models.image_stream import CONTEXT_WEIGHTS, ImageStreamMixin
 from temu_vtoff.models.modulations import BeforehandMixin, Modulations, modulate, modulation
@@ -54,7 +54,14 @@ class TryOnBlock(SD3SingleTransformerBlock):
 
 
 class TryOnTransformer(
-    BeforehandMixin, ImageStreamMixin, StrictLoadingMixin, ModelMixin, AttentionMixin, ConfigMixin, PeftAdapterMixin
+    HybridAttentionMixin,
+    BeforehandMixin,
+    ImageStreamMixin,
+    StrictLoadingMixin,
+    ModelMixin,
+    AttentionMixin,
+    ConfigMixin,
+    PeftAdapterMixin,
 ):
     """Loads FitDiT's `transformer_vton`, leaving on disk the context stream, which has no input.
 
@@ -137,7 +144,7 @@ class TryOnTransformer(
         if pose is not None:
             if pose.shape != image.shape:
                 raise ValueError(f"pose must be {tuple(image.shape)}, got {tuple(pose.shape)}.")
-            image = image + pose
+            image = image + pose.to(image.dtype)
         for index, block in enumerate(blocks):
             arguments = [image, modulations.image[index]]
             if reference is not None:

@@ -73,7 +73,8 @@ class FinishedResults:
 
     def _read(self) -> dict[str, dict[str, Any]]:
         if self._entries is None:
-            self._entries = self._open().read() if (self.folder / "journal").is_dir() else {}
+            entries = self._open().read() if (self.folder / "journal").is_dir() else {}
+            self._entries = {name: entry for name, entry in entries.items() if _is_sound(entry)}
         return self._entries
 
     def _open(self) -> Journal:
@@ -101,6 +102,13 @@ def unfinished_batches(items: Sequence[Item], size: int, is_done: Callable[[Item
     """The items of the batches in which something is left to do, whole, so that a resumed run has the same batches."""
     batches = [items[start : start + size] for start in range(0, len(items), size)]
     return [item for batch in batches if not all(map(is_done, batch)) for item in batch]
+
+
+def _is_sound(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry has what `FinishedResults.add` writes; of others the results are made again."""
+    lists = (entry.get("names"), entry.get("files"))
+    named = all(isinstance(one, list) and all(isinstance(name, str) for name in one) for one in lists)
+    return named and isinstance(entry.get("made_of"), str)
 
 
 def _state(source: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from temu_vtoff.segmentation.masks import masked_image
 from temu_vtoff.stages.garment import Garment, Product
 from temu_vtoff.stages.grouping import Choice
 from temu_vtoff.stages.reading import Frame
+
+logger = logging.getLogger(__name__)
 
 RESULTS = "results.jsonl"
 _FILES = {  # key in a line of results.jsonl -> what the file's name ends with
@@ -132,19 +135,52 @@ class GarmentFiles:
 
 
 def last_lines(folder: str | Path) -> dict[str, dict[str, Any]]:
-    """The last line of results.jsonl on each name, by name; torn lines, which a kill leaves, are skipped."""
+    """The last line of results.jsonl on each name, by name.
+
+    Torn lines, which a kill leaves, are skipped. Damaged lines are skipped with a logged warning.
+    """
     found: dict[str, dict[str, Any]] = {}
-    path = Path(folder) / RESULTS
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            line = json.loads(text)
+    path, damaged = Path(folder) / RESULTS, 0
+    for text in path.read_bytes().split(b"\n") if path.is_file() else []:
+        line = _parse(text)
+        if line is not None:
             found[line["name"]] = line
-        except (ValueError, TypeError, KeyError, RecursionError):
-            continue
+        else:
+            damaged += bool(text.strip()) and not text.startswith(b'{"')  # as a torn line does
+    if damaged:
+        logger.warning("%s: %d damaged lines are passed over; their garments are made again.", path, damaged)
     return found
+
+
+def done_lines(folder: str | Path) -> dict[str, dict[str, Any]]:
+    """What results.jsonl says of finished garments and of their alternatives, by name."""
+    lines = last_lines(folder)
+    for line in list(lines.values()):
+        others = line.get("alternatives")
+        lines |= {other["name"]: other for other in others if _is_named(other)} if isinstance(others, list) else {}
+    return {name: line for name, line in lines.items() if _is_done(line)}
 
 
 def keep_last_lines(folder: str | Path) -> None:
     """Leaves one line a name in results.jsonl, the last; runs into one folder had added others."""
     if lines := last_lines(folder):
         write_text(Path(folder) / RESULTS, "".join(json.dumps(line) + "\n" for line in lines.values()))
+
+
+def _parse(text: bytes) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return line if _is_named(line) else None
+
+
+def _is_named(line: Any) -> bool:
+    return isinstance(line, dict) and isinstance(line.get("name"), str)
+
+
+def _is_done(line: Mapping[str, Any]) -> bool:
+    """Whether a line has all that `PhotoPlan.outcome` reports."""
+    outputs, *others = (line.get(key) for key in ("outputs", "quality", "warnings"))
+    named = isinstance(outputs, list) and all(isinstance(file, str) for file in outputs)
+    return line.get("status") == "done" and named and all(isinstance(other, list) for other in others)

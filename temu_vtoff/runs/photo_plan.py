@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from temu_vtoff.pictures.addresses import is_address
 from temu_vtoff.runs.finished import FinishedResults, unfinished_batches
-from temu_vtoff.runs.garment_files import last_lines
+from temu_vtoff.runs.garment_files import done_lines
 from temu_vtoff.stages.garment import Garment
 from temu_vtoff.stages.grouping import Group
 
@@ -26,7 +26,7 @@ class PhotoPlan:
         made_of: By item, what its results are made of.
         results: The folder's results.
         finished: By item, the names of the results that the folder holds.
-        lines: By name, what results.jsonl says of earlier results.
+        lines: By name, what results.jsonl says of finished results.
     """
 
     items: dict[str, list[Garment]]
@@ -50,12 +50,11 @@ class PhotoPlan:
         for photo in photos:
             items.setdefault(photo.item, []).append(photo)
         made_of = {item: results.made_of(*map(_sources, own)) for item, own in items.items()}
-        lines = last_lines(results.folder)
-        lines |= {other["name"]: other for line in lines.values() for other in line.get("alternatives", [])}
+        lines = done_lines(results.folder)
         finished = {}
         for item in [] if overwrite else items:
             names = results.find(made_of[item])
-            if names is not None and all(lines.get(name, {}).get("status") == "done" for name in names):
+            if names is not None and all(name in lines for name in names):
                 finished[item] = names
         left = unfinished_batches([*items], batch_size, finished.__contains__)
         finished = {item: names for item, names in finished.items() if item not in left}

@@ -108,6 +108,13 @@ def test_saved_and_loaded_it_gives_the_same(pipe, two, tmp_path):
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("component", ["transformer_garm", "transformer_vton", "pose_guider", "vae"])
+def test_a_single_component_may_have_another_precision(pipe, two, component):
+    plain = pipe(**rows(two, 0, 1), generator=seeds(5), **QUICK).images
+    getattr(pipe, component).to(torch.bfloat16)
+    assert 0 < (pipe(**rows(two, 0, 1), generator=seeds(5), **QUICK).images - plain).abs().max() < 0.05
+
+
 def test_four_layers_and_another_shape_train_and_run(pipe, two):
     shape = {"sample_size": 8, "num_layers": 4, "attention_head_dim": 4, "num_attention_heads": 2}
     shape |= {"pooled_projection_dim": 64, "pos_embed_max_size": 12}
