@@ -9,7 +9,10 @@ from PIL import Image, ImageFilter
 import inference
 from drawn_people import draw_person
 from temu_vtoff import TryOff
+from temu_vtoff.runs.finished import FinishedResults
 from temu_vtoff.runs.garment_files import last_lines
+from temu_vtoff.runs.photo_plan import PhotoPlan
+from temu_vtoff.stages.reading import as_garments
 from tests import script_calls
 from tests.script_processes import contents, kill_when, start
 
@@ -136,3 +139,20 @@ def test_lines_beside_damaged_ones_are_read_with_a_warning(tmp_path, caplog):
     (tmp_path / "results.jsonl").write_bytes("\n".join(lines).encode("utf-8").replace(b"\xc3\xa9", b"\xe9"))
     assert list(last_lines(tmp_path)) == ["first", "last"]
     assert "results.jsonl: 3 damaged lines are passed over" in caplog.text
+
+
+def test_no_result_takes_the_place_of_a_photo_or_mask_of_the_run(call, photos, tmp_path):
+    photo, other, mask = (tmp_path / name for name in ("a.png", "a_upper_body_output.png", "a_binary_mask.png"))
+    photo.write_bytes((photos / "dress.png").read_bytes())
+    other.write_bytes((photos / "sku7_far.png").read_bytes())
+    Image.new("L", (192, 256), 255).save(mask)
+    before = contents(tmp_path, "*")
+    for inputs, lost in (((photo, other), other), ((photo, "--mask", mask), mask)):
+        status, out, err = call("--example_image", *inputs, "--output_dir", tmp_path)
+        assert status == 2 and script_calls.error_line(err) == (
+            f"error: A result would replace {lost}: give another --output_dir."
+        )
+    assert not out and contents(tmp_path, "*") == before
+    assert PhotoPlan.of(
+        as_garments([other], "upper_body", "temu-vtoff"), FinishedResults(tmp_path, "inference", {})
+    ).left

@@ -41,7 +41,13 @@ def list_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
 
 def list_photos(folder: str | Path, recursive: bool = False) -> list[Path]:
     """Like `list_pictures`, without results of earlier runs (`<photo>_output.png`, `<photo>_binary_mask.png`, …)."""
-    return [path for path in list_pictures(folder, recursive) if not _RESULT.search(path.stem)]
+    return [path for path in list_pictures(folder, recursive) if stem_of_result(path) is None]
+
+
+def stem_of_result(path: Path) -> str | None:
+    """The stem of the photo that a picture is named as a result of; None for other names."""
+    found = _RESULT.search(path.stem)
+    return None if found is None else path.stem[: found.start()]
 
 
 def find_pictures(paths: Sequence[str | Path]) -> list[Path]:

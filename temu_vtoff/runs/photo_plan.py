@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from temu_vtoff.errors import ArgumentError
 from temu_vtoff.pictures.addresses import is_address
+from temu_vtoff.pictures.folders import stem_of_result
 from temu_vtoff.runs.finished import FinishedResults, unfinished_batches
 from temu_vtoff.runs.garment_files import done_lines
 from temu_vtoff.stages.garment import Garment
@@ -45,7 +47,11 @@ class PhotoPlan:
             results: The folder's results.
             batch_size: Batches in which an item is left stay whole, so that a resumed run has the same batches.
             overwrite: Take nothing for finished.
+
+        Raises:
+            ArgumentError: A result would replace a photo or a mask of the run.
         """
+        _check_inputs_stay(photos, results.folder)
         items: dict[str, list[Garment]] = {}
         for photo in photos:
             items.setdefault(photo.item, []).append(photo)
@@ -113,6 +119,17 @@ class PhotoPlan:
         """
         names = [name for group in groups if group.garments[0].item == item for name in group.names]
         self.results.add(name, files, made_of=self.made_of[item], names=names)
+
+
+def _check_inputs_stay(photos: Sequence[Garment], folder: Path) -> None:
+    names = {name for photo in photos for name in (photo.name, photo.group) if name}
+    for source in (source for photo in photos for source in (photo.photo, photo.mask_file)):
+        if not isinstance(source, (str, Path)) or is_address(source):
+            continue
+        stem = stem_of_result(Path(source))
+        own = stem is not None and any(stem == name or stem.startswith(f"{name}_") for name in names)
+        if own and Path(source).parent.resolve() == folder.resolve():
+            raise ArgumentError(f"A result would replace {source}: give another {{out_dir}}.", "out_dir")
 
 
 def _sources(photo: Garment) -> list[object]:

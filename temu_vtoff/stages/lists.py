@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -92,11 +93,19 @@ def _garment(row: Mapping[str, str], number: int, folder: Path, category: str) -
     )
     if not photo:
         garment.error = ValueError(f"row {number} of the list names no photo.")
-    elif _NO_NAME.search(garment.name):
+    elif not _is_name(garment.name):
         garment.error = ValueError(f"row {number} of the list: {garment.name!r} is no name for a file.")
-    if _NO_NAME.search(garment.name):
+    if not _is_name(garment.name):
         garment.name = f"row_{number}"
     return garment
+
+
+def _is_name(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:  # half of a character
+        return False
+    return not _NO_NAME.search(name)
 
 
 def _stem(photo: str | Path) -> str:
@@ -119,7 +128,9 @@ def _read_csv(text: str, path: Path) -> tuple[list[str], list[dict[str, str]]]:
 def _read_json_lines(text: str, path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """The columns, in order, and the rows."""
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(
+        io.StringIO(text, newline=None), 1
+    ):  # `splitlines` also ends lines within JSON's texts
         if not line.strip():
             continue
         try:

@@ -91,6 +91,15 @@ def test_bad_rows_keep_their_errors_and_bad_lists_are_one_sentence(tmp_path):
         read_list(listed, group_by="colour")
 
 
+def test_json_lines_of_other_programs(tmp_path):
+    listed = tmp_path / "list.jsonl"
+    lines = [{"photo": "a.png", "caption": "a top\u2028with sleeves"}, {"photo": "b.png", "name": "\ud800"}]
+    listed.write_text("\r\n".join([json.dumps(lines[0], ensure_ascii=False), json.dumps(lines[1])]), encoding="utf-8")
+    first, second = read_list(listed)
+    assert first.caption == "a top\u2028with sleeves" and first.error is None
+    assert second.name == "row_2" and "no name for a file" in str(second.error)
+
+
 def test_the_stages_take_a_list_and_one_row_never_ends_the_others(toolkit, tmp_path):
     draw_person("000000").save(tmp_path / "a.png")
     mask = Image.new("L", draw_person("000000").size)
