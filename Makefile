@@ -6,9 +6,10 @@ RUN := HF_HUB_OFFLINE=1 $(BIN)/python
 
 .PHONY: demo test test-wheel examples assets bench dataset-demo bulk-demo train-demo builtin builtin-people builtin-finer builtin-try-on lint format clean
 
-demo: .venv/installed  ## photos in, product pictures out, with the built-in model
+demo: .venv/installed  ## photos in, product pictures and a garment transfer out, with the built-in model
 	$(RUN) inference.py --example_image examples --category all --output_dir outputs
-	@echo "These are the product pictures; outputs/*_panel.png show photo, mask and product side by side."
+	$(RUN) try_on.py --person_image examples/example1.jpg --garment_from examples/example2.jpg --output_dir outputs/try_on
+	@echo "These are the product pictures, and one person in another's garment; *_panel.png show what they are made of."
 
 test: .venv/installed-dev  ## the test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

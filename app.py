@@ -40,7 +40,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--max_waiting", type=command_line.positive, default=20, help="requests in the queue; more are turned away")
     command_line.add_model_flags(parser)
     add = parser.add_argument_group("try-on").add_argument
-    add("--tryon_model", help=f"try-on model, such as {PUBLISHED_TRYON}; without one the page does no try-on")
+    add(
+        "--tryon_model",
+        help=f"try-on model, such as {PUBLISHED_TRYON} (default: builtin beside the built-in try-off model, else none)",
+    )
     command_line.add_pose_flag(add)
     command_line.add_device_flags(parser)
     command_line.add_speed_flags(parser)

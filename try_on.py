@@ -1,10 +1,10 @@
 """Person and garment in, the person wearing the garment out (FitDiT); or the garment of another person's photo.
 
+    python try_on.py --person_image person.jpg --garment_from other.jpg
     python try_on.py --person_image person.jpg --garment_image garment.jpg --tryon_model BoyuanJiang/FitDiT
-    python try_on.py --person_image person.jpg --garment_from other.jpg --tryon_model BoyuanJiang/FitDiT
 
 Writes for every person and garment <person>_<garment>_output.png, _region.png (what was repainted) and _panel.png, and
-one run.json. The same command after a kill makes the pairs that are missing. There is no built-in try-on model.
+one run.json. The same command after a kill makes the pairs that are missing.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import command_line
 from temu_vtoff.backends.registry import TEMU_VTOFF
-from temu_vtoff.builtin import NOTICE
+from temu_vtoff.builtin import BUILTIN, NOTICE
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.files import writable_folder
 from temu_vtoff.pictures import find_pictures, open_picture, save_picture
@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
     check(args, plan, options)
     joints = None if args.keypoints is None else read_joints(args.keypoints)
     folder = writable_folder(args.output_dir)
-    if args.garment_from is not None and options.sources.is_builtin:
+    if options.tryon == BUILTIN or (args.garment_from is not None and options.sources.is_builtin):
         command_line.say(NOTICE)
     results, made_of = find_results(args, plan, options, folder)
     done = [] if args.overwrite else [name for name in plan.names if results.find(made_of[name]) == [name]]

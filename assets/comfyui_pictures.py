@@ -34,7 +34,7 @@ WAIT = 20  # seconds
 OUTPUTS = workflows.ROOT / "examples" / "outputs"
 SHOWN = {  # by workflow: what nodes show after a run
     "photo_to_product": {6: "product", 8: "finished"},
-    "garment_transfer": {5: "product"},
+    "garment_transfer": {5: "product", 7: "transfer"},
 }
 OPENED = """
     const [workflow, name, done] = arguments

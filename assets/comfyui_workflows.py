@@ -72,7 +72,7 @@ PHOTO_TO_PRODUCT = {
     8: Node("SaveImage", (1020, 450), (300, 400), {"images": (7, 0), "filename_prefix": "product"}),
 }
 GARMENT_TRANSFER = {
-    1: load("BoyuanJiang/FitDiT"),
+    1: load(),
     2: Node("LoadImage", (0, 450), (320, 400), {"image": "example1.jpg"}),
     3: Node("LoadImage", (360, 450), (300, 400), {"image": "example2.jpg"}),
     4: Node("TryOffGarment", (360, 0), (300, 260), TRY_OFF),

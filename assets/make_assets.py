@@ -5,7 +5,8 @@
 
 teaser.png: three held-out people for each category, none chosen, each as the photo and the product picture generated
 with the model's own segmenter and captioner. workflow.svg and workflow.png: the method, with an example and its outputs
-(`make examples` renews those). compair.png: the model beside its ablations and a baseline, and published numbers.
+(`make examples` renews those). try_on.png: the first three held-out people in the garments of the next three, each
+picture beside its truth. compair.png: the model beside its ablations and a baseline, and published numbers.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from drawn_people import CATEGORIES, draw_person
 from temu_vtoff.pictures import save_picture
 
 FOLDER = Path(__file__).parent
-PICTURES = ("teaser", "workflow", "compair")
+PICTURES = ("teaser", "workflow", "try_on", "compair")
 PER_CATEGORY = 3
 GAP, PAPER = 10, (255, 255, 255)
 
@@ -67,6 +68,10 @@ def main(args: argparse.Namespace) -> None:
         from workflow import save_workflow
 
         print(*save_workflow(FOLDER.parent / "examples" / "example1.jpg", FOLDER), sep="\n")
+    if "try_on" in args.only:
+        from fitting_table import make_table
+
+        print(save_picture(make_table().quantize(256), FOLDER / "try_on.png", optimize=True))
     if "compair" in args.only:
         from comparison import save_comparison
 

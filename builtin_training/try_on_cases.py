@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torchvision.transforms.functional import to_tensor
 import command_line
 from builtin_training.cases import HELD_OUT_SEEDS, overlap
 from builtin_training.products import batches
-from drawn_people import CATEGORIES, draw_person
+from drawn_people import CATEGORIES, DrawnPerson, draw_person
 from drawn_people.swap import draw_try_on
 from temu_vtoff import TryOn
 from temu_vtoff.metrics.color_error import rgb_to_lab
@@ -50,14 +51,16 @@ def draw_cases(count: int) -> list[TryOnCase]:
     cases = []
     for category in CATEGORIES:
         people = [draw_person(HELD_OUT_SEEDS + number, category) for number in range(count)]
-        for number, person in enumerate(people):
-            following = (number + 1) % count
-            other = people[following]
-            drawn = draw_try_on(HELD_OUT_SEEDS + number, HELD_OUT_SEEDS + following, category)
-            worn = mask_picture(np.isin(np.asarray(drawn.label_map), ATR.of_category(category)))
-            garment = other.garments[category]
-            cases.append(TryOnCase(category, person.photo, garment.product, other.photo, drawn.photo, worn))
+        cases += [draw_case(category, people, number, (number + 1) % count) for number in range(count)]
     return cases
+
+
+def draw_case(category: str, people: Sequence[DrawnPerson], number: int, following: int) -> TryOnCase:
+    """One of the people of `draw_cases` in the garment of another."""
+    person, other = people[number], people[following]
+    drawn = draw_try_on(HELD_OUT_SEEDS + number, HELD_OUT_SEEDS + following, category)
+    worn = mask_picture(np.isin(np.asarray(drawn.label_map), ATR.of_category(category)))
+    return TryOnCase(category, person.photo, other.garments[category].product, other.photo, drawn.photo, worn)
 
 
 def find_regions(cases: list[TryOnCase], toolkit: TryOn) -> list[TryOnCase]:

@@ -47,7 +47,8 @@ class LoadTemuVtoff(io.ComfyNode):
                 _text("lora", "adapters, one a line: FILE_OR_ID[:WEIGHT_NAME][@SCALE]", multiline=True, optional=True),
                 _text(
                     "tryon",
-                    "hub id or folder of a try-on model, such as BoyuanJiang/FitDiT; only for Try On",
+                    "hub id or folder of a try-on model, such as BoyuanJiang/FitDiT; only for Try On; empty: the "
+                    "built-in one beside the built-in model",
                     optional=True,
                 ),
                 _text("base", "hub id or folder of VAE and text encoders, if the source has none", **_ADVANCED),

@@ -31,7 +31,7 @@ class Models:
 
     Args:
         options: Of try-off.
-        tryon: The try-on model; None without one.
+        tryon: The try-on model; None for the built-in one beside the built-in try-off model, else for none.
         keep_loaded: Keep the models for the next node and the next run. ComfyUI may still ask for their memory.
     """
 
@@ -72,7 +72,7 @@ class Models:
             ArgumentError: There is no try-on model.
         """
         is_editor = self.options.backend in EDITORS
-        if self.tryon is None and not is_editor:
+        if self.tryon is None and not is_editor and not self.options.sources.is_builtin:
             raise ArgumentError("{tryon} is missing: name a try-on model in Load TEMU-VTOFF.", "tryon")
         given = {field.name: getattr(self.options, field.name) for field in fields(Options)}
         return TryOnOptions(**given, tryon=None if is_editor else self.tryon)

@@ -112,13 +112,13 @@ def add_model_flags(
     Args:
         stages: Whether the script also segments and captions.
         image_encoders: Whether it uses the pipeline's image encoders.
-        tryon: Whether it does try-on; the published models are the defaults then.
+        tryon: Whether it does try-on, whose model decides the defaults then.
     """
     group = parser.add_argument_group(
         "models", 'hub ids, folders or "builtin"; naming one of the two published sources fills in the other'
     )
     add = group.add_argument
-    default = "published" if tryon else "builtin"
+    default = "builtin beside the built-in try-on model, else published" if tryon else "builtin"
     add("--pretrained_model_name_or_path", metavar="BASE", help=f"base model, or a whole pipeline (default: {default})")
     add(
         "--pretrained_model_name_or_path_sd3_tryoff",
@@ -163,8 +163,15 @@ def add_captioner_flags(parser: argparse.ArgumentParser) -> None:
 def add_tryon_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags for the try-on model, the region that it repaints, and its results."""
     add = parser.add_argument_group("try-on").add_argument
-    add("--tryon_model", help=f"try-on model, such as {PUBLISHED_TRYON}; there is no built-in one")
-    add("--region", default=TryOnOptions.region, choices=REGIONS, help="around garment and limbs, or close to them")
+    add(
+        "--tryon_model",
+        help=f"try-on model; default: builtin beside the built-in try-off model, else {PUBLISHED_TRYON}",
+    )
+    add(
+        "--region",
+        choices=REGIONS,
+        help="around garment and limbs, or close to them; default: tight for the built-in model, else rectangle",
+    )
     for name in OFFSETS:
         side = name.removeprefix("offset_")
         add(

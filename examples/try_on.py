@@ -1,5 +1,6 @@
 """Garment transfer: what the second person wears is taken off, and put on the first.
 
+python examples/try_on.py
 python examples/try_on.py BoyuanJiang/FitDiT person.jpg other.jpg
 """
 
@@ -8,9 +9,9 @@ from pathlib import Path
 
 from temu_vtoff import TryOn, TryOnOptions
 
-model, *photos = sys.argv[1:] or ["BoyuanJiang/FitDiT"]
+model, *photos = sys.argv[1:] or ["builtin"]
 person, other = photos or ("examples/example1.jpg", "examples/example2.jpg")
-toolkit = TryOn(TryOnOptions(tryon=model, tryoff="builtin"))  # for photographs: tryoff="davidelobba/TEMU-VTOFF"
+toolkit = TryOn(TryOnOptions(tryon=model))  # a published model brings the published try-off weights
 
 garments = toolkit.take_off(other, category="upper_body")
 persons = toolkit.prepare(person, category="upper_body")

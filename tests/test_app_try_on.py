@@ -182,8 +182,9 @@ def test_the_flags_of_try_on_are_those_of_the_page():
         app.parse_args(["--tryon_model", str(GOLDEN_TRYON), "--pose_model", "none", "--preset", "fast"])
     )
     assert (named.tryon, named.pose_model, named.preset) == (str(GOLDEN_TRYON), "none", "fast")
-    default = tryon_options(app.parse_args([]))
-    assert default is None or default.tryon == BUILTIN
+    assert tryon_options(app.parse_args([])).tryon == BUILTIN
+    published = ["--pretrained_model_name_or_path_sd3_tryoff", "davidelobba/TEMU-VTOFF"]
+    assert tryon_options(app.parse_args(published)) is None
 
 
 def test_programs_can_try_on(server, tmp_path, garment):

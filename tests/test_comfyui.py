@@ -298,7 +298,6 @@ def test_workflows_run_as_they_are(product, tmp_path, monkeypatch):
 
     monkeypatch.setattr(folder_paths, "input_directory", str(ROOT / "examples"))
     quick |= {"TryOnGarment": {"steps": 1}}
-    quick["LoadTemuVtoff"] |= {"source": "builtin", "tryon": str(GOLDEN_TRYON), "segmenter": "builtin"}
     made = run_workflow(read("api", "garment_transfer"), quick)
     assert np.array_equal(to_pixels(made["TryOffGarment"][0][0])[0], product)
     assert Image.open(next(tmp_path.glob("transfer_*.png"))).size == Image.open(EXAMPLE).size

@@ -9,8 +9,6 @@ from tests.fresh_checkout import ROOT, link_checkout
 from tests.script_processes import FEWER_STEPS, run_python
 
 SCRIPTS = sorted(path.name for path in (ROOT / "examples").glob("*.py") if path.stem != "make_examples")
-TRYON_MODEL = ROOT / "tests" / "golden_tryon"  # there is no built-in one
-ARGUMENTS = {"try_on.py": (TRYON_MODEL,)}
 NOTEBOOKS = {  # with the pictures that each shows
     "quickstart": 6,  # the photo, its mask, product, seeds, guidance, and the last one
     "try_on": 4,  # the photos, the region, the garment, the result
@@ -26,7 +24,7 @@ def checkout(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_is_short_and_runs(checkout, name):
     assert len((ROOT / "examples" / name).read_text(encoding="utf-8").splitlines()) < 40
-    assert run_python([f"examples/{name}", *ARGUMENTS.get(name, ())], checkout, STEPS).strip()
+    assert run_python([f"examples/{name}"], checkout, STEPS).strip()
 
 
 def test_the_example_photos_are_what_their_script_draws(checkout):
@@ -38,7 +36,6 @@ def test_the_example_photos_are_what_their_script_draws(checkout):
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs_from_top_to_bottom(checkout, name, monkeypatch, tmp_path):
-    monkeypatch.setenv("TRYON_MODEL", str(TRYON_MODEL))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     (tmp_path / "profile_default" / "startup").mkdir(parents=True)
     (tmp_path / "profile_default" / "startup" / "fewer_steps.py").write_text(FEWER_STEPS.format(steps=STEPS))

@@ -186,10 +186,22 @@ def test_mask_pose_image_region_and_no_paste(call, pictures, ann, tmp_path):
     assert posed.shape == (96, 64, 3) and (posed != own).any(), "the frame of the model, and another pose"
 
 
-def test_without_a_try_on_model_the_published_one_is_named(call, pictures, ann, tmp_path):
-    status, _, err = call(*ann, "--output_dir", tmp_path / "out")
-    assert status == 2 and "--tryon_model" in error_line(err) and "BoyuanJiang/FitDiT" in err
-    assert not (tmp_path / "out").exists()
+def test_the_built_in_models_transfer_a_garment(call, pictures, tmp_path):
+    persons = [pictures / "persons" / f"{name}.png" for name in ("ann", "bob")]
+    how = ("--preset", "turbo", "--output_dir", tmp_path)
+    status, out, err = call("--person_image", persons[0], "--garment_from", persons[1], *how)
+    assert status == 0 and out == f"{tmp_path / 'ann_bob_output.png'}\n" and err.count("drawn people only") == 1
+    assert "pose" not in err, "its pose guider reads the label map"
+    photo, output, region = (
+        array(path) for path in (persons[0], tmp_path / "ann_bob_output.png", tmp_path / "ann_bob_region.png")
+    )
+    assert np.array_equal(output[region == 0], photo[region == 0])
+    own, worn = (np.abs(output[region > 0].mean(0) - array(path)[region > 0].mean(0)).sum() for path in persons)
+    assert worn < own, "nearer to the other person's colours"
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert set(record["models"].values()) == {"builtin"}
+    status, _, err = call("--person_image", persons[0], "--garment_image", persons[1], *how, "--offset_top", 5)
+    assert status == 2 and "--region rectangle" in error_line(err), "its region is tight"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +225,6 @@ def test_without_a_try_on_model_the_published_one_is_named(call, pictures, ann, 
         (("--garment_image", "ann.json"), ["ann.json"]),
         (("--garment_image", "gone.png"), ["gone.png"]),
         (("--tryon_model", TRYOFF), ["holds a try-off model", "BoyuanJiang/FitDiT"]),
-        (("--tryon_model", "builtin"), ["no built-in try-on model"]),
         (("--tryon_model", "persons"), ["Not a complete checkpoint"]),
         (("--lora", "owner/name"), ["--lora", "give --garment_from, or another --backend"]),
         (("--seed", 2**70), ["--seed", "64 bits"]),

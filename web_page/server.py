@@ -12,7 +12,6 @@ from PIL import Image
 from starlette.middleware import Middleware
 
 import command_line
-from temu_vtoff.errors import ArgumentError
 from temu_vtoff.stages import TryOnOptions
 from web_page.gate import Gate, Hosts
 from web_page.guard import EXAMPLES
@@ -53,17 +52,14 @@ def serve(args: argparse.Namespace, folder: Path) -> None:
 
 
 def tryon_options(args: argparse.Namespace) -> TryOnOptions | None:
-    """How try-on runs; None where no model is named and none is built in.
+    """How try-on runs; None where published weights take garments off and no try-on model is named.
 
     Raises:
         ArgumentError: A value that can't be.
     """
-    try:
-        return command_line.options(args, TryOnOptions)
-    except ArgumentError as error:
-        if args.tryon_model is None and error.argument == "tryon":
-            return None
-        raise
+    if args.tryon_model is None and not command_line.options(args).sources.is_builtin:
+        return None
+    return command_line.options(args, TryOnOptions)
 
 
 def _launch(page, args: argparse.Namespace, visits: Visits) -> str:

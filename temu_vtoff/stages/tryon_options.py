@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from temu_vtoff.backends.registry import EDITORS
+from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.errors import ArgumentError, check_choice, check_finite
 from temu_vtoff.hub.sizes import WorkingSize, read_tryon_size
 from temu_vtoff.hub.sources import PUBLISHED_TRYOFF, PUBLISHED_TRYON, TRYON, tryon_folder
@@ -18,24 +19,27 @@ OFFSETS = ("offset_top", "offset_bottom", "offset_left", "offset_right")
 
 @dataclass(frozen=True)
 class TryOnOptions(Options):
-    """Models of try-on and how they run. Left open, the sources of `Options` are the published ones.
+    """Models of try-on and how they run. Left open, the sources of `Options` are the built-in ones beside the built-in
+    try-on model, and the published ones beside others.
 
     Attributes:
-        tryon: Hub id or folder of a model in FitDiT's layout; there is no built-in one. None with an image-editing
-            model as `backend`, which looks at both pictures and does the try-off too.
+        tryon: Hub id or folder of a model in FitDiT's layout, or "builtin". Left open, the built-in one beside the
+            built-in try-off model, else the published one. None with an image-editing model as `backend`, which looks
+            at both pictures and does the try-off too.
         person: As in `Options`, in the photos of persons; where a garment is taken off, the largest person counts.
-        region: What is repainted: the "rectangle" around garment and limbs, or "tight", closely around both.
+        region: What is repainted: the "rectangle" around garment and limbs, or "tight", closely around both. Left
+            open, "tight" for the built-in model, which learned it so, else "rectangle".
         offset_top, offset_bottom, offset_left, offset_right: How far the rectangle's sides are moved outwards, in
             pixels of a photo whose short side has 768; negative numbers move them inwards.
         pose_model: Estimates joints where none are given and the model reads a pose: a folder with two ONNX files for
             rtmlib, "auto" for rtmlib's own where it is installed, or "none".
 
     Raises:
-        ArgumentError: No `tryon`, a value that is none of the choices or out of range, or offsets of a tight region.
+        ArgumentError: A value that is none of the choices or out of range, or offsets of a tight region.
     """
 
     tryon: str | None = None
-    region: str = "rectangle"
+    region: str | None = None
     offset_top: float = 0
     offset_bottom: float = 0
     offset_left: float = 0
@@ -47,11 +51,9 @@ class TryOnOptions(Options):
         if self.backend in EDITORS:
             self._check_editor()
         elif self.tryon is None:
-            raise ArgumentError(
-                f"{{tryon}} is missing, and there is no built-in try-on model: give {PUBLISHED_TRYON} (accept its "
-                "licence on its page first) or a folder in its layout.",
-                "tryon",
-            )
+            object.__setattr__(self, "tryon", BUILTIN if super().sources.is_builtin else PUBLISHED_TRYON)
+        if self.region is None:
+            object.__setattr__(self, "region", "tight" if self.tryon == BUILTIN else "rectangle")
         check_choice("region", self.region, REGIONS)
         for name in OFFSETS:
             check_finite(name, getattr(self, name))
@@ -83,8 +85,8 @@ class TryOnOptions(Options):
 
     @property
     def sources(self) -> Sources:
-        """The sources of try-off and segmenter, with what was left open filled in by the published ones."""
-        if self.base is None and self.tryoff is None and self.backend not in EDITORS:
+        """The sources of try-off and segmenter, with what was left open filled in."""
+        if self.base is None and self.tryoff is None and self.backend not in EDITORS and self.tryon != BUILTIN:
             return replace(self, tryoff=PUBLISHED_TRYOFF).sources
         return super().sources
 

@@ -89,8 +89,10 @@ def test_photos_of_any_shape_keep_their_size(options, people, shirt):
 
 
 def test_options_are_checked(people):
-    with pytest.raises(ArgumentError, match="BoyuanJiang/FitDiT"):
-        TryOnOptions()
+    small, published = TryOnOptions(), TryOnOptions(tryoff="davidelobba/TEMU-VTOFF")
+    assert (small.tryon, small.region, small.sources.tryoff) == ("builtin", "tight", "builtin")
+    assert (published.tryon, published.region) == ("BoyuanJiang/FitDiT", "rectangle")
+    assert TryOnOptions(region="rectangle", offset_top=3).offset_top == 3
     with pytest.raises(ArgumentError, match="rectangle, tight"):
         TryOnOptions(tryon="x", region="round")
     for name in OFFSETS:

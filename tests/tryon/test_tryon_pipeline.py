@@ -148,7 +148,7 @@ def test_mistakes_are_one_sentence(pipe, two, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             pipe(**two | QUICK | changes)
-    for source, message in ((TRYOFF, "holds a try-off model"), ("builtin", "no built-in try-on"), (tmp_path, "lacks")):
+    for source, message in ((TRYOFF, "holds a try-off model"), (tmp_path, "lacks")):
         with pytest.raises(CheckpointError, match=message):
             TryOnPipeline.from_pretrained(source)
     with pytest.raises(TypeError, match="no component text_encoder"):
