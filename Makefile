@@ -8,7 +8,7 @@ RUN := HF_HUB_OFFLINE=1 $(BIN)/python
 
 demo: .venv/installed  ## photos in, product pictures and a garment transfer out, with the built-in model
 	$(RUN) inference.py --example_image examples --category all --output_dir outputs
-	$(RUN) try_on.py --person_image examples/example1.jpg --garment_from examples/example2.jpg --output_dir outputs/try_on
+	$(RUN) try_on.py --person_image examples/example2.jpg --garment_from examples/example1.jpg --output_dir outputs/try_on
 	@echo "These are the product pictures, and one person in another's garment; *_panel.png show what they are made of."
 
 test: .venv/installed-dev  ## the test suite
@@ -22,6 +22,7 @@ examples: .venv/installed  ## draws the example photos and makes their outputs a
 	$(RUN) inference.py --example_image examples/example1.jpg --category upper_body --output_dir examples/outputs
 	$(RUN) inference.py --example_image examples/example2.jpg --category lower_body --output_dir examples/outputs
 	$(RUN) inference.py --example_image examples/example3.jpg --category dresses --output_dir examples/outputs
+	$(RUN) try_on.py --person_image examples/example2.jpg --garment_from examples/example1.jpg --output_dir examples/outputs
 	rm -r examples/outputs/run.json examples/outputs/results.jsonl examples/outputs/journal
 
 assets: .venv/installed-dev  ## makes the README's pictures anew

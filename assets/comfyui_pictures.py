@@ -102,7 +102,9 @@ def object_info() -> dict[str, Any]:
 
 def shown(name: str) -> bytes:
     """A picture by the name that a node gives it, as PNG."""
-    if name in ("product", "finished"):
+    if name == "transfer":
+        image = Image.open(OUTPUTS / "example2_example1_output.png")
+    elif name in ("product", "finished"):
         image = Image.open(OUTPUTS / "example1_output.png")
         image = image if name == "product" else finish_picture(image, Finish(**workflows.FINISH))
     else:
