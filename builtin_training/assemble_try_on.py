@@ -39,6 +39,8 @@ def main(args: argparse.Namespace) -> None:
     shared = {name: load_component(name, tryoff, name, options) for name in SHARED}
     pipeline = TryOnPipeline.from_pretrained(args.run, torch_dtype=torch.float16, **shared)
     pipeline.pose_guider.register_to_config(reads="labels")
+    for part in (pipeline.transformer_vton, pipeline.transformer_garm, pipeline.pose_guider):
+        part.register_to_config(_name_or_path=args.run.name)  # instead of a path of this machine
     shutil.rmtree(args.output_dir, ignore_errors=True)
     pipeline.save_pretrained(args.output_dir)
     if args.without_shared:
