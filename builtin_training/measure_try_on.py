@@ -13,16 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import command_line
 from command_line.config import add_config_flag, parse_with_config
 from temu_vtoff.builtin import BUILTIN
 from temu_vtoff.files import writable_folder, write_text
 from temu_vtoff.runs.record import write_run_record
-
-if TYPE_CHECKING:
-    pass
 
 VARIANTS = ("product", "transfer", "person_as_is", "product_pasted")
 SHOWN = 4  # people of each category
