@@ -122,7 +122,7 @@ def test_jobs_of_all_sorts(options: Options, tmp_path: Path, small_disk: Path, s
     printed = run_python(["-m", "tests.bulk_jobs", tmp_path / "tasks"], ROOT)
     full, whole, by_server, by_vllm = map(json.loads, printed.splitlines())
 
-    assert full["error"].startswith("the disk or your share of it is full")
+    assert full["error"] == f"the disk or your share of it is full: {small_disk / 'out'}."
     assert (whole["photos"], whole["garments"], whole["pictures"]) == (3, 3, 3) and not whole["repeated"]
     (row, *_) = rows_of(small_disk / "out")
     assert row["id"].count("_00_") == 1, "person and garment of the unpaired list"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -110,7 +111,7 @@ def run_bulk(job: BulkJob, options: Options) -> tuple[Counts, dict[str, StageCos
             warnings.simplefilter("ignore")
             through_stages(photos, job, options, ledger).write_datasink(sink, ray_remote_args=_TASK)
     except Exception as error:
-        raise _of_this_run(cause_of(error)) from error
+        raise _of_this_run(cause_of(error), output.address) from error
     counts = count_results(output)
     if before is not None and (lost := before.photos + ray.get(ledger.entered.remote()) - counts.photos) > 0:
         raise ValueError(f"{lost} photos were lost together with a worker; the same command again finishes them.")
@@ -139,8 +140,10 @@ def cause_of(error: BaseException) -> BaseException:
     return error
 
 
-def _of_this_run(error: BaseException) -> BaseException:
-    """The error, with the job's name for the address of the captioning server."""
+def _of_this_run(error: BaseException, output: str) -> BaseException:
+    """The error, with the job's name for the address of the captioning server, and with the place of a full disk."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OSError(error.errno, error.strerror, output)  # Ray puts a text of its own where the file's name stands
     if isinstance(error, ArgumentError) and "api_base" in error.arguments:
         return ArgumentError(error.sentence.replace("{api_base}", "{caption_server}"), "caption_server")
     return error
@@ -159,7 +162,7 @@ def _check_models(job: BulkJob, options: Options) -> None:
         try:
             ApiCaptioner(job.caption_server, options.sources.captioner)
         except ArgumentError as error:
-            raise _of_this_run(error) from None
+            raise _of_this_run(error, job.output) from None
 
 
 def _check_cluster(job: BulkJob) -> None:
