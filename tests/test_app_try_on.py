@@ -141,7 +141,7 @@ def test_tiff_is_shown_as_png_in_both_fields(tab, tmp_path):
     open_picture(PHOTO).save(tmp_path / "scan.tiff")
     (shown,) = tab.look(visitor("a"), str(tmp_path / "scan.tiff"), "upper_body")
     garment = tab.look_at_garment(visitor("a"), str(tmp_path / "scan.tiff"))
-    for path in (shown[tab.person], garment[tab.garment]):
+    for path in (shown[tab.photo], garment[tab.garment]):
         assert Image.open(path).format == "PNG" and tab.studio.visits.owns("a", Path(path).parent)
     assert tab.look_at_garment(visitor("a"), str(PHOTO)) == tab.look_at_garment(visitor("a"), None) == {}
 

@@ -149,7 +149,8 @@ import json, re, sys
 from temu_vtoff import Options, TryOff
 from temu_vtoff.bulk.job import BulkJob
 from temu_vtoff.bulk.rows import Photo
-from temu_vtoff.bulk.stages import Segment, limit_memory
+from temu_vtoff.bulk.actor import limit_memory
+from temu_vtoff.bulk.stages import Segment
 
 stage = object.__new__(Segment)  # without Ray's ledger
 stage.job, stage.options = BulkJob("in", "out"), Options(segmenter=sys.argv[1], device="cpu")
