@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from temu_vtoff import FeatureExtractor, TryOffPipeline
+from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.tryoff.outputs import NotFiniteError
 from tests.tiny_pipeline import save_tiny_pipeline
 
@@ -188,6 +189,8 @@ def test_a_lora_that_does_not_fit_is_refused_by_name(pipe):
         pipe.load_lora_weights(foreign)
     with pytest.raises(ValueError, match=r"1 of its keys are unknown \(transformer\.single_blocks"):
         pipe.load_lora_weights(fitting | foreign)
+    with pytest.raises(ValueError, match=r"nothing of it fits \(it is empty\)"):
+        pipe.load_lora_weights({})
     pipe.load_lora_weights(fitting)
     assert pipe.get_list_adapters() == {"transformer": ["default_0"]}
 
@@ -203,6 +206,26 @@ def test_a_pipeline_saved_with_adapters_loads_again(pipe, tmp_path):
     torch.testing.assert_close(sample(loaded), adapted)
     loaded.unload_lora_weights()
     torch.testing.assert_close(sample(loaded), plain)
+
+
+def test_damaged_files_of_adapters_are_named(pipe, tmp_path):
+    adapt(pipe)
+    pipe.save_pretrained(tmp_path)
+    state, weights = tmp_path / "adapters" / "state.json", tmp_path / "adapters" / "style"
+    sound = json.loads(state.read_text())
+    layer = next(iter(sound["transformer"].values()))
+    for content in ("", "[]", '{"transformer": 5}', json.dumps({"transformer": {"elsewhere": layer}})):
+        state.write_text(content)
+        with pytest.raises(CheckpointError, match=r"state\.json is damaged: copy it again, or delete .*adapters"):
+            load(tmp_path)
+    state.write_text(json.dumps(sound))
+    (file,) = weights.iterdir()
+    file.write_bytes(file.read_bytes()[:60])
+    with pytest.raises(CheckpointError, match=r"the adapter can't be loaded from .*style"):
+        load(tmp_path)
+    file.unlink()
+    with pytest.raises(CheckpointError, match=r"adapter.*style"):
+        load(tmp_path)
 
 
 def test_text_encoders_adapters_are_saved_and_loaded(pipe, folder, tmp_path, caplog):
@@ -379,6 +402,16 @@ def test_lists_of_tensors_and_numpy_pictures_are_taken(pipe):
         options = {"prompt": ["a dress", "a skirt"], "num_inference_steps": STEPS, "output_type": "pt"}
         made = pipe(pictures, masks, generator=rngs(), **options).images
         torch.testing.assert_close(made, expected, msg=name)
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, torch.bool, torch.uint8, torch.int64])
+def test_masks_of_zeros_and_ones_may_have_any_type(pipe, kind):
+    image, mask = photos()
+    counted = mask.to(kind) if isinstance(kind, torch.dtype) else mask[0, 0].numpy().astype(kind)
+    options = {"num_inference_steps": 1, "output_type": "pt"}
+    rng = lambda: torch.Generator().manual_seed(0)
+    made, expected = (pipe(image, one, generator=rng(), **options).images for one in (counted, mask))
+    assert torch.equal(made, expected)
 
 
 def test_bytes_are_scaled_as_pil_pictures_are(pipe):

@@ -84,7 +84,7 @@ def _check_fit(
     """The keys that fit no layer of the models, which are given by component.
 
     Raises:
-        CheckpointError: None of the keys fits, or one is of another width.
+        CheckpointError: None of the keys fits, one is of another width, or a layer's matrices are no pair.
     """
     layers = {
         f"{part}.{place.replace('.base_layer', '')}": layer
@@ -97,16 +97,36 @@ def _check_fit(
     if len(foreign) == len(weights):
         raise CheckpointError(
             f"The LoRA {lora.source} (argument {{lora}}) fits no layer of a {pipeline.__name__}: is it one of "
-            f"another model? It begins with {first_few(foreign, 1)}.",
+            f"another model? It {f'begins with {foreign[0]}' if foreign else 'is empty'}.",
             "lora",
         )
     for key, weight in weights.items():
         layer = layers.get(places[key])
         for ending, side, width in ((".lora_A.weight", 1, "in_features"), (".lora_B.weight", 0, "out_features")):
-            if key.endswith(ending) and getattr(layer, width, weight.shape[side]) != weight.shape[side]:
+            expected = getattr(layer, width, None)
+            if key.endswith(ending) and expected is not None and weight.shape[side : side + 1] != (expected,):
                 raise CheckpointError(
                     f"The LoRA {lora.source} (argument {{lora}}) is of a model of another width: its {key} "
                     f"doesn't fit the {pipeline.__name__}.",
                     "lora",
                 )
+    if (unsound := _unsound_layer(weights)) is not None:
+        raise CheckpointError(
+            f"The LoRA {lora.source} (argument {{lora}}) is damaged or incomplete: its layer {unsound} has no pair of "
+            "matrices of one rank.",
+            "lora",
+        )
     return foreign
+
+
+def _unsound_layer(weights: Mapping[str, torch.Tensor]) -> str | None:
+    """A layer without its two matrices (r, D) and (D', r) of floating point, or None."""
+    for key in weights:
+        if not key.endswith((down := ".lora_A.weight", up := ".lora_B.weight")):
+            continue
+        layer = key.removesuffix(down).removesuffix(up)
+        pair = [weights.get(layer + ending) for ending in (down, up)]
+        sound = all(one is not None and one.ndim >= 2 and one.is_floating_point() for one in pair)
+        if not sound or pair[0].shape[0] != pair[1].shape[1]:
+            return layer
+    return None

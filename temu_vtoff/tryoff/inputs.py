@@ -57,7 +57,7 @@ def read_photos(
     Raises:
         ValueError: Sizes, channels, ranges or numbers that don't fit.
     """
-    image, mask = stacked(image), stacked(mask)
+    image, mask = stacked(image), stacked_masks(mask)
     width, height = choose_size(working_size, image, width, height)
     image, mask = picture_tensor(image, width, height), mask_tensor(mask, width, height)
     check_batch(len(image), mask=mask)
@@ -102,6 +102,19 @@ def stacked(pictures: Pictures) -> list[PIL.Image.Image] | torch.Tensor:
     if len({one.shape[1:] for one in tensors}) > 1:
         raise ValueError("The pictures differ in size or channels; make them alike, or give PIL pictures.")
     return torch.cat(tensors)
+
+
+def stacked_masks(masks: Pictures) -> list[PIL.Image.Image] | torch.Tensor:
+    """Like `stacked`; bytes may be 0 and 1 as well as 0 and 255, and tensors of any type."""
+    alone = isinstance(masks, (PIL.Image.Image, torch.Tensor, np.ndarray))
+    masks = stacked([_unit_mask(mask) for mask in ([masks] if alone else masks)])
+    return masks.float() if isinstance(masks, torch.Tensor) else masks
+
+
+def _unit_mask(mask: PIL.Image.Image | torch.Tensor | np.ndarray) -> PIL.Image.Image | torch.Tensor | np.ndarray:
+    """Bytes of 0 and 1 as floats, which `_channels_first` doesn't divide by 255."""
+    is_unit = isinstance(mask, np.ndarray) and mask.dtype == np.uint8 and mask.max(initial=0) <= 1
+    return mask.astype(np.float32) if is_unit else mask
 
 
 def _channels_first(picture: torch.Tensor | np.ndarray) -> torch.Tensor:

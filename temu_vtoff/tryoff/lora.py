@@ -50,7 +50,7 @@ def check_lora(state_dict: Mapping[str, torch.Tensor], models: Mapping[str, nn.M
         models: The components that take adapters, by name.
 
     Raises:
-        ValueError: Some or all of the keys belong to no layer.
+        ValueError: Some or all of the keys belong to no layer, or there are none.
     """
     layers = {
         f"{name}.{layer.replace('.base_layer', '')}"
@@ -59,9 +59,9 @@ def check_lora(state_dict: Mapping[str, torch.Tensor], models: Mapping[str, nn.M
         for layer, _ in model.named_modules()
     }
     unknown = [key for key in state_dict if _LORA.split(key)[0] not in layers]
-    if unknown:
+    if unknown or not state_dict:
         what = "nothing of it fits" if len(unknown) == len(state_dict) else f"{len(unknown)} of its keys are unknown"
-        raise ValueError(f"The LoRA is not one of this model: {what} ({first_few(unknown)}).")
+        raise ValueError(f"The LoRA is not one of this model: {what} ({first_few(unknown) or 'it is empty'}).")
 
 
 def split_alphas(state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, float]]:

@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from diffusers import StableDiffusion3Pipeline
+from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 from peft import get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from temu_vtoff.files import write_text
+from temu_vtoff.hub.errors import CheckpointError, explain_loading
 
 FOLDER, _STATE = "adapters", "state.json"  # below the pipeline's folder
 
@@ -75,19 +77,40 @@ def save_adapters(pipe: StableDiffusion3Pipeline, components: list[str], folder:
 
 
 def load_adapters(pipe: StableDiffusion3Pipeline, folder: Path) -> None:
-    """Loads what `save_adapters` wrote, if it wrote any."""
+    """Loads what `save_adapters` wrote, if it wrote any.
+
+    Raises:
+        CheckpointError: A damaged or missing file.
+    """
     path = folder / FOLDER / _STATE
     if not path.is_file():
         return
-    state = json.loads(path.read_text(encoding="utf-8"))
-    for adapter in sorted({name for layers in state.values() for layer in layers.values() for name in layer["alpha"]}):
-        pipe.load_lora_weights(folder / FOLDER / adapter, adapter_name=adapter)
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        names = {name for layers in state.values() for layer in layers.values() for name in layer["alpha"]}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path) from error
+    for adapter in sorted(names):
+        weights = folder / FOLDER / adapter
+        with explain_loading(weights, "the adapter", "base"):
+            pipe.load_lora_weights(weights, adapter_name=adapter, weight_name=LORA_WEIGHT_NAME_SAFE)
     for component, layers in state.items():
         for place, layer in _layers(getattr(pipe, component)):
-            layer.lora_alpha |= layers[place]["alpha"]
-            layer.scaling |= layers[place]["scaling"]
-            layer.set_adapter(layers[place]["active"])
-            layer.enable_adapters(layers[place]["enabled"])
+            try:
+                _restore(layer, layers[place])
+            except (KeyError, TypeError, ValueError) as error:
+                raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path} is damaged: copy it again, or delete {path.parent} to do without adapters.", "base")
+
+
+def _restore(layer: LoraLayer, state: dict[str, Any]) -> None:
+    layer.lora_alpha |= state["alpha"]
+    layer.scaling |= state["scaling"]
+    layer.set_adapter(state["active"])
+    layer.enable_adapters(state["enabled"])
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, LoraLayer]]:

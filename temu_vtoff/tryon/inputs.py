@@ -12,7 +12,15 @@ import torch
 
 from temu_vtoff.hub.sizes import WorkingSize
 from temu_vtoff.pictures import fit_picture, open_picture, to_mask
-from temu_vtoff.tryoff.inputs import Pictures, check_batch, choose_size, mask_tensor, picture_tensor, stacked
+from temu_vtoff.tryoff.inputs import (
+    Pictures,
+    check_batch,
+    choose_size,
+    mask_tensor,
+    picture_tensor,
+    stacked,
+    stacked_masks,
+)
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
@@ -52,7 +60,7 @@ def read_pairs(
     Raises:
         ValueError: Sizes, channels, ranges or numbers that don't fit.
     """
-    garment, person, mask = (stacked(pictures) for pictures in (garment, person, mask))
+    garment, person, mask = stacked(garment), stacked(person), stacked_masks(mask)
     size = choose_size(working_size, person, width, height)
     garment, person = (picture_tensor(_padded(pictures, size, WHITE), *size) for pictures in (garment, person))
     mask = mask_tensor(_padded_masks(mask, size), *size)

@@ -72,6 +72,21 @@ def test_adapters_of_another_model_are_refused_before_any_work(tmp_path):
             assert raised.value.argument == "lora"
 
 
+def test_damaged_adapters_are_refused_before_any_work(tmp_path):
+    down, up = (f"transformer.transformer_blocks.0.attn.to_q.lora_{end}.weight" for end in "AB")
+    damaged = {
+        "is empty": {},
+        "of a model of another width": {down: torch.ones(192), up: torch.ones(192, 2)},
+        "attn.to_q has no pair of matrices": {down: torch.ones(2, 192)},
+        "has no pair of matrices of one": {down: torch.ones(2, 192), up: torch.ones(192, 3)},
+        "matrices of one rank": {down: torch.ones(2, 192).int(), up: torch.ones(192, 2).int()},
+    }
+    for words, weights in damaged.items():
+        save_file(weights, tmp_path / "lora.safetensors")
+        with pytest.raises(CheckpointError, match=words):
+            check_sources(Options(lora=[str(tmp_path / "lora.safetensors")]))
+
+
 def test_it_stays_light():
     assert (
         heavy_imports(
