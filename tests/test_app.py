@@ -932,18 +932,19 @@ def test_a_signal_in_the_middle_of_a_picture_ends_the_server_cleanly(name, tmp_p
         port = free.getsockname()[1]
     command = [sys.executable, str(ROOT / "app.py"), *save_page_models(tmp_path / "models"), "--port", str(port)]
     with (tmp_path / "log").open("w+") as log:
-        inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
+        number = getattr(signal, name)
+        inherited = signal.signal(number, signal.SIG_DFL)  # background jobs ignore SIGINT, and those of nohup SIGHUP
         process = subprocess.Popen(
             [*command, "--device", "cpu"], stderr=log, env=os.environ | {"TMPDIR": str(temporary)}, cwd=ROOT
         )
-        signal.signal(signal.SIGINT, inherited)
+        signal.signal(number, inherited)
         try:
             wait_for(lambda: "The page is at" in (tmp_path / "log").read_text(), 120)
             client = gradio_client.Client(f"http://127.0.0.1:{port}", verbose=False, download_files=str(tmp_path))
             arguments = (gradio_client.handle_file(PHOTO), None, "upper_body", "a shirt", 0, 100, 2.0, "48x64", 4)
             job = client.submit(*arguments, api_name="/try_off")
             wait_for(lambda: len(job.outputs()) > 2)
-            process.send_signal(getattr(signal, name))
+            process.send_signal(number)
             assert process.wait(60) == 130
         finally:
             process.kill()

@@ -214,7 +214,9 @@ def test_a_jacket_is_told_from_the_top_under_it(call, photos, tmp_path):
         masks.append(np.asarray(Image.open(tmp_path / category / "top_binary_mask.png")) > 0)
     assert all(mask.any() for mask in masks) and not (masks[0] & masks[1]).any()
     assert json.loads((tmp_path / "outer" / "run.json").read_text())["arguments"]["category"] == "outer"
-    status, _, err = call(*flags[:2], *QUICK, "--category", "outer", "--output_dir", tmp_path / "none")
+    save_decided_segformer(tmp_path / "plain", ATR)
+    flags = (*flags[:2], "--segmentation_model", tmp_path / "plain", *QUICK)
+    status, _, err = call(*flags, "--category", "outer", "--output_dir", tmp_path / "none")
     assert status == 2 and "the segmenter sayeed99/segformer-b3-fashion can" in error_line(err)
     assert not (tmp_path / "none").exists()
 
