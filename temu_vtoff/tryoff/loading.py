@@ -207,7 +207,7 @@ def load_component(
     if name in _OTHERS:
         cls, needs, trial = _OTHERS[name]
         return load_processor(cls, where, what, needs=needs, trial=trial, subfolder=subfolder, **place)
-    if options.variant is not None and _has_variant(where, subfolder, options.variant):
+    if options.variant is not None and has_variant(where, subfolder, options.variant):
         place["variant"] = options.variant
     dtype = options.dtype_of(name)
     if (bits := options.quantize.get(name)) is not None:
@@ -260,7 +260,7 @@ def _stored_dtype(where: str, subfolder: str | None, place: Mapping[str, Any]) -
         return weights.get_tensor(next(iter(weights.keys()))).dtype
 
 
-def _has_variant(where: str, subfolder: str | None, variant: str) -> bool:
+def has_variant(where: str, subfolder: str | None, variant: str) -> bool:
     """Whether a component's folder holds the variant's weights; assumed on the hub."""
     folder = Path(where) / (subfolder or "")
     return not folder.is_dir() or any(f".{variant}" in file.name for file in folder.iterdir())

@@ -16,7 +16,7 @@ from temu_vtoff.models.feature_extractor import FeatureExtractor
 from temu_vtoff.models.pose_guider import READS, PoseGuider
 from temu_vtoff.models.tryon_transformer import TryOnTransformer
 from temu_vtoff.tryoff.components import listed
-from temu_vtoff.tryoff.loading import LoadingOptions, load_component, load_each, take_given
+from temu_vtoff.tryoff.loading import LoadingOptions, has_variant, load_component, load_each, take_given
 
 REQUIRED = (*TRYON, "vae", "scheduler")
 OPTIONAL = ("pose_guider", *IMAGE_ENCODERS, "feature_extractor")
@@ -53,10 +53,10 @@ def load_components(
 def _load(name: str, where: str, subfolder: str | None, options: LoadingOptions) -> Any:
     if name != "pose_guider":
         return load_component(name, where, subfolder, options, models=_DIFFUSERS)
-    dtype = options.dtype_of(name) or torch.float32
-    return PoseGuider.from_pretrained(
-        where, revision=options.revision, subfolder=subfolder, torch_dtype=dtype, **options.hub
-    )  # published without a configuration
+    place = {"revision": options.revision, "torch_dtype": options.dtype_of(name) or torch.float32, **options.hub}
+    if options.variant is not None and has_variant(where, subfolder, options.variant):
+        place["variant"] = options.variant
+    return PoseGuider.from_pretrained(where, subfolder=subfolder, **place)  # published without a configuration
 
 
 def reads_joints(source: str | Path) -> bool:

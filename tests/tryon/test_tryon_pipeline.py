@@ -108,6 +108,15 @@ def test_saved_and_loaded_it_gives_the_same(pipe, two, tmp_path):
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
 
 
+def test_a_variant_is_saved_and_loaded(pipe, two, tmp_path):
+    pipe.save_pretrained(tmp_path, variant="bf16")
+    assert (tmp_path / "pose_guider" / "diffusion_pytorch_model.bf16.safetensors").is_file()
+    again = TryOnPipeline.from_pretrained(tmp_path, variant="bf16")
+    again.set_progress_bar_config(disable=True)
+    ours, theirs = (one(**two, **QUICK, generator=seeds(1, 2)).images for one in (pipe, again))
+    assert torch.equal(ours, theirs)
+
+
 @pytest.mark.parametrize("component", ["transformer_garm", "transformer_vton", "pose_guider", "vae"])
 def test_a_single_component_may_have_another_precision(pipe, two, component):
     plain = pipe(**rows(two, 0, 1), generator=seeds(5), **QUICK).images
