@@ -1,5 +1,4 @@
-"""SD3's pipeline with the life of LoRA adapters as it should be: what doesn't fit is refused, alphas are kept, and a
-pipeline saved with adapters loads again."""
+"""SD3's pipeline with the life of LoRA adapters as it should be: what doesn't fit is refused, and alphas are kept."""
 
 from __future__ import annotations
 
@@ -16,7 +15,6 @@ from temu_vtoff.tryoff.lora import (
     split_alphas,
 )
 from temu_vtoff.tryoff.refused import RefusedDoors
-from temu_vtoff.tryoff.saved_adapters import adapted_components, save_adapters, without_adapters
 
 
 class AdaptedPipeline(RefusedDoors, StableDiffusion3Pipeline):
@@ -59,18 +57,6 @@ class AdaptedPipeline(RefusedDoors, StableDiffusion3Pipeline):
         """As diffusers', which warns where the LoRA has nothing for a text encoder."""
         if _has(state_dict, cls.text_encoder_name if prefix is None else prefix):
             super().load_lora_into_text_encoder(state_dict, *args, prefix=prefix, **kwargs)
-
-    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
-        """As diffusers', and adapters beside the models' own weights; `from_pretrained` loads both.
-
-        Raises:
-            ValueError: There are fused adapters, or some of a component whose adapters diffusers doesn't load.
-        """
-        adapted = adapted_components(self)
-        with without_adapters([getattr(self, name) for name in adapted]):
-            super().save_pretrained(save_directory, *args, **kwargs)
-        if adapted:
-            save_adapters(self, adapted, Path(save_directory))
 
 
 def _has(state_dict: dict[str, torch.Tensor], component: str) -> bool:

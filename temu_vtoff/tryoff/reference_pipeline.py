@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -21,6 +22,7 @@ from temu_vtoff.tryoff.conditioning import Generators
 from temu_vtoff.tryoff.denoising import Conditions, Denoiser, Step, denoise
 from temu_vtoff.tryoff.loading import Dtypes, LoadingOptions, device_of
 from temu_vtoff.tryoff.presets import PRESETS, Preset, choose_preset
+from temu_vtoff.tryoff.saved_adapters import adapted_components, save_adapters, without_adapters
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,18 @@ class ReferencePipeline(DiffusionPipeline):
         device = device_of(device_map)
         pipe = cls(**components_of(components, options))
         return pipe if device is None else pipe.to(device)
+
+    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
+        """As diffusers', and adapters beside the models' own weights; `from_pretrained` loads both.
+
+        Raises:
+            ValueError: There are fused adapters, or some of a component whose adapters can't be loaded.
+        """
+        adapted = adapted_components(self)
+        with without_adapters([getattr(self, name) for name in adapted]):
+            super().save_pretrained(save_directory, *args, **kwargs)
+        if adapted:
+            save_adapters(self, adapted, Path(save_directory))
 
     @property
     def guidance_scale(self) -> float:

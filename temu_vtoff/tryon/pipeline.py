@@ -20,7 +20,7 @@ from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from temu_vtoff.hub.sizes import WorkingSize
-from temu_vtoff.hub.sources import IMAGE_ENCODERS
+from temu_vtoff.hub.sources import IMAGE_ENCODERS, TRYON
 from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
 from temu_vtoff.models.pose_guider import PoseGuider
 from temu_vtoff.models.tryon_transformer import TryOnTransformer
@@ -32,6 +32,7 @@ from temu_vtoff.tryoff.inputs import Pictures, check_batch, check_generators, ch
 from temu_vtoff.tryoff.outputs import finish
 from temu_vtoff.tryoff.presets import Preset
 from temu_vtoff.tryoff.reference_pipeline import ReferencePipeline
+from temu_vtoff.tryoff.saved_adapters import load_adapters
 from temu_vtoff.tryon.inputs import Pairs, read_pairs
 from temu_vtoff.tryon.loading import MODELS, load_components
 
@@ -54,6 +55,7 @@ class TryOnPipeline(ReferencePipeline):
         "image_encoder_large->image_encoder_bigG->pose_guider->transformer_garm->transformer_vton->vae"
     )
     _optional_components = ["pose_guider", *IMAGE_ENCODERS, "feature_extractor"]
+    _lora_loadable_modules = list(TRYON)  # those with adapters that are saved
     exact_steps = 20  # as published
     _embeds_argument = "garment_embeds"
     _callback_tensor_inputs = ["latents", "pred_original_sample"]
@@ -90,7 +92,9 @@ class TryOnPipeline(ReferencePipeline):
                 it where it holds them, else from their published sources.
             how: Precision, device, components and more: the keywords of `ReferencePipeline.load`, with its errors.
         """
-        return cls.load(partial(load_components, pretrained_model_name_or_path), MODELS, **how)
+        pipe = cls.load(partial(load_components, pretrained_model_name_or_path), MODELS, **how)
+        load_adapters(pipe, Path(pretrained_model_name_or_path))
+        return pipe
 
     @property
     def working_size(self) -> WorkingSize:

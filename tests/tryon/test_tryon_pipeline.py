@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig
 from PIL import Image
 
 from temu_vtoff import FeatureExtractor, PoseGuider, TryOnPipeline, TryOnTransformer
@@ -115,6 +116,28 @@ def test_a_variant_is_saved_and_loaded(pipe, two, tmp_path):
     again.set_progress_bar_config(disable=True)
     ours, theirs = (one(**two, **QUICK, generator=seeds(1, 2)).images for one in (pipe, again))
     assert torch.equal(ours, theirs)
+
+
+def test_adapters_are_saved_and_loaded(pipe, two, tmp_path):
+    def sample(pipe: TryOnPipeline) -> torch.Tensor:
+        pipe.set_progress_bar_config(disable=True)
+        return pipe(**rows(two, 0, 1), **QUICK, generator=seeds(1)).images
+
+    plain = sample(pipe)
+    for name in ("transformer_garm", "transformer_vton"):
+        config = LoraConfig(r=4, lora_alpha=12, target_modules=["to_k", "to_v"], init_lora_weights=False)
+        getattr(pipe, name).add_adapter(config, adapter_name="style")
+    adapted = sample(pipe)
+    assert (adapted - plain).abs().max() > 0.01
+    pipe.save_pretrained(tmp_path)
+    again = TryOnPipeline.from_pretrained(tmp_path)
+    torch.testing.assert_close(sample(again), adapted)
+    again.transformer_garm.delete_adapters("style")
+    again.transformer_vton.delete_adapters("style")
+    torch.testing.assert_close(sample(again), plain)
+    pipe.transformer_vton.fuse_lora()
+    with pytest.raises(ValueError, match=r"adapters of transformer_garm, transformer_vton can't be saved.*not fused"):
+        pipe.save_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("component", ["transformer_garm", "transformer_vton", "pose_guider", "vae"])
