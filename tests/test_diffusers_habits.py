@@ -10,9 +10,11 @@ from diffusers.callbacks import SD3CFGCutoffCallback
 from diffusers.models.attention_processor import JointAttnProcessor2_0
 from peft import LoraConfig, get_peft_model_state_dict
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from temu_vtoff import FeatureExtractor, TryOffPipeline
+from temu_vtoff.backends.adapters import load_loras
 from temu_vtoff.hub.errors import CheckpointError
 from temu_vtoff.tryoff.outputs import NotFiniteError
 from tests.tiny_pipeline import save_tiny_pipeline
@@ -181,18 +183,36 @@ def test_the_alpha_of_a_lora_is_kept(pipe, folder, tmp_path, written):
     assert (tmp_path / "plain" / "pytorch_lora_weights.safetensors").is_file()
 
 
-def test_a_lora_that_does_not_fit_is_refused_by_name(pipe):
+def test_a_lora_that_does_not_fit_is_refused_by_name(pipe, caplog):
     fitting = {f"transformer.{key}": weight for key, weight in adapt(pipe).items()}
     pipe.unload_lora_weights()
     foreign = {"transformer.single_blocks.0.linear.lora_A.weight": torch.zeros(4, 8)}
     with pytest.raises(ValueError, match=r"nothing of it fits \(transformer\.single_blocks"):
         pipe.load_lora_weights(foreign)
-    with pytest.raises(ValueError, match=r"1 of its keys are unknown \(transformer\.single_blocks"):
-        pipe.load_lora_weights(fitting | foreign)
     with pytest.raises(ValueError, match=r"nothing of it fits \(it is empty\)"):
         pipe.load_lora_weights({})
     pipe.load_lora_weights(fitting)
-    assert pipe.get_list_adapters() == {"transformer": ["default_0"]}
+    assert pipe.get_list_adapters() == {"transformer": ["default_0"]} and not caplog.messages
+
+
+def test_unknown_keys_of_a_lora_are_named_and_the_rest_is_used(pipe, tmp_path, caplog):
+    layers = adapt(pipe, alpha=12)  # of rank 4: the settings count
+    adapted = sample(pipe)
+    pipe.save_lora_weights(tmp_path, transformer_lora_layers=layers)
+    pipe.unload_lora_weights()
+    file = tmp_path / "pytorch_lora_weights.safetensors"
+    with safe_open(file, "pt") as stored:
+        settings = stored.metadata()
+    foreign = {"transformer.single_blocks.0.linear.lora_A.weight": torch.zeros(4, 8), "other.alpha": torch.tensor(1.0)}
+    save_file(load_file(file) | foreign, file, metadata=settings)
+    pipe.load_lora_weights(tmp_path)
+    torch.testing.assert_close(sample(pipe), adapted)
+    pipe.unload_lora_weights()
+    load_loras(pipe, [str(file)])
+    torch.testing.assert_close(sample(pipe), adapted)
+    by_pipeline, by_stages = caplog.messages
+    assert by_pipeline.startswith("2 of the LoRA's keys fit no layer: ") and "transformer.single_blocks" in by_pipeline
+    assert by_stages.startswith(f"2 of the LoRA {file}'s keys fit no layer: ") and "other.alpha" in by_stages
 
 
 def test_a_pipeline_saved_with_adapters_loads_again(pipe, tmp_path):

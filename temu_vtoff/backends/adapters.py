@@ -61,7 +61,8 @@ def load_loras(pipe: DiffusionPipeline, loras: Sequence[str]) -> None:
                 logger.warning(
                     "%d of the LoRA %s's keys fit no layer: %s", len(foreign), lora.source, first_few(foreign)
                 )
-            with quiet("diffusers"):  # which logs a paragraph for what is one sentence here
+            # diffusers logs a paragraph, and try-off's pipeline a second time, for what is one sentence here
+            with quiet("diffusers"), quiet("temu_vtoff.tryoff.adapted"):
                 pipe.load_lora_weights(str(local_file(lora)), adapter_name=name)
         names.append(name)
         scales.append(lora.scale)
@@ -110,7 +111,8 @@ def _check_fit(
                     f"doesn't fit the {pipeline.__name__}.",
                     "lora",
                 )
-    if (unsound := _unsound_layer(weights)) is not None:
+    known = {key: weight for key, weight in weights.items() if places[key] in layers}
+    if (unsound := _unsound_layer(known)) is not None:
         raise CheckpointError(
             f"The LoRA {lora.source} (argument {{lora}}) is damaged or incomplete: its layer {unsound} has no pair of "
             "matrices of one rank.",

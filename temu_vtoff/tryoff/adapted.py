@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import StableDiffusion3Pipeline
 
-from temu_vtoff.tryoff.lora import (
-    SavesAlphas,
-    check_lora,
-    set_alphas,
-    split_alphas,
-)
+from temu_vtoff.errors import first_few
+from temu_vtoff.tryoff.lora import SavesAlphas, set_alphas, split_alphas, unknown_keys
 from temu_vtoff.tryoff.refused import RefusedDoors
+
+logger = logging.getLogger(__name__)
 
 
 class AdaptedPipeline(RefusedDoors, StableDiffusion3Pipeline):
@@ -31,18 +30,34 @@ class AdaptedPipeline(RefusedDoors, StableDiffusion3Pipeline):
     ) -> None:
         """As diffusers', but a LoRA that doesn't fit is refused by name, and alphas among the weights are kept.
 
+        Keys that belong to no layer here are left out; a warning names them.
+
         Raises:
-            ValueError: Some or all of its keys belong to no layer here.
+            ValueError: All of its keys belong to no layer here.
         """
-        state_dict = self.lora_state_dict(pretrained_model_name_or_path_or_dict, **kwargs)
-        state_dict, alphas = split_alphas(state_dict[0] if isinstance(state_dict, tuple) else state_dict)
-        check_lora(state_dict, {name: getattr(self, name) for name in self._lora_loadable_modules})
-        source = state_dict if alphas else pretrained_model_name_or_path_or_dict
+        options = kwargs | {"return_lora_metadata": True}
+        state_dict, metadata = self.lora_state_dict(pretrained_model_name_or_path_or_dict, **options)
+        unknown = unknown_keys(state_dict, {name: getattr(self, name) for name in self._lora_loadable_modules})
+        if unknown:
+            logger.warning("%d of the LoRA's keys fit no layer: %s", len(unknown), first_few(unknown))
+        known = {key: weight for key, weight in state_dict.items() if key not in unknown}
+        weights, alphas = split_alphas(known)
         before = {name for names in self.get_list_adapters().values() for name in names}
-        super().load_lora_weights(source, adapter_name=adapter_name, hotswap=hotswap, **kwargs)
+        super().load_lora_weights((weights, metadata), adapter_name=adapter_name, hotswap=hotswap, **kwargs)
         if alphas:
             after = {name for names in self.get_list_adapters().values() for name in names}
             set_alphas(self, alphas, adapter_name or (after - before).pop())
+
+    @classmethod
+    def lora_state_dict(
+        cls,
+        pretrained_model_name_or_path_or_dict: str | Path | dict[str, torch.Tensor] | tuple[dict[str, Any], Any],
+        **kwargs: Any,
+    ) -> Any:
+        """As diffusers'; weights with their settings, which `load_lora_weights` has read, are passed on."""
+        if isinstance(pretrained_model_name_or_path_or_dict, tuple):
+            return pretrained_model_name_or_path_or_dict
+        return super().lora_state_dict(pretrained_model_name_or_path_or_dict, **kwargs)
 
     @classmethod
     def load_lora_into_transformer(cls, state_dict: dict[str, torch.Tensor], *args: Any, **kwargs: Any) -> None:

@@ -43,14 +43,15 @@ def lora_scale(pipe: StableDiffusion3Pipeline, joint_attention_kwargs: Mapping[s
             unscale_lora_layers(model, scale)
 
 
-def check_lora(state_dict: Mapping[str, torch.Tensor], models: Mapping[str, nn.Module | None]) -> None:
-    """
+def unknown_keys(state_dict: Mapping[str, torch.Tensor], models: Mapping[str, nn.Module | None]) -> list[str]:
+    """The keys of a LoRA that belong to no layer.
+
     Args:
         state_dict: Of a LoRA in diffusers' layout: "<component>.<layer>.lora_A.weight".
         models: The components that take adapters, by name.
 
     Raises:
-        ValueError: Some or all of the keys belong to no layer, or there are none.
+        ValueError: All of the keys belong to no layer, or there are none.
     """
     layers = {
         f"{name}.{layer.replace('.base_layer', '')}"
@@ -59,9 +60,11 @@ def check_lora(state_dict: Mapping[str, torch.Tensor], models: Mapping[str, nn.M
         for layer, _ in model.named_modules()
     }
     unknown = [key for key in state_dict if _LORA.split(key)[0] not in layers]
-    if unknown or not state_dict:
-        what = "nothing of it fits" if len(unknown) == len(state_dict) else f"{len(unknown)} of its keys are unknown"
-        raise ValueError(f"The LoRA is not one of this model: {what} ({first_few(unknown) or 'it is empty'}).")
+    if len(unknown) == len(state_dict):
+        raise ValueError(
+            f"The LoRA is not one of this model: nothing of it fits ({first_few(unknown) or 'it is empty'})."
+        )
+    return unknown
 
 
 def split_alphas(state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
