@@ -434,6 +434,23 @@ def test_masks_of_zeros_and_ones_may_have_any_type(pipe, kind):
     assert torch.equal(made, expected)
 
 
+def test_a_black_mask_and_one_of_another_shape_are_one_sentence(pipe):
+    image, mask = photos(2)
+    mask[1] = 0
+    with pytest.raises(ValueError, match=r"^mask 2 of 2 is black all over: the garment must be white in it\.$"):
+        pipe(image, mask, num_inference_steps=1)
+    photo, marked = Image.new("RGB", (96, 128)), Image.new("L", (97, 128), 255)
+    with pytest.raises(ValueError, match=r"^the mask is black all over"):
+        pipe(photo, Image.new("L", (48, 64)), num_inference_steps=1)
+    for wrong in (Image.new("L", (128, 96), 255), torch.ones(1, 1, 128, 100)):
+        with pytest.raises(ValueError, match=r"^the mask is 1\d\dx\d+, the photo 96x128: give a mask of its shape\.$"):
+            pipe(photo, wrong, num_inference_steps=1)
+    turned = Image.new("RGB", (128, 96))
+    turned.getexif()[0x0112] = 6  # upright it is 96x128
+    sizes = [pipe(one, marked, num_inference_steps=1).images[0].size for one in (photo, turned)]
+    assert sizes == [(WIDTH, HEIGHT)] * 2
+
+
 def test_bytes_are_scaled_as_pil_pictures_are(pipe):
     pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     mask = np.full((HEIGHT, WIDTH), 255, np.uint8)

@@ -60,13 +60,34 @@ def open_mask(
         ValueError: Unreadable, a photo, of another aspect ratio, or black all over.
     """
     mask, name = to_mask(source, may_cover_all=may_cover_all), _name(source)
-    if photo is not None and not same_shape(mask.size, photo.size):
-        raise ValueError(
-            f"{name} is {mask.width}x{mask.height}, the photo {photo.width}x{photo.height}: give a mask of its shape."
-        )
-    if mask.getbbox() is None:
-        raise ValueError(f"{name} is black all over: the garment must be white in it.")
+    if photo is not None:
+        check_mask_shape(mask.size, photo.size, name)
+    check_mask_content(mask.getbbox() is not None, name)
     return mask if photo is None else mask.resize(photo.size, Image.Resampling.NEAREST)
+
+
+def check_mask_shape(size: tuple[int, int], photo_size: tuple[int, int], name: str) -> None:
+    """
+    Args:
+        size: Width and height of the mask.
+        photo_size: Width and height of its upright photo.
+        name: The mask's, for the message.
+
+    Raises:
+        ValueError: The aspect ratios differ.
+    """
+    if not same_shape(size, photo_size):
+        (width, height), (across, down) = size, photo_size
+        raise ValueError(f"{name} is {width}x{height}, the photo {across}x{down}: give a mask of its shape.")
+
+
+def check_mask_content(has_content: bool, name: str) -> None:
+    """
+    Raises:
+        ValueError: Nothing is marked.
+    """
+    if not has_content:
+        raise ValueError(f"{name} is black all over: the garment must be white in it.")
 
 
 def mask_doubt(mask: Image.Image, name: str = "the mask") -> str | None:

@@ -16,6 +16,8 @@ from diffusers.image_processor import VaeImageProcessor
 from temu_vtoff.errors import check_choice, check_least
 from temu_vtoff.hub.sizes import WorkingSize
 from temu_vtoff.pictures import open_picture, to_mask
+from temu_vtoff.pictures.masks import check_mask_content, check_mask_shape
+from temu_vtoff.pictures.opening import picture_size
 from temu_vtoff.tryoff.conditioning import Generators
 from temu_vtoff.tryoff.outputs import OUTPUT_TYPES
 from temu_vtoff.tryoff.presets import check_sampling
@@ -55,12 +57,18 @@ def read_photos(
     """The photos at the given size, else at that of tensors, else at the model's own; derives a missing masked image.
 
     Raises:
-        ValueError: Sizes, channels, ranges or numbers that don't fit.
+        ValueError: Sizes, channels, ranges or numbers that don't fit, or a mask that is black or of another aspect
+            ratio than its photo.
     """
     image, mask = stacked(image), stacked_masks(mask)
+    sizes, mask_sizes = upright_sizes(image), upright_sizes(mask)
     width, height = choose_size(working_size, image, width, height)
     image, mask = picture_tensor(image, width, height), mask_tensor(mask, width, height)
     check_batch(len(image), mask=mask)
+    for number, marked in enumerate(mask):
+        name = "the mask" if len(mask) == 1 else f"mask {number + 1} of {len(mask)}"
+        check_mask_shape(mask_sizes[number], sizes[number], name)
+        check_mask_content(bool(marked.any()), name)
     if masked_image is None:
         return Photos(image, mask, image * (1 - mask) + 0.5 * mask)
     masked_image = picture_tensor(stacked(masked_image), width, height)
@@ -80,6 +88,13 @@ def choose_size(
         width = pictures.shape[-1] if width is None else width
         height = pictures.shape[-2] if height is None else height
     return working_size.choose(width, height)
+
+
+def upright_sizes(pictures: list[PIL.Image.Image] | torch.Tensor) -> list[tuple[int, int]]:
+    """Width and height of each picture, upright."""
+    if isinstance(pictures, torch.Tensor):
+        return [(pictures.shape[-1], pictures.shape[-2])] * len(pictures)
+    return [picture_size(picture) for picture in pictures]
 
 
 def stacked(pictures: Pictures) -> list[PIL.Image.Image] | torch.Tensor:

@@ -174,7 +174,7 @@ class TryOffPipeline(ReferencePipeline, AdaptedPipeline):
         Args:
             image: The photos: PIL, a list of PIL, or (B, 3, H, W) in [0, 1]. PIL pictures are turned upright and
                 stretched to `width` x `height`; `temu_vtoff.pictures.fit_picture` pads or crops them beforehand.
-            mask: 1 (white) on the garment: PIL or (B, 1, H, W) in [0, 1].
+            mask: 1 (white) on the garment, with the photo's aspect ratio: PIL or (B, 1, H, W) in [0, 1].
             masked_image: The photos with the garment grey (0.5): PIL or (B, 3, H, W) in [0, 1]; derived when absent.
             prompt: The captions, one or one a photo; empty when absent.
             negative_prompt: What guidance leads away from; empty when absent.

@@ -38,7 +38,7 @@ def test_exported_weights_open_as_a_pipeline(tmp_path):
         feature_extractor=components["feature_extractor"],
     )
     pipe.set_progress_bar_config(disable=True)
-    picture, mask = torch.rand(1, 3, 64, 48), torch.zeros(1, 1, 64, 48)
+    picture, mask = torch.rand(1, 3, 64, 48), torch.ones(1, 1, 64, 48)
     assert pipe(picture, mask, prompt="a shirt", num_inference_steps=2, output_type="pt").images.shape == (1, 3, 64, 48)
 
 
