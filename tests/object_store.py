@@ -4,12 +4,12 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
-from threading import Thread
 from typing import BinaryIO
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from tests.web_server import QuietHandler, running
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true"}
 _DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
@@ -26,7 +26,7 @@ def object_store(bucket: str) -> Iterator[tuple[str, dict[str, bytes]]]:
     uploads: dict[str, dict[int, bytes]] = {}
     numbers = count()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def setup(self) -> None:
@@ -123,17 +123,8 @@ def object_store(bucket: str) -> Iterator[tuple[str, dict[str, bytes]]]:
             if self.command != "HEAD":
                 self.wfile.write(data)
 
-        def log_message(self, *args: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"scheme=http&endpoint_override=127.0.0.1:{server.server_port}&region=us-east-1", objects
-    finally:
-        server.shutdown()
-        server.server_close()
+    with running(Handler) as port:
+        yield f"scheme=http&endpoint_override=127.0.0.1:{port}&region=us-east-1", objects
 
 
 def _joined(chunks: BinaryIO) -> bytes:

@@ -4,11 +4,11 @@ import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from urllib.parse import unquote
 
 from PIL import Image
+
+from tests.web_server import QuietHandler, running
 
 
 def png(picture: Image.Image) -> bytes:
@@ -27,7 +27,7 @@ def serving(files: dict[str, bytes]) -> Iterator[tuple[str, list[str]]]:
     """
     hosts: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             hosts.append(self.headers["Host"])
             path = unquote(self.path)
@@ -55,14 +55,5 @@ def serving(files: dict[str, bytes]) -> Iterator[tuple[str, list[str]]]:
             except OSError:  # the other side has left
                 return
 
-        def log_message(self, *args: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", hosts
-    finally:
-        server.shutdown()
-        server.server_close()
+    with running(Handler) as port:
+        yield f"http://127.0.0.1:{port}", hosts

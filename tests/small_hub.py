@@ -3,12 +3,12 @@
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from tests.web_server import QuietHandler, running
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -22,7 +22,7 @@ def serving(repositories: dict[str, Path], cards: dict[str, dict]) -> Iterator[t
     """
     sent: list[str] = []
 
-    class Hub(BaseHTTPRequestHandler):
+    class Hub(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -59,12 +59,5 @@ def serving(repositories: dict[str, Path], cards: dict[str, dict]) -> Iterator[t
             if self.command == "GET":
                 self.wfile.write(content)
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", sent
-    finally:
-        server.shutdown()
+    with running(Hub) as port:
+        yield f"http://127.0.0.1:{port}", sent

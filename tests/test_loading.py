@@ -7,8 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from temu_vtoff.hub.errors import CheckpointError, HubUnreachableError
 from temu_vtoff.hub.sizes import WorkingSize, read_working_size
 from temu_vtoff.hub.sources import PUBLISHED_BASE, PUBLISHED_TRYOFF, complete_sources
 from tests.script_calls import heavy_imports
+from tests.web_server import QuietHandler, running
 
 ROOT = Path(__file__).parent.parent
 
@@ -166,7 +165,7 @@ def load_in_a_process(sources: list[str], endpoint: str, home: Path) -> list[str
 
 
 def test_what_the_hub_answers_becomes_one_sentence(tmp_path):
-    class Hub(BaseHTTPRequestHandler):
+    class Hub(QuietHandler):
         def do_GET(self):
             asked = re.match(r"/hub/(\d+)-(\w+)/", self.path)  # else what the client asks for besides
             status, code = asked.groups() if asked else (404, "")
@@ -178,14 +177,9 @@ def test_what_the_hub_answers_becomes_one_sentence(tmp_path):
 
         do_HEAD = do_GET
 
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     sources = [f"hub/{answer}" for answer in HUB_ANSWERS]
-    sentences = load_in_a_process(sources, f"http://127.0.0.1:{server.server_port}", tmp_path)
-    server.shutdown()
+    with running(Hub) as port:
+        sentences = load_in_a_process(sources, f"http://127.0.0.1:{port}", tmp_path)
     for source, sentence, expected in zip(sources, sentences, HUB_ANSWERS.values(), strict=True):
         assert source in sentence and "\n" not in sentence and re.search(expected, sentence), sentence
 
