@@ -23,7 +23,7 @@ from temu_vtoff.builtin import resolve
 from temu_vtoff.bulk.job import BulkJob
 from temu_vtoff.bulk.rows import Photo, photos_of, png_of, table_of
 from temu_vtoff.bulk.stages import with_pictures
-from temu_vtoff.captioning.prompt import caption_prompt, clean_caption
+from temu_vtoff.captioning.prompt import MAX_NEW_TOKENS, TEMPERATURE, caption_prompt, clean_caption
 from temu_vtoff.captioning.server import picture_and_prompt
 from temu_vtoff.errors import ArgumentError
 from temu_vtoff.stages.options import Options
@@ -32,7 +32,7 @@ from temu_vtoff.stages.reading import Frame
 _MODULE = "ray.data.llm"  # needs more than Ray Data does, so that it is imported when it is wanted
 _LENGTH = 4096  # tokens: 1024 of the picture at most, the prompt, the answer
 _BATCH = 32  # rows that go to the engine at once
-_TEMPERATURE, _NEW_TOKENS, _SEED = 0.2, 75, 0  # as `Captioner`
+_SEED = 0
 _MEMORY = 0.9  # of an engine's share of a GPU, as vLLM's own default
 _LIGHT = {"num_cpus": 0.25}
 _QUESTION = pa.schema(
@@ -153,10 +153,10 @@ def request_of(row: dict[str, Any]) -> dict[str, Any]:
     """What the processor asks about a row."""
     with Image.open(io.BytesIO(row["picture"])) as picture:
         content = picture_and_prompt(picture, row["prompt"])
-    length = _NEW_TOKENS if row["prompt"] else 1
+    length = MAX_NEW_TOKENS if row["prompt"] else 1
     return {
         "messages": [{"role": "user", "content": content}],
-        "sampling_params": {"temperature": _TEMPERATURE, "max_tokens": length, "seed": _SEED},
+        "sampling_params": {"temperature": TEMPERATURE, "max_tokens": length, "seed": _SEED},
     }
 
 
