@@ -56,7 +56,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="of photos that name none themselves; shoes and smaller things only with another --backend",
     )
     add("--seed", type=int, default=BulkJob.seed, help="random seed")
-    add("--batch_size", type=command_line.positive, default=1, help="photos that go through a model at once")
+    add("--batch_size", type=command_line.positive, default=4, help="photos that go through a model at once")
     add("--caption_engine", default=BulkJob.caption_engine, choices=CAPTION_ENGINES, help="vllm needs ray[llm]")
     add("--caption_server", metavar="URL", help="caption by an OpenAI-compatible server, http://localhost:8000/v1")
     _add_cluster_flags(parser)

@@ -71,6 +71,21 @@ def test_a_damaged_shard_gives_its_photos_up_to_the_damage_and_one_error(tmp_pat
     assert photos["odd"].error == "odd.json is damaged."
 
 
+HEAD = tarfile.BLOCKSIZE  # bytes before the content of each file in an archive; the content fills whole blocks
+THIRD = 2 * (HEAD + -(-len(PERSON) // HEAD) * HEAD)  # where the third file begins
+
+
+@pytest.mark.parametrize("where", [THIRD, THIRD + 1, THIRD + HEAD - 1])
+@pytest.mark.parametrize("kept", [False, True], ids=["cut", "overwritten"])
+def test_a_shard_damaged_between_two_photos_is_no_shorter_shard(tmp_path, where, kept):
+    write_shard(tmp_path / "a.tar", {f"p{number}.png": PERSON for number in range(4)})
+    whole = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "a.tar").write_bytes(whole[:where] + (b"?" * HEAD + whole[where + HEAD :] if kept else b""))
+    (*sound, last) = read(PhotoSource(job_of(tmp_path)))
+    assert last.error == f"a.tar is damaged after {len(sound)} photos: unexpected end of data."
+    assert [photo.photo for photo in sound] == [PERSON] * len(sound) and len(sound) in (1, 2)
+
+
 def test_parquet_rows_hold_bytes_or_places(tmp_path):
     pq.write_table(pa.table({"sku": [7], "image": [PERSON], "category": ["dresses"]}), tmp_path / "a.parquet")
     pq.write_table(

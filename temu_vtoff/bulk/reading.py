@@ -6,7 +6,10 @@ Ray's own readers decode pictures without turning them by EXIF, and end the run 
 from __future__ import annotations
 
 import json
+import math
 import posixpath
+import re
+import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -17,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
-from webdataset.tariterators import group_by_keys, tar_file_expander
+from webdataset.tariterators import group_by_keys
 
 from temu_vtoff.bulk.job import BulkJob
 from temu_vtoff.bulk.rows import ROW, Photo, table_of
@@ -29,8 +32,9 @@ from temu_vtoff.pictures.downloading import fetch_bytes
 from temu_vtoff.pictures.formats import PICTURE_SUFFIXES
 from temu_vtoff.serving import describe
 
-ROWS = 8  # photos of a block; the stages work on blocks
+ROWS = 4  # photos of a block, at least; the stages work on blocks
 _PHOTOS_PER_TASK = 1024
+_META = r"__[^/]*__($|/)"  # names of what webdataset keeps about a shard itself
 _SUFFIXES = {"parquet": (".parquet", ".pq"), "webdataset": (".tar",), "folder": PICTURE_SUFFIXES}
 Item = TypeVar("Item")
 
@@ -38,16 +42,21 @@ Item = TypeVar("Item")
 class PhotoSource(Datasource):
     """The photos of a job.
 
+    Args:
+        job: The run.
+        rows: Photos of a table; a read task begins with a table of its own.
+
     Raises:
         ArgumentError: Nothing of that kind is there, or a Parquet file lacks a column.
         FileNotFoundError: A dataset's root or list is missing.
     """
 
-    def __init__(self, job: BulkJob) -> None:
+    def __init__(self, job: BulkJob, rows: int = ROWS) -> None:
         super().__init__()
+        tables = partial(_tables, rows)
         self.tasks: list[Callable[[], Iterator[pa.Table]]]
         if job.input_kind in DATASETS:
-            self.tasks = [partial(_tables, part) for part in _batches(_dataset_photos(job), _PHOTOS_PER_TASK)]
+            self.tasks = [partial(tables, part) for part in _batches(_dataset_photos(job), _PHOTOS_PER_TASK)]
             return
         storage = Storage.at(job.input, "input")
         kind, files = _files(storage, job.input_kind)
@@ -58,12 +67,12 @@ class PhotoSource(Datasource):
                     "another kind.",
                     *("stages", "input"),
                 )
-            self.tasks = [partial(_tables, part) for part in _batches(_folder_photos(storage, files), _PHOTOS_PER_TASK)]
+            self.tasks = [partial(tables, part) for part in _batches(_folder_photos(storage, files), _PHOTOS_PER_TASK)]
             return
         if kind == "parquet":
             _check_columns(storage, files[0], job)
         read = partial(read_parquet if kind == "parquet" else read_shard, job=job)
-        self.tasks = [partial(_blocks, read, storage, file) for file in files]
+        self.tasks = [partial(_file_tables, rows, read, storage, file) for file in files]
 
     def estimate_inmemory_data_size(self) -> int | None:
         return None
@@ -82,13 +91,33 @@ def read_shard(storage: Storage, path: str, *, job: BulkJob) -> Iterator[Photo]:
     name, count = storage.relative(path), 0
     try:
         with storage.filesystem.open_input_stream(path) as stream:
-            for sample in group_by_keys(tar_file_expander([{"url": name, "stream": stream}])):
+            for sample in group_by_keys(_members(name, stream)):
                 count += 1
                 yield _of_sample(sample, job)
     except Exception as error:  # of tarfile, webdataset, the file system
         reason = describe(error.__cause__ or error) if not error.args else " ".join(str(error.args[0]).split())
-        reason = reason.split(" @ <")[0]  # where webdataset adds the stream
         yield Photo(name, error=f"{name} is damaged after {count} photos: {reason}.")
+
+
+class _Member(tarfile.TarInfo):
+    """A file in an archive. `tarfile` takes a damaged or missing head of a further file for the archive's end."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> _Member:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:
+            raise  # the mark that every sound archive ends with
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError("unexpected end of data" if archive.offset else "it is no archive") from error
+
+
+def _members(url: str, stream: pa.NativeFile) -> Iterator[dict[str, Any]]:
+    """The files of an archive, as webdataset groups them."""
+    with tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Member) as archive:
+        for member in archive:
+            if member.isfile() and not re.match(_META, member.name):
+                yield {"fname": member.name, "data": archive.extractfile(member).read(), "__url__": url}
 
 
 def read_parquet(storage: Storage, path: str, *, job: BulkJob) -> Iterator[Photo]:
@@ -231,14 +260,20 @@ def _dataset_photos(job: BulkJob) -> list[Photo]:
     return photos
 
 
-def _tables(photos: Iterable[Photo]) -> Iterator[pa.Table]:
-    """Blocks of photos, of which many are only named; the first stage fetches them."""
-    for part in _batches(photos, ROWS):
+def rows_of_block(batch_size: int) -> int:
+    """Photos of a block: whole batches. Results are written by whole blocks, so that a resumed run, which reads only
+    what is not finished, sends the same photos together through a model."""
+    return batch_size * math.ceil(ROWS / batch_size)
+
+
+def _tables(rows: int, photos: Iterable[Photo]) -> Iterator[pa.Table]:
+    """The photos, of which many are only named; the first stage fetches them."""
+    for part in _batches(photos, rows):
         yield table_of(part)
 
 
-def _blocks(read: Callable[..., Iterator[Photo]], storage: Storage, path: str) -> Iterator[pa.Table]:
-    yield from _tables(read(storage, path))
+def _file_tables(rows: int, read: Callable[..., Iterator[Photo]], storage: Storage, path: str) -> Iterator[pa.Table]:
+    yield from _tables(rows, read(storage, path))
 
 
 def fetch(place: str) -> bytes:

@@ -19,7 +19,7 @@ from ray.data.checkpoint import CheckpointConfig
 from temu_vtoff.backends.registry import check_category
 from temu_vtoff.bulk.job import BulkJob, default_gpus
 from temu_vtoff.bulk.ledger import Ledger, StageCosts
-from temu_vtoff.bulk.reading import ROWS, PhotoSource
+from temu_vtoff.bulk.reading import PhotoSource, rows_of_block
 from temu_vtoff.bulk.stages import ACTORS
 from temu_vtoff.bulk.storage import Storage
 from temu_vtoff.bulk.vllm_captions import captioned_by_vllm, check_vllm
@@ -98,7 +98,8 @@ def run_bulk(job: BulkJob, options: Options) -> tuple[Counts, dict[str, StageCos
     """
     _check_models(job, options)
     _check_cluster(job)
-    source, output = PhotoSource(job), Storage.at(job.output, "output")
+    source = PhotoSource(job, rows_of_block(options.batch_size))
+    output = Storage.at(job.output, "output")
     job_settings(job, options, output)
     _keep_finished_ids(output)
     readers = max(2, int(ray.cluster_resources()["CPU"]) // _CPUS_A_READER)
@@ -192,7 +193,7 @@ def _gpus(job: BulkJob, stage: str) -> float:
 
 def through_stages(photos: Dataset, job: BulkJob, options: Options, ledger: ray.actor.ActorHandle) -> Dataset:
     """The dataset behind all stages of the job."""
-    photos = photos.repartition(target_num_rows_per_block=ROWS)
+    photos = photos.repartition(target_num_rows_per_block=rows_of_block(options.batch_size))
     for name in job.stages:
         pool = job.pool(name)
         if name == "caption" and job.by_vllm:

@@ -107,13 +107,13 @@ class TryOffStage(Stage):
         self.toolkit.pipeline(many_pictures(self.options))
 
     def serve(self, photos: list[Photo]) -> None:
-        for photo in photos:
-            for piece in with_pictures([photo]):
-                seed = photo_seed(photo.id, self.job.seed)
-                for product in self.toolkit.generate([piece.garment], seed=seed):
-                    if product.error is None:
-                        piece.picture = _encoded(product.images[0], Finish())
-                        piece.facts = product.facts()[0]
+        found = [(photo, piece) for photo in photos for piece in with_pictures([photo])]
+        seeds = [photo_seed(photo.id, self.job.seed) for photo, _ in found]
+        products = self.toolkit.generate([piece.garment for _, piece in found], seed=seeds)
+        for (_, piece), product in zip(found, products, strict=True):
+            if product.error is None:
+                piece.picture = _encoded(product.images[0], Finish())
+                piece.facts = product.facts()[0]
 
 
 class FinishStage(Stage):

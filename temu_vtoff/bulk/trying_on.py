@@ -70,23 +70,22 @@ class TryOnStage(Stage):
         self.dresser.pipeline(many_pictures(self.tryon))
 
     def serve(self, photos: list[Photo]) -> None:
-        for photo in photos:
-            for piece in photo.sound():
-                self._dress(photo, piece)
+        every = [(piece, _pair(photo, piece)) for photo in photos for piece in photo.sound()]
+        found = [(piece, pair) for piece, pair in every if pair is not None]
+        seeds = [photo_seed(pair.name, self.job.seed) for _, pair in found]
+        results = self.dresser.generate_pairs([pair for _, pair in found], seed=seeds, paste=self.job.paste)
+        for (piece, _), seed, result in zip(found, seeds, results, strict=True):
+            if result.error is not None:
+                piece.garment.error = result.error
+                continue
+            piece.worn = png_of(result.images[0])
+            piece.facts.setdefault("seed", seed)
 
-    def _dress(self, photo: Photo, piece: Piece) -> None:
-        picture = open_photo(photo)
-        if piece.is_given:
-            garment = open_photo(photo, Photo.garment_picture)
-        else:
-            garment = opened(piece.picture, photo.id)
-        if picture is None or garment is None:
-            return
-        pair = Pair(photo.fitter.person(picture, piece.garment.category, photo.id), garment, photo.id)
-        seed = photo_seed(photo.id, self.job.seed)
-        (result,) = self.dresser.generate_pairs([pair], seed=seed, paste=self.job.paste)
-        if result.error is not None:
-            piece.garment.error = result.error
-            return
-        piece.worn = png_of(result.images[0])
-        piece.facts.setdefault("seed", seed)
+
+def _pair(photo: Photo, piece: Piece) -> Pair | None:
+    """The photo's person and the garment's product picture; None where the photo then has an error."""
+    picture = open_photo(photo)
+    garment = open_photo(photo, Photo.garment_picture) if piece.is_given else opened(piece.picture, photo.id)
+    if picture is None or garment is None:
+        return None
+    return Pair(photo.fitter.person(picture, piece.garment.category, photo.id), garment, photo.id)

@@ -4,7 +4,7 @@ further tries of poor ones."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ def best_products(
     pipe: TryOffPipeline | EditingModel,
     read: Read,
     *,
+    first_seeds: Mapping[Garment, int],
     tries: Iterable[range],
     sampling: dict[str, Any],
     selection: Selection,
@@ -34,12 +35,15 @@ def best_products(
     """The products of a batch with the pictures that are kept.
 
     Args:
-        tries: The seeds of each try; garments that are content with one take no part in the next.
+        first_seeds: The seed of each garment's first picture.
+        tries: The pictures of each try, counted from 0: picture n has the first seed plus n. Garments that are content
+            with one try take no part in the next.
         sampling: Arguments of `TryOffPipeline.__call__`, see `sampling_of`.
         captioner: Argument of `judged`.
     """
     products: dict[Garment, Product] = {}
-    for seeds in tries:
+    for numbers in tries:
+        seeds = [[first_seeds[garment] + number for number in numbers] for garment, _ in read]
         for product in make_products(pipe, read, seeds, sampling):
             joint = joined(products.get(product.garment), product)
             products[product.garment] = judged(joint, pipe, captioner)
@@ -50,21 +54,23 @@ def best_products(
 
 
 def make_products(
-    pipe: TryOffPipeline | EditingModel, read: Read, seeds: range, sampling: dict[str, Any]
+    pipe: TryOffPipeline | EditingModel, read: Read, seeds: Sequence[Sequence[int]], sampling: dict[str, Any]
 ) -> list[Product]:
-    """The products of a batch, with one picture of each garment for each seed."""
+    """The products of a batch, with one picture of each garment for each of its seeds; all have equally many."""
     make = _edit_each if isinstance(pipe, EditingModel) else _denoise
     started = time.perf_counter()
     images = make(pipe, read, seeds, sampling)
     seconds = round((time.perf_counter() - started) / len(read), 3)
-    products = []
-    for number, (garment, (photo, mask)) in enumerate(read):
-        own = images[number * len(seeds) : (number + 1) * len(seeds)]
-        products.append(Product(garment, own, seeds=list(seeds), photo=photo, mask=mask, seconds=seconds))
-    return products
+    remaining = iter(images)
+    return [
+        Product(garment, [next(remaining) for _ in own], seeds=list(own), photo=photo, mask=mask, seconds=seconds)
+        for (garment, (photo, mask)), own in zip(read, seeds, strict=True)
+    ]
 
 
-def _denoise(pipe: TryOffPipeline, read: Read, seeds: range, sampling: dict[str, Any]) -> list[Image.Image]:
+def _denoise(
+    pipe: TryOffPipeline, read: Read, seeds: Sequence[Sequence[int]], sampling: dict[str, Any]
+) -> list[Image.Image]:
     """The pictures of a batch, garment by garment, one for each seed."""
     photos, masks = ([pair[part] for _, pair in read] for part in (0, 1))
     return pipe(
@@ -72,20 +78,22 @@ def _denoise(pipe: TryOffPipeline, read: Read, seeds: range, sampling: dict[str,
         mask=[np.asarray(mask) for mask in masks],  # pictures would be examined, and warned about, again
         masked_image=[masked_image(photo, mask) for photo, mask in zip(photos, masks, strict=True)],
         prompt=[garment.caption or "" for garment, _ in read],
-        num_images_per_prompt=len(seeds),
-        generator=[torch.Generator().manual_seed(seed) for _ in read for seed in seeds],
+        num_images_per_prompt=len(seeds[0]),
+        generator=[torch.Generator().manual_seed(seed) for own in seeds for seed in own],
         **sampling,
     ).images
 
 
-def _edit_each(editor: EditingModel, read: Read, seeds: range, sampling: dict[str, Any]) -> list[Image.Image]:
+def _edit_each(
+    editor: EditingModel, read: Read, seeds: Sequence[Sequence[int]], sampling: dict[str, Any]
+) -> list[Image.Image]:
     """The same by an image-editing model, which makes one picture at a time and knows no presets."""
     size = (sampling["width"], sampling["height"])
     images = []
-    for garment, (photo, mask) in read:
+    for (garment, (photo, mask)), own in zip(read, seeds, strict=True):
         if editor.focus:
             photo, mask = _in_full(garment, photo, mask)
-        for seed in seeds:
+        for seed in own:
             images.append(
                 editor(
                     photo,

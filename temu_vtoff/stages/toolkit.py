@@ -156,12 +156,23 @@ def _parts(model: Any) -> Iterator[torch.nn.Module]:
             yield from _parts(part)
 
 
-def check_seeds(seed: int, num_images: int) -> None:
-    """
+def first_seeds(seed: int | Sequence[int], items: Sequence[Item], num_images: int) -> dict[Item, int]:
+    """The seed of each item's first picture.
+
+    Args:
+        seed: One for all, or one for each.
+        items: What pictures are made of.
+        num_images: Pictures of each, with the seeds that follow.
+
     Raises:
-        ArgumentError: Too few or too many pictures, or a seed that torch doesn't accept.
+        ArgumentError: Too few or too many pictures, not one seed for each item, or one that torch doesn't accept.
     """
     if not 1 <= num_images <= MOST_IMAGES:
         raise ArgumentError(f"{{num_images}} is {num_images}; give 1 to {MOST_IMAGES}.", "num_images")
-    if seed not in SEEDS or seed + num_images - 1 not in SEEDS:
-        raise ArgumentError(f"{{seed}} is {seed}; give a whole number of at most 64 bits.", "seed")
+    seeds = [seed] * len(items) if isinstance(seed, int) else list(seed)
+    if len(seeds) != len(items):
+        raise ArgumentError(f"{{seed}} has {len(seeds)} numbers for {len(items)} pictures; give one for each.", "seed")
+    for each in seeds or [seed]:
+        if each not in SEEDS or each + num_images - 1 not in SEEDS:
+            raise ArgumentError(f"{{seed}} is {each}; give a whole number of at most 64 bits.", "seed")
+    return dict(zip(items, seeds, strict=True))

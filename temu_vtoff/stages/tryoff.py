@@ -38,7 +38,7 @@ from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.reading import Frame, Photo, as_garments, as_list, make_names_unique
 from temu_vtoff.stages.selecting import finished
 from temu_vtoff.stages.selection import Selection
-from temu_vtoff.stages.toolkit import Toolkit, check_seeds, sampling_of
+from temu_vtoff.stages.toolkit import Toolkit, first_seeds, sampling_of
 from temu_vtoff.tryoff.pipeline import TryOffPipeline
 
 
@@ -152,7 +152,7 @@ class TryOff(Toolkit):
         self,
         garments: Sequence[Garment],
         *,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         num_images: int = 1,
         selection: Selection | None = None,
         callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
@@ -162,7 +162,7 @@ class TryOff(Toolkit):
 
         Args:
             garments: Garments with masks; a garment without a caption gets the empty one.
-            seed: Random seed of each garment's first picture.
+            seed: Random seed of each garment's first picture; one for all, or one for each.
             num_images: Pictures of each garment, with the seeds `seed`, `seed` + 1, and so on.
             selection: Further tries of poor pictures, and how many are kept; all of `num_images` by default.
             callback_on_step_end: Argument of `TryOffPipeline.__call__`.
@@ -177,11 +177,11 @@ class TryOff(Toolkit):
             CheckpointError: The try-off model can't be loaded.
         """
         selection = Selection() if selection is None else selection
-        end = seed + num_images * (1 + selection.retries)
-        check_seeds(seed, end - seed)
+        most = num_images * (1 + selection.retries)
+        seeds = first_seeds(seed, garments, most)
         options = replace(self.options, **changes)
         frame = Frame.of(options)
-        tries = [range(start, start + num_images) for start in range(seed, end, num_images)]
+        tries = [range(start, start + num_images) for start in range(0, most, num_images)]
         sampling = sampling_of(options, (frame.width, frame.height), callback_on_step_end)
         pictures = num_images * sum(garment.error is None for garment in garments)
         if pictures > 0:
@@ -189,9 +189,8 @@ class TryOff(Toolkit):
 
         def make(pipe: TryOffPipeline | EditingModel, read: Read) -> list[Product]:
             captioner = self.captioner() if selection.check_captions else None
-            products = best_products(
-                pipe, read, tries=tries, sampling=sampling, selection=selection, captioner=captioner
-            )
+            how = {"sampling": sampling, "selection": selection, "captioner": captioner}
+            products = best_products(pipe, read, first_seeds=seeds, tries=tries, **how)
             return [finished(product, self.options.finish, self.upscaler()) for product in products]
 
         for garment, product in self._served(

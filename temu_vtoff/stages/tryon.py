@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -45,7 +45,7 @@ from temu_vtoff.stages.fitting_room import (
 from temu_vtoff.stages.garment import Product
 from temu_vtoff.stages.models import estimates_joints, load_tryon_pipeline
 from temu_vtoff.stages.reading import Photo, as_list, photo_names
-from temu_vtoff.stages.toolkit import Toolkit, check_seeds, sampling_of
+from temu_vtoff.stages.toolkit import Toolkit, first_seeds, sampling_of
 from temu_vtoff.stages.tryoff import TryOff
 from temu_vtoff.stages.tryon_options import TryOnOptions
 from temu_vtoff.stages.warnings import person_warnings
@@ -190,7 +190,7 @@ class TryOn(Toolkit):
         self,
         pairs: Sequence[Pair],
         *,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         num_images: int = 1,
         paste: bool = True,
         callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
@@ -200,7 +200,8 @@ class TryOn(Toolkit):
 
         Args:
             pairs: Persons and garments as for `generate`.
-            seed: Random seed of each pair's first picture; the others take the seeds that follow.
+            seed: Random seed of each pair's first picture, one for all or one for each; the others take the seeds that
+                follow.
             num_images: Pictures of each pair.
             paste: Put the region back into the photo, at the photo's size; outside of it every pixel stays.
             callback_on_step_end: Argument of `TryOnPipeline.__call__`.
@@ -214,12 +215,12 @@ class TryOn(Toolkit):
             ArgumentError: A value out of range.
             CheckpointError: The try-on model can't be loaded.
         """
-        check_seeds(seed, num_images)
+        seeds = {pair: range(first, first + num_images) for pair, first in first_seeds(seed, pairs, num_images).items()}
         options = replace(self.options, **changes)
         pictures = num_images * sum(pair.error is None for pair in pairs)
         make = partial(
             self._put_on,
-            seeds=range(seed, seed + num_images),
+            seeds=seeds,
             paste=paste,
             sampling=sampling_of(options, options.size(), callback_on_step_end),
         )
@@ -276,7 +277,7 @@ class TryOn(Toolkit):
         pipe: TryOnPipeline,
         read: Sequence[tuple[Pair, tuple[Image.Image, Image.Image]]],
         *,
-        seeds: range,
+        seeds: Mapping[Pair, range],
         sampling: dict[str, Any],
         paste: bool,
     ) -> list[TryOnResult]:
@@ -285,7 +286,7 @@ class TryOn(Toolkit):
         if lacks_pose(pipe, fittings) and not self._is_warned:
             logger.warning(no_joints(self._no_estimate))
             self._is_warned = True
-        generators = [[torch.Generator().manual_seed(seed) for seed in seeds] for _ in read]
+        generators = [[torch.Generator().manual_seed(seed) for seed in seeds[pair]] for pair, _ in read]
         started = time.perf_counter()
         pictures = put_on(pipe, fittings, generators, paste=paste, **sampling)
         seconds = round((time.perf_counter() - started) / len(read), 3)
