@@ -14,8 +14,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +99,7 @@ def main(args: argparse.Namespace) -> int:
     whole = process.returncode in (0, 1) and found.photos == photos and not found.repeated
     row = rates("bulk", photos, runs, starts["bulk"])
     row["seconds_by_stage"] = seconds_by_stage(output) if whole else None
-    row["bytes_per_photo"] = sum(path.stat().st_size for path in (output / "data").iterdir()) // photos
+    row["bytes_by_kind"] = bytes_by_kind(output, photos)
     if not args.no_comparison:
         row |= rates("dataset", photos, [dataset_run(args, pictures, limit=args.limit)], starts["dataset"])
         for kind in ("per_second", "per_cpu_second"):
@@ -115,7 +117,7 @@ def bulk_command(shards: Path, output: Path) -> list[object]:
     """All stages over the shards."""
     command = [BULK, "--input", shards, "--output", output, "--output_kind", "webdataset"]
     command += ["--stages", "segment", "caption", "try_off", "finish", "--background", "white"]
-    return [*command, "--num_cpus", "2", "--actors", "try_off=2", "--rows_per_file", "16"]
+    return [*command, "--num_cpus", "2", "--actors", "try_off=2", "--rows_per_file", "4"]
 
 
 def found_in(output: Path) -> "Counts":
@@ -130,6 +132,17 @@ def seconds_by_stage(output: Path) -> dict[str, float]:
     """Seconds that the actors of each stage worked on a photo, from the record of the last run."""
     stages = json.loads((output / "run.json").read_text())["stages"]
     return {name: round(costs["seconds"] / costs["photos"], 3) for name, costs in stages.items()}
+
+
+def bytes_by_kind(output: Path, photos: int) -> dict[str, int]:
+    """Bytes that the results of a photo take: masks, pictures, and the tables with the facts."""
+    sizes = Counter(tables=sum(path.stat().st_size for path in output.glob("data/*.parquet")))
+    for path in output.glob("data/*.tar"):
+        with tarfile.open(path) as shard:
+            for member in shard:
+                if member.name.endswith(".png"):
+                    sizes["masks" if member.name.endswith(".mask.png") else "pictures"] += member.size
+    return {kind: size // photos for kind, size in sizes.items()}
 
 
 def dataset_run(args: argparse.Namespace, pictures: Path, limit: int | None) -> tuple[float, float]:

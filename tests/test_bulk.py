@@ -133,6 +133,8 @@ def test_addresses_are_read_and_written_through_their_file_system(tmp_path):
     assert fetch(photo.place) == PERSON
     minio = Storage("s3://bucket/photos?endpoint_override=here", fs.LocalFileSystem(), "bucket/photos")
     assert minio.address_of("bucket/photos/a.png") == "s3://bucket/photos/a.png?endpoint_override=here"
+    public = Storage("gs://anonymous@bucket/photos", fs.LocalFileSystem(), "bucket/photos")
+    assert public.address_of("bucket/photos/a.png") == "gs://anonymous@bucket/photos/a.png"
     with pytest.raises(ArgumentError, match="input holds a password"):
         Storage.at("s3://key:secret@bucket/photos", "input")
     job_settings(job_of(tmp_path), Options(), Storage.at(f"file://{tmp_path}/bucket/results", "output"))

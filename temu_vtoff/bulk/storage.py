@@ -65,7 +65,8 @@ class Storage:
         if not is_address(self.address):
             return path
         address = urlsplit(self.address)
-        return f"{address.scheme}://{quote(path)}" + (f"?{address.query}" if address.query else "")
+        user = "" if address.username is None else f"{address.username}@"  # gs://anonymous@bucket
+        return f"{address.scheme}://{user}{quote(path)}" + (f"?{address.query}" if address.query else "")
 
     def exists(self, *parts: str) -> bool:
         """Whether there is such a file or folder."""
