@@ -16,6 +16,7 @@ it has one. After a kill of the driver or of a worker, the same command finishes
 
 import argparse
 import math
+import signal
 import time
 from dataclasses import asdict, replace
 
@@ -57,6 +58,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add("--seed", type=int, default=BulkJob.seed, help="random seed")
     add("--batch_size", type=command_line.positive, default=4, help="photos that go through a model at once")
+    add("--no_score", action="store_true", help="leave out the quality of the product pictures")
     add("--caption_engine", default=BulkJob.caption_engine, choices=CAPTION_ENGINES, help="vllm needs ray[llm]")
     add("--caption_server", metavar="URL", help="caption by an OpenAI-compatible server, http://localhost:8000/v1")
     _add_cluster_flags(parser)
@@ -110,6 +112,7 @@ def main(args: argparse.Namespace) -> int:
         command_line.say(NOTICE)
     command_line.quiet_libraries()
     start_ray(job, args.address, args.num_cpus)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # of which Ray makes a stack on the screen
     counts, costs = run_bulk(job, options)
     for name, error in list(counts.failures.items())[:SHOWN]:
         command_line.say(f"{name}: {error}")
@@ -156,8 +159,10 @@ def make_job(args: argparse.Namespace) -> BulkJob:
                 pools[stage] = replace(pool, least=numbers[0], most=numbers[-1])
             else:
                 pools[stage] = replace(pool, **{argument: numbers[0]})
-    names = [name for name in BulkJob.__dataclass_fields__ if name not in ("pools", "paste")]
-    return BulkJob(**{name: getattr(args, name) for name in names}, pools=pools, paste=not args.no_paste)
+    others = {"pools": pools, "paste": not args.no_paste, "score": not args.no_score}
+    return BulkJob(
+        **{name: getattr(args, name) for name in BulkJob.__dataclass_fields__ if name not in others}, **others
+    )
 
 
 def make_options(args: argparse.Namespace, job: BulkJob) -> Options:

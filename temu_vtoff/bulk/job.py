@@ -59,6 +59,7 @@ class BulkJob:
         any_garment: Put on pictures, too, that look like photos of somebody.
         paste: Put what was repainted back into the photo, at the photo's size.
         seed: Random seed of the run; each photo's own seed is derived from it and the photo's id.
+        score: Score the product pictures.
         rows_per_file: Least number of photos in one file of the output. A kill costs the photos of unwritten files.
         pools: The actors of the stages; `Pool()` for those that are not named.
         worker_memory: GiB of host memory that an actor may use; a photo that needs more becomes an error.
@@ -85,6 +86,7 @@ class BulkJob:
     any_garment: bool = False
     paste: bool = True
     seed: int = 0
+    score: bool = True
     rows_per_file: int = 256
     pools: Mapping[str, Pool] = field(default_factory=dict)
     worker_memory: float | None = None

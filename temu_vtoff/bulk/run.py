@@ -33,6 +33,7 @@ _TASK = {"num_cpus": 0.25}  # reading and writing wait for disks
 _OWN_CPUS = 3  # Ray's cutting of blocks and its filter of finished ids take one each, reading and writing the third
 _VLLM_CPUS = 2  # the steps before and behind the engine
 _CPUS_A_READER = 8  # photos are read much faster than they are served, and each reader is a process that starts
+_AHEAD = 1.0  # bytes that a stage may have ready for each byte that the next one holds: a kill costs what is ready
 _FILTER_MEMORY = 2**26  # bytes; the ids of a million photos
 
 
@@ -131,6 +132,7 @@ def _keep_finished_ids(output: Storage) -> None:
     config.checkpoint_actor_memory_bytes = _FILTER_MEMORY
     context.checkpoint_config = config
     context.enable_progress_bars = False
+    context.downstream_capacity_backpressure_ratio = _AHEAD
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
 
 

@@ -20,6 +20,7 @@ from temu_vtoff.serving import describe
 from temu_vtoff.stages.garment import ALL, Garment, Product
 from temu_vtoff.stages.options import Options
 from temu_vtoff.stages.selecting import finished
+from temu_vtoff.stages.selection import Selection
 from temu_vtoff.stages.tryoff import TryOff
 
 _FETCHES = 8  # photos fetched at once
@@ -109,7 +110,8 @@ class TryOffStage(Stage):
     def serve(self, photos: list[Photo]) -> None:
         found = [(photo, piece) for photo in photos for piece in with_pictures([photo])]
         seeds = [photo_seed(photo.id, self.job.seed) for photo, _ in found]
-        products = self.toolkit.generate([piece.garment for _, piece in found], seed=seeds)
+        selection = Selection(score=self.job.score)
+        products = self.toolkit.generate([piece.garment for _, piece in found], seed=seeds, selection=selection)
         for (_, piece), product in zip(found, products, strict=True):
             if product.error is None:
                 piece.picture = _encoded(product.images[0], Finish())

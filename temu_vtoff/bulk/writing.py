@@ -187,6 +187,8 @@ def job_settings(job: BulkJob, options: Any, output: Storage) -> None:
     settings = {"stages": list(job.stages), "category": job.category, "seed": job.seed, "kind": job.output_kind}
     settings |= {"models": repr(options)}
     settings |= {name: getattr(job, name) for name in ("paste", "any_garment", "order") if job.dresses}
+    if not job.score:
+        settings["score"] = False
     if job.by_vllm or job.caption_server is not None:
         settings["captions"] = "vllm" if job.by_vllm else "server"
     data = json.dumps(settings, indent=1).encode()

@@ -141,8 +141,9 @@ class Product:
         return panel(pictures, (self.garment.caption or "") + quality)
 
     def facts(self) -> list[dict[str, Any]]:
-        """Seed, score, its parts and doubts of each image, as JSON values."""
-        return [{"seed": seed, **asdict(quality)} for seed, quality in zip(self.seeds, self.quality, strict=True)]
+        """Seed, score, its parts and doubts of each image, as JSON values; the seed alone where none was scored."""
+        scores = [asdict(quality) for quality in self.quality] or [{}] * len(self.seeds)
+        return [{"seed": seed, **score} for seed, score in zip(self.seeds, scores, strict=True)]
 
 
 def garments_of(photo: Garment, label_map: np.ndarray, labels: Labels, person: int | None = None) -> list[Garment]:

@@ -46,7 +46,7 @@ def best_products(
         seeds = [[first_seeds[garment] + number for number in numbers] for garment, _ in read]
         for product in make_products(pipe, read, seeds, sampling):
             joint = joined(products.get(product.garment), product)
-            products[product.garment] = judged(joint, pipe, captioner)
+            products[product.garment] = judged(joint, pipe, captioner) if selection.score else joint
         read = [pair for pair in read if not is_content(products[pair[0]], selection)]
         if not read:
             break

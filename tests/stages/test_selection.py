@@ -50,13 +50,35 @@ def test_poor_pictures_are_tried_again_with_other_seeds(toolkit, garments):
     assert np.abs(np.asarray(alone.images[0], int) - np.asarray(tried[1].images[1], int)).max() <= 1
 
 
+def test_garments_of_a_batch_have_seeds_of_their_own(toolkit, garments):
+    products = list(toolkit.generate(garments, seed=[3, 8], num_images=2))
+    assert [product.seeds for product in products] == [[3, 4], [8, 9]]
+    (alone,) = toolkit.generate(garments[1:], seed=9)
+    assert np.abs(np.asarray(alone.images[0], int) - np.asarray(products[1].images[1], int)).max() <= 1
+    with pytest.raises(ArgumentError, match="seed has 1 numbers for 2 pictures"):
+        next(toolkit.generate(garments, seed=[3]))
+
+
+def test_scores_can_be_left_out(toolkit, garments):
+    plain, scored = (next(toolkit.generate(garments[:1], selection=Selection(score=score))) for score in (False, True))
+    assert plain.facts() == [{"seed": 0}] and np.array_equal(plain.images[0], scored.images[0])
+
+
 def test_captions_of_the_pictures_are_compared_when_asked_for(toolkit, garments):
     product = next(toolkit.generate(garments[:1], selection=Selection(check_captions=True)))
     assert "caption" in product.quality[0].parts
 
 
 @pytest.mark.parametrize(
-    "options", [{"retries": -1}, {"retries": 1}, {"min_quality": 0.5}, {"retries": 1, "min_quality": 2}, {"keep": 0}]
+    "options",
+    [
+        {"retries": -1},
+        {"retries": 1},
+        {"min_quality": 0.5},
+        {"retries": 1, "min_quality": 2},
+        {"keep": 0},
+        {"keep": 1, "score": False},
+    ],
 )
 def test_contradictions_are_refused(options):
     with pytest.raises(ArgumentError):
