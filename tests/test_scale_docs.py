@@ -20,6 +20,13 @@ def test_commands_are_understood(line):
     inference_bulk.make_options(args, job)
 
 
+def test_hours_are_those_of_a_million_photos():
+    rows = re.findall(r"^\|[^|]+\| ([\d.]+)[^|]*\| (\d+) \|", DOCUMENT, flags=re.MULTILINE)
+    assert len(rows) >= 8
+    for seconds, hours in rows:
+        assert float(hours) == pytest.approx(float(seconds) * 1e6 / 3600, rel=0.03, abs=0.5), (seconds, hours)
+
+
 def test_flags_of_the_text_exist(capsys):
     with pytest.raises(SystemExit):
         inference_bulk.parse_args(["--help"])
