@@ -1,7 +1,6 @@
 """Help, errors as one sentence, log and progress of every script."""
 
 import argparse
-import errno
 import logging
 import os
 import sys
@@ -11,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
-from temu_vtoff.errors import ArgumentError, ResultWarning, is_out_of_memory
+from temu_vtoff.errors import ArgumentError, ResultWarning, is_out_of_memory, of_file
 from temu_vtoff.files import remove_empty_folders
 from temu_vtoff.serving import describe
 
@@ -109,14 +108,8 @@ def explain(error: BaseException) -> str | None:
         return " ".join(error.phrase(flag).split())
     if is_out_of_memory(error):
         return OUT_OF_MEMORY
-    if isinstance(error, PermissionError):
-        return f"{error.filename} can't be written or read: permission denied."
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk or your share of it is full: {error.filename or 'nothing more can be written'}."
-    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        return f"the file name is too long: {error.filename}."
-    if isinstance(error, (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError)):
-        return " ".join(str(error).split())
+    if isinstance(error, (ValueError, OSError)) and (sentence := of_file(error) or " ".join(str(error).split())):
+        return sentence
     return None
 
 

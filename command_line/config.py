@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from temu_vtoff.errors import reason_of
+
 _NOT_KEYS = ("help", "debug", "config")
 
 
@@ -98,7 +100,7 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         refuse(f"There is no config file {path}.")
     except (OSError, ValueError, RecursionError) as error:
-        refuse(f"The config file {path} can't be read: {error}.")
+        refuse(f"The config file {path} can't be read: {reason_of(error)}.")
     if not isinstance(content, dict):
         refuse(f"The config file {path} holds no flags by name; expected a JSON object.")
     return content

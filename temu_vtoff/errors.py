@@ -1,7 +1,26 @@
 """A caller's mistake, as a sentence in which every front end can name the argument in its own way."""
 
+import errno
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
+from numbers import Real
+
+_FILE_REASONS = {
+    errno.ENOENT: "there is no such file or folder",
+    errno.ENOTDIR: "a file stands where a folder is expected",
+    errno.EISDIR: "a folder stands where a file is expected",
+    errno.EEXIST: "there is already a file or folder of that name",
+    errno.EACCES: "permission to read or write is denied",
+    errno.EPERM: "permission to read or write is denied",
+    errno.EROFS: "nothing can be written to this disk",
+    errno.ENOSPC: "the disk or your share of it is full",
+    errno.EDQUOT: "the disk or your share of it is full",
+    errno.ENAMETOOLONG: "the file name is too long",
+    errno.ELOOP: "links lead in a circle",
+    errno.EMFILE: "too many files are open at once",
+    errno.ENFILE: "too many files are open at once",
+    errno.EIO: "the disk can't be read or written",
+}
 
 
 class ArgumentError(ValueError):
@@ -53,17 +72,34 @@ def check_choice(name: str, value: object, choices: Collection[object]) -> None:
     Raises:
         ArgumentError: It has another value.
     """
-    if value not in choices:
+    if not isinstance(value, Hashable) or value not in choices:
         offered = ", ".join(str(choice) for choice in choices if choice is not None)
         raise ArgumentError(f"{{{name}}} is {value!r}; choose one of {offered}.", name)
+
+
+def check_kind(name: str, value: object, kinds: type | tuple[type, ...], wanted: str) -> None:
+    """Checks the type of an argument; None is left out.
+
+    Args:
+        name: The argument's name.
+        kinds: Types; True and False are no numbers.
+        wanted: What to give instead, for the message.
+
+    Raises:
+        ArgumentError: It has another type.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
+        shown = repr(value) if isinstance(value, (bool, int, float, str)) else f"of type {type(value).__name__}"
+        raise ArgumentError(f"{{{name}}} is {shown}; give {wanted}.", name)
 
 
 def check_least(name: str, value: float | None, least: float = 1) -> None:
     """Checks an argument that has a smallest value; None is left out.
 
     Raises:
-        ArgumentError: It is smaller, or NaN.
+        ArgumentError: It is smaller, NaN, or no number.
     """
+    check_kind(name, value, Real, "a number")
     if value is not None and not value >= least:
         raise ArgumentError(f"{{{name}}} is {value}; give at least {least}.", name)
 
@@ -72,10 +108,27 @@ def check_finite(name: str, value: float | None) -> None:
     """Checks a number; None is left out.
 
     Raises:
-        ArgumentError: It is NaN or infinite.
+        ArgumentError: It is NaN, infinite, or no number.
     """
+    check_kind(name, value, Real, "a number")
     if value is not None and not math.isfinite(value):
         raise ArgumentError(f"{{{name}}} is {value}; give a finite number.", name)
+
+
+def reason_of(error: BaseException) -> str:
+    """The error's text on one line, without a full stop; of a file, the operating system's reason in plain words and
+    without the file's name."""
+    if isinstance(error, OSError) and error.errno is not None:
+        strerror = error.strerror or "the operating system gives no reason"
+        return _FILE_REASONS.get(error.errno, strerror[:1].lower() + strerror[1:])
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def of_file(error: BaseException) -> str | None:
+    """One sentence for an error of the operating system, with the file's name where there is one; None for others."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    return reason_of(error) + (f": {error.filename}." if error.filename else ".")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from temu_vtoff.errors import CommonCauseError, is_of_killed_reader, is_out_of_gpu_memory
+from temu_vtoff.errors import CommonCauseError, is_of_killed_reader, is_out_of_gpu_memory, of_file
 
 MOST_IN_A_ROW = 10  # equal errors of single items: the next item would fail too, as on a GPU that is gone
 Item = TypeVar("Item")
@@ -82,6 +82,8 @@ def results_of(
 
 def describe(error: Exception) -> str:
     """The error on one line, with its class where the text alone is terse."""
+    if (sentence := of_file(error)) is not None:
+        return sentence
     text = " ".join(str(error).split())
     if isinstance(error, (ValueError, OSError)) and text:
         return text

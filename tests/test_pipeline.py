@@ -182,6 +182,8 @@ def test_lora_changes_and_restores_the_output(golden_inputs, golden_pipeline, tm
     generator.delete_adapters("default")
     torch.testing.assert_close(sample(), before)
 
+    with pytest.raises(ValueError, match=r"adapter_name is 'a\.b'; give a name without a dot"):
+        golden_pipeline.load_lora_weights(tmp_path, adapter_name="a.b")
     golden_pipeline.load_lora_weights(tmp_path, adapter_name="style")
     torch.testing.assert_close(sample(), trained)
     assert not torch.allclose(trained, before, atol=1e-3)
@@ -223,6 +225,24 @@ NO_EMBEDS = {"prompt_embeds": None, "pooled_prompt_embeds": None}
         ({"image": torch.full((1, 3, 96, 64), float("nan"))}, r"image must lie in \[0, 1\]"),
         ({"image": []}, "no photo: give at least one"),
         ({"image": torch.zeros(0, 3, 96, 64)}, "no photo"),
+        ({"image": "photo.jpg"}, "PIL pictures, tensors or arrays, or lists of them; got str"),
+        ({"mask": 5}, "got int"),
+        ({"prompt": 3, **NO_EMBEDS}, "prompt is 3; give a text"),
+        ({"prompt": [3], **NO_EMBEDS}, "prompt is 3; give a text"),
+        ({"image_embeds": [1.0]}, "image_embeds is of type list; give a tensor"),
+        ({"latents": 5}, "latents is 5; give a tensor"),
+        ({"width": "64"}, "width is '64'; give a whole number"),
+        ({"height": 96.5}, "height is 96.5; give a whole number"),
+        ({"num_inference_steps": True}, "num_inference_steps is True; give a whole number"),
+        ({"num_images_per_prompt": 1.5}, "num_images_per_prompt is 1.5; give a whole number"),
+        ({"guidance_scale": "2"}, "guidance_scale is '2'; give a number"),
+        ({"generator": 5}, "generator is 5; give a torch.Generator"),
+        ({"generator": [5]}, "generator is 5; give a torch.Generator"),
+        ({"preset": ["fast"]}, "choose one of exact"),
+        ({"callback_on_step_end": 5}, "callback_on_step_end is 5; give a function"),
+        ({"callback_on_step_end_tensor_inputs": "latents"}, "give a list of latents"),
+        ({"joint_attention_kwargs": 5}, "joint_attention_kwargs is 5; give a dictionary"),
+        ({"joint_attention_kwargs": {"scale": "a"}}, "scale is 'a'; give a number"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(golden_inputs, golden_pipeline, change, message):

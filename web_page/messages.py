@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import gradio as gr
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, is_out_of_memory
 from temu_vtoff.segmentation.masks import GarmentNotFoundError
 from temu_vtoff.stages.quality import Quality
 from web_page.run import Step
@@ -109,7 +109,7 @@ def explain(error: BaseException) -> str | None:
         return error.phrase(lambda name: LABELS.get(name, name.replace("_", " ")))
     if isinstance(error, (Mistake, GarmentNotFoundError)):
         return str(error)
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    if is_out_of_memory(error):
         return OUT_OF_MEMORY
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "this server's disk is full."

@@ -12,6 +12,7 @@ from PIL import Image
 from starlette.middleware import Middleware
 
 import command_line
+from temu_vtoff.errors import reason_of
 from temu_vtoff.stages import TryOnOptions
 from web_page.gate import Gate, Hosts
 from web_page.guard import EXAMPLES
@@ -80,7 +81,7 @@ def _launch(page, args: argparse.Namespace, visits: Visits) -> str:
             app_kwargs={"middleware": [Middleware(Gate, hosts=hosts, visits=visits)]},
         )
     except OSError as error:  # no free port any more
-        raise ValueError(f"The page can't be opened: {error}") from error
+        raise ValueError(f"The page can't be opened: {reason_of(error)}.") from error
     hosts.add(shared_address)
     return address
 

@@ -19,6 +19,7 @@ import torch
 
 from temu_vtoff.datasets import FEATURE_DTYPES
 from temu_vtoff.datasets.sample import Item
+from temu_vtoff.errors import reason_of
 from temu_vtoff.files import write_bytes
 
 POOLED = "CLIP_VIT_L_VIT_G_concat_pooled"  # (P,)
@@ -50,7 +51,7 @@ def load_feature(path: Path) -> torch.Tensor:
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no precomputed feature {path}.") from None
     except Exception as error:  # unpickling damaged files raises all kinds
-        raise ValueError(f"{path} can't be read as a tensor: {error}") from error
+        raise ValueError(f"{path} can't be read as a tensor: {reason_of(error)}.") from error
     if not isinstance(feature, torch.Tensor):
         raise ValueError(f"{path} holds a {type(feature).__name__}; expected a tensor.")
     return feature

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from temu_vtoff.builtin import resolve
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, check_kind
 from temu_vtoff.hub.model_files import read_configuration
 from temu_vtoff.hub.sources import TRYOFF, TRYON, check_folders, find_file, tryon_folder
 
@@ -55,6 +56,7 @@ class WorkingSize:
         width = self.width if width is None else width
         height = self.height if height is None else height
         for name, value in (("width", width), ("height", height)):
+            check_kind(name, value, Integral, "a whole number")
             if value < self.multiple or value % self.multiple:
                 nearest = max(self.multiple, round(value / self.multiple) * self.multiple)
                 raise ArgumentError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, reason_of
 from temu_vtoff.files import read_text
 from temu_vtoff.metrics.prints import Print
 from temu_vtoff.pictures import PICTURE_SUFFIXES, list_pictures
@@ -238,4 +238,4 @@ def read_quality(pred_dir: str | Path) -> dict[str, float]:
     except FileNotFoundError:
         return {}
     except (ValueError, csv.Error, OSError) as error:
-        raise ValueError(f"{Path(pred_dir) / 'manifest.csv'} can't be read: {error}") from error
+        raise ValueError(f"{Path(pred_dir) / 'manifest.csv'} can't be read: {reason_of(error)}.") from error

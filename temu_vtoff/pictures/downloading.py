@@ -18,6 +18,7 @@ import httpcore
 import httpx
 from PIL import Image
 
+from temu_vtoff.errors import reason_of
 from temu_vtoff.files import write_bytes
 from temu_vtoff.pictures.formats import HEIF_SUFFIXES, register_plugin
 
@@ -65,8 +66,7 @@ def fetch_bytes(address: str, *, private: bool = False) -> bytes:
     except (httpcore.TimeoutException, TimeoutError) as error:
         raise ValueError(f"{address} can't be fetched: the server takes too long.") from error
     except (ValueError, OSError, httpx.InvalidURL, httpcore.NetworkError, httpcore.ProtocolError) as error:
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise ValueError(f"{address} can't be fetched: {reason}.") from error
+        raise ValueError(f"{address} can't be fetched: {reason_of(error)}.") from error
 
 
 def _download(url: httpx.URL, private: bool) -> bytes:

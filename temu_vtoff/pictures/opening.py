@@ -6,10 +6,10 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from temu_vtoff.errors import reason_of
 from temu_vtoff.pictures.colour import to_srgb
 from temu_vtoff.pictures.exif import orientation
 from temu_vtoff.pictures.formats import HEIF_REMEDY, HEIF_SUFFIXES, register_plugin, silence_libtiff
-from temu_vtoff.serving import describe
 
 LONGEST = 100  # largest ratio of the sides; beyond it nothing is left of the short one at a model's size
 _TURNS = {  # EXIF orientation -> the transposition that makes the picture upright
@@ -98,8 +98,7 @@ def reading(source: str | Path | Image.Image) -> Iterator[tuple[Image.Image, str
             reason += f"; {HEIF_REMEDY}"
         raise ValueError(f"{name} can't be read as a picture: {reason}.") from error
     except Exception as error:  # Pillow's readers raise all kinds on damaged files
-        reason = " ".join(str(error).split()) or describe(error)
-        raise ValueError(f"{name} can't be read as a picture: {reason}") from error
+        raise ValueError(f"{name} can't be read as a picture: {reason_of(error)}.") from error
 
 
 def upright(image: Image.Image) -> Image.Image:

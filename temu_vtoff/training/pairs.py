@@ -10,7 +10,7 @@ from pathlib import Path
 from temu_vtoff.datasets import Sample, SampleBatch, TryOffDataset, open_dataset, stack_samples
 from temu_vtoff.datasets.base import LOADABLE
 from temu_vtoff.datasets.captions import read_captions
-from temu_vtoff.errors import ArgumentError
+from temu_vtoff.errors import ArgumentError, reason_of
 from temu_vtoff.training.step_sampler import shuffled
 
 logger = logging.getLogger(__name__)
@@ -108,6 +108,6 @@ class PairDataset:
                 raise
             except Exception as error:  # damaged files raise all kinds
                 item = self.dataset.items[self.order[candidate % len(self)]]
-                failure = f"{item.key} can't be read: {' '.join(str(error).split()) or type(error).__name__}"
+                failure = f"{item.key} can't be read: {reason_of(error)}"
                 logger.warning("Skipped: %s", failure)
         raise ValueError(f"{MAX_DAMAGED} items in a row can't be read; the last one: {failure}")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from diffusers import StableDiffusion3Pipeline
 
-from temu_vtoff.errors import first_few
+from temu_vtoff.errors import ArgumentError, check_kind, first_few
 from temu_vtoff.tryoff.lora import SavesAlphas, set_alphas, split_alphas, unknown_keys
 from temu_vtoff.tryoff.refused import RefusedDoors
 
@@ -33,8 +33,12 @@ class AdaptedPipeline(RefusedDoors, StableDiffusion3Pipeline):
         Keys that belong to no layer here are left out; a warning names them.
 
         Raises:
+            ArgumentError: A name with a dot, which PyTorch takes for the path of a module.
             ValueError: All of its keys belong to no layer here.
         """
+        check_kind("adapter_name", adapter_name, str, "a text")
+        if adapter_name is not None and "." in adapter_name:
+            raise ArgumentError(f"{{adapter_name}} is {adapter_name!r}; give a name without a dot.", "adapter_name")
         options = kwargs | {"return_lora_metadata": True}
         state_dict, metadata = self.lora_state_dict(pretrained_model_name_or_path_or_dict, **options)
         unknown = unknown_keys(state_dict, {name: getattr(self, name) for name in self._lora_loadable_modules})

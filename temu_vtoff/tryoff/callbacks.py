@@ -10,6 +10,7 @@ import torch
 from diffusers import DiffusionPipeline
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 
+from temu_vtoff.errors import check_kind
 from temu_vtoff.tryoff.denoising import Step
 
 StepCallback = Callable[[Any, int, torch.Tensor, dict[str, Any]], Mapping[str, Any] | None]
@@ -41,10 +42,12 @@ class StepReporter:
         Raises:
             ValueError: A name that the pipeline doesn't offer.
         """
+        check_kind("callback_on_step_end", callback, Callable, "a function")
         offered = pipe._callback_tensor_inputs
         if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)):
             names = callback.tensor_inputs
         names = offered if names is None else names
+        check_kind("callback_on_step_end_tensor_inputs", names, (list, tuple), f"a list of {', '.join(offered)}")
         if unknown := [name for name in names if name not in offered]:
             raise ValueError(
                 f"callback_on_step_end_tensor_inputs names {', '.join(unknown)}; there are {', '.join(offered)}."

@@ -12,6 +12,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch.nn import functional as F
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
+from temu_vtoff.errors import check_kind
 from temu_vtoff.models.feature_extractor import FeatureExtractor, ReferenceFeatures
 
 TEXT_TOKENS = 77  # most tokens of CLIP and of T5: the published model was trained with T5 cut to CLIP's length
@@ -141,8 +142,10 @@ def starting_noise(
     """The noise to start from, given or drawn, always in float32.
 
     Raises:
-        ValueError: What is given has another shape.
+        ArgumentError: What is given is no tensor.
+        ValueError: It has another shape.
     """
+    check_kind("latents", latents, torch.Tensor, "a tensor")
     if latents is None:
         latents = randn_tensor(shape, generator=generator, device=device)
     elif latents.shape != tuple(shape):

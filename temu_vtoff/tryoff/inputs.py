@@ -5,15 +5,16 @@ Letters: B photos, H W picture size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import PIL.Image
 import torch
 from diffusers.image_processor import VaeImageProcessor
 
-from temu_vtoff.errors import check_choice, check_least
+from temu_vtoff.errors import check_choice, check_kind, check_least
 from temu_vtoff.hub.sizes import WorkingSize
 from temu_vtoff.pictures import open_picture, to_mask
 from temu_vtoff.pictures.masks import check_mask_content, check_mask_shape
@@ -24,6 +25,7 @@ from temu_vtoff.tryoff.presets import check_sampling
 
 Pictures = PIL.Image.Image | torch.Tensor | np.ndarray | Sequence[PIL.Image.Image | torch.Tensor | np.ndarray]
 
+_KINDS = (PIL.Image.Image, torch.Tensor, np.ndarray)
 _PICTURES = VaeImageProcessor(do_normalize=False, do_convert_rgb=True)
 _MASKS = VaeImageProcessor(do_normalize=False, do_convert_grayscale=True, resample="nearest")
 
@@ -104,9 +106,7 @@ def stacked(pictures: Pictures) -> list[PIL.Image.Image] | torch.Tensor:
     Raises:
         ValueError: None at all, of mixed kinds or sizes.
     """
-    if isinstance(pictures, (PIL.Image.Image, torch.Tensor, np.ndarray)):
-        pictures = [pictures]
-    pictures = list(pictures)
+    pictures = _as_list(pictures)
     if not pictures or any(not isinstance(one, PIL.Image.Image) and 0 in one.shape for one in pictures):
         raise ValueError("There is no photo: give at least one.")
     if all(isinstance(one, PIL.Image.Image) for one in pictures):
@@ -121,9 +121,23 @@ def stacked(pictures: Pictures) -> list[PIL.Image.Image] | torch.Tensor:
 
 def stacked_masks(masks: Pictures) -> list[PIL.Image.Image] | torch.Tensor:
     """Like `stacked`; bytes may be 0 and 1 as well as 0 and 255, and tensors of any type."""
-    alone = isinstance(masks, (PIL.Image.Image, torch.Tensor, np.ndarray))
-    masks = stacked([_unit_mask(mask) for mask in ([masks] if alone else masks)])
+    masks = stacked([_unit_mask(mask) for mask in _as_list(masks)])
     return masks.float() if isinstance(masks, torch.Tensor) else masks
+
+
+def _as_list(pictures: Pictures) -> list[PIL.Image.Image | torch.Tensor | np.ndarray]:
+    """
+    Raises:
+        ValueError: Something else than pictures.
+    """
+    if isinstance(pictures, _KINDS):
+        return [pictures]
+    every = list(pictures) if isinstance(pictures, Iterable) else [pictures]
+    for one in every:
+        if not isinstance(one, _KINDS):
+            kind = type(one).__name__
+            raise ValueError(f"Photos and masks are PIL pictures, tensors or arrays, or lists of them; got {kind}.")
+    return every
 
 
 def _unit_mask(mask: PIL.Image.Image | torch.Tensor | np.ndarray) -> PIL.Image.Image | torch.Tensor | np.ndarray:
@@ -161,6 +175,9 @@ def one_each(texts: str | Sequence[str] | None, count: int, name: str) -> list[s
     """One text for each of `count` photos: a single text is repeated, None is the empty text."""
     if texts is None or isinstance(texts, str):
         return [texts or ""] * count
+    check_kind(name, texts, (list, tuple), "a text, or a list of one for each photo")
+    for text in texts:
+        check_kind(name, text, str, "a text, or a list of one for each photo")
     if len(texts) != count:
         raise ValueError(f"{name} has {len(texts)} texts for {count} photos; give one, or one each.")
     return list(texts)
@@ -181,9 +198,11 @@ def check_texts(texts: Sequence[str]) -> None:
 def check_batch(count: int, **tensors: torch.Tensor | None) -> None:
     """
     Raises:
+        ArgumentError: No tensor.
         ValueError: A tensor's batch size differs from `count` photos.
     """
     for name, tensor in tensors.items():
+        check_kind(name, tensor, torch.Tensor, "a tensor")
         if tensor is not None and len(tensor) != count:
             raise ValueError(f"{name} holds {len(tensor)} for {count} photos; give one each.")
 
@@ -195,6 +214,7 @@ def check_numbers(output_type: str, steps: int, copies: int, guidance_scale: flo
     """
     check_choice("output_type", output_type, OUTPUT_TYPES)
     check_sampling(steps, guidance_scale)
+    check_kind("num_images_per_prompt", copies, Integral, "a whole number")
     check_least("num_images_per_prompt", copies)
 
 
@@ -235,10 +255,15 @@ def check_generators(generator: Generators | None, count: int) -> torch.Generato
     """One random generator, or a list of one for each picture.
 
     Raises:
+        ArgumentError: Something else.
         ValueError: There are more or fewer.
     """
     if generator is None or isinstance(generator, torch.Generator):
         return generator
+    wanted = "a torch.Generator, or a list of one for each picture"
+    check_kind("generator", generator, (list, tuple), wanted)
+    for one in generator:
+        check_kind("generator", one, torch.Generator, wanted)
     if len(generator) != count:
         raise ValueError(f"{count} pictures need {count} generators, or a single one; got {len(generator)}.")
     return list(generator)

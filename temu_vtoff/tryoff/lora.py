@@ -15,7 +15,7 @@ from diffusers.loaders import SD3LoraLoaderMixin
 from diffusers.utils import scale_lora_layers, unscale_lora_layers
 from torch import nn
 
-from temu_vtoff.errors import first_few
+from temu_vtoff.errors import check_finite, check_kind, first_few
 
 _LORA = re.compile(r"\.(?:lora[._]|alpha$)")  # after the layers name
 
@@ -25,12 +25,15 @@ def lora_scale(pipe: StableDiffusion3Pipeline, joint_attention_kwargs: Mapping[s
     """Scales the adapters of both transformers and of the text encoders while it lasts.
 
     Raises:
-        ValueError: `joint_attention_kwargs` names something else than "scale".
+        ArgumentError: `joint_attention_kwargs` is no mapping, or its scale no number.
+        ValueError: It names something else than "scale".
     """
+    check_kind("joint_attention_kwargs", joint_attention_kwargs, Mapping, 'a dictionary such as {"scale": 0.5}')
     kwargs = dict(joint_attention_kwargs or {})
     scale = kwargs.pop("scale", None)
     if kwargs:
         raise ValueError(f"joint_attention_kwargs takes scale alone, not {', '.join(map(str, kwargs))}.")
+    check_finite("scale", scale)
     adapted = (pipe.transformer, pipe.transformer_vton, pipe.text_encoder, pipe.text_encoder_2)
     pipe._joint_attention_kwargs = joint_attention_kwargs
     models = [] if scale is None else [model for model in adapted if model is not None]

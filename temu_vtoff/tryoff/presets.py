@@ -7,9 +7,10 @@ against the true pictures (docs/performance.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING
 
-from temu_vtoff.errors import ArgumentError, check_choice, check_finite, check_least
+from temu_vtoff.errors import ArgumentError, check_choice, check_finite, check_kind, check_least
 
 if TYPE_CHECKING:
     from diffusers import FlowMatchEulerDiscreteScheduler, SchedulerMixin
@@ -70,6 +71,7 @@ def check_sampling(steps: int | None, guidance_scale: float | None) -> None:
     Raises:
         ArgumentError: A value out of range.
     """
+    check_kind("num_inference_steps", steps, Integral, "a whole number")
     check_least("num_inference_steps", steps)
     if steps is not None and steps > MOST_STEPS:
         raise ArgumentError(f"{{num_inference_steps}} is {steps}; give {MOST_STEPS} at most.", "num_inference_steps")

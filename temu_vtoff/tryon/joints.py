@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from temu_vtoff.errors import reason_of
 from temu_vtoff.files import write_text
 from temu_vtoff.pictures import same_shape
 
@@ -99,7 +100,7 @@ def read_joints(path: str | Path) -> Joints:
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no pose file {path}.") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"The pose file {path} can't be read as JSON: {error}.") from error
+        raise ValueError(f"The pose file {path} can't be read as JSON: {reason_of(error)}.") from error
     try:
         if isinstance(content, dict) and "people" in content:
             return _from_openpose(content)

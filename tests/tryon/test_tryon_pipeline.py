@@ -177,6 +177,10 @@ def test_mistakes_are_one_sentence(pipe, two, tmp_path):
         ({"generator": seeds(1)}, "2 pictures need 2 generators"),
         ({"guidance_scale": float("nan")}, "guidance_scale"),
         ({"num_images_per_prompt": 0}, "num_images_per_prompt"),
+        ({"garment": "garment.jpg"}, "got str"),
+        ({"pose": 5}, "got int"),
+        ({"garment_embeds": 5}, "garment_embeds is 5; give a tensor"),
+        ({"generator": 5}, "generator is 5; give a torch.Generator"),
     ):
         with pytest.raises(ValueError, match=message):
             pipe(**two | QUICK | changes)
