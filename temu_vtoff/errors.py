@@ -121,6 +121,8 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         strerror = error.strerror or "the operating system gives no reason"
         return _FILE_REASONS.get(error.errno, strerror[:1].lower() + strerror[1:])
+    if isinstance(error, MemoryError):
+        return "the memory did not suffice"
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from temu_vtoff.errors import CommonCauseError, is_of_killed_reader, is_out_of_gpu_memory, of_file
+from temu_vtoff.errors import CommonCauseError, is_of_killed_reader, is_out_of_gpu_memory, of_file, reason_of
 
 MOST_IN_A_ROW = 10  # equal errors of single items: the next item would fail too, as on a GPU that is gone
 Item = TypeVar("Item")
@@ -87,6 +87,6 @@ def describe(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, (ValueError, OSError)) and text:
         return text
-    if isinstance(error, MemoryError):
-        return "the memory did not suffice"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, MemoryError) or not text:
+        return reason_of(error)
+    return f"{type(error).__name__}: {text}"

@@ -168,7 +168,7 @@ def test_a_photo_that_needs_too_much_memory_is_an_error_of_its_own(options: Opti
     Image.new("RGB", (6000, 6000)).save(tmp_path / "large.png")  # 144 MB, decoded
     draw_person("000000").save(tmp_path / "small.png")
     (large, small) = json.loads(run_python(["-c", LIMITED, options.segmenter], tmp_path))
-    assert large == ["large.png can't be read as a picture: the memory did not suffice", 0]
+    assert large == ["large.png can't be read as a picture: the memory did not suffice.", 0]
     assert small == [None, 1]
 
 

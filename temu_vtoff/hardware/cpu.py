@@ -44,6 +44,11 @@ def multiplies_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
+def has_bf16_products() -> bool:
+    """Whether oneDNN has products in bfloat16 for this processor; it has none before AVX-512."""
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 @lru_cache
 def gains_by_bf16(width: int) -> bool:
     """Whether a transformer of this width is faster in bfloat16 on this CPU, by a probe of some milliseconds.
@@ -108,7 +113,8 @@ class OneDnnLinear(nn.Linear):
 def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor | None:
     """softmax(Q K^T / sqrt(d)) V: (B, N, H, d), 2 x (B, M, H, d) -> (B, N, H, d); None for unsuitable tensors."""
     few = query.shape[1] * key.shape[1] <= MOST_SCORES
-    if few and query.dtype in (torch.float32, torch.bfloat16) and _serves(query):
+    suits = query.dtype == torch.float32 or (query.dtype == torch.bfloat16 and has_bf16_products())
+    if few and suits and _serves(query):
         return attention(query, key, value)
     return None
 
