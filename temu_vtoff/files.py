@@ -81,7 +81,7 @@ def read_text(path: str | Path) -> str:
     try:
         text = data.decode(_encoding(data))
     except UnicodeDecodeError:
-        text = data.decode("latin-1")
+        raise ValueError(f"{path} is damaged, or no text file.") from None
     if any(ord(sign) < 32 and sign not in "\t\n\r\f" for sign in text):
         raise ValueError(f"{path} is damaged, or no text file.")
     return text
@@ -165,7 +165,14 @@ def _encoding(data: bytes) -> str:
         data.decode("utf-8")
         return "utf-8"
     except UnicodeDecodeError:
-        return "cp1252"
+        return "utf-8" if _was_utf8(data) else "cp1252"
+
+
+def _was_utf8(data: bytes) -> bool:
+    """Whether damaged UTF-8 is likelier than Windows-1252, in which nearly all bytes are letters: some of the letters
+    are whole, or bytes are overwritten."""
+    signs = data.decode("utf-8", "surrogateescape")
+    return b"\xff\xff" in data or any(ord(sign) > 127 and not "\udc80" <= sign <= "\udcff" for sign in signs)
 
 
 def _flush(path: Path) -> None:

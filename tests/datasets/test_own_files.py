@@ -93,6 +93,20 @@ def test_a_damaged_pairs_file_is_named(tmp_path: Path) -> None:
         VitonHDDataset(root)
 
 
+@pytest.mark.parametrize("damage", [b"\xff" * 5, b"\x81", b"\xc3"])
+def test_damaged_captions_are_no_windows_text(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "captions.json"
+    path.write_bytes(json.dumps({"1": ["naïve dress"]}, ensure_ascii=False).encode().replace(b"dress", b"dr" + damage))
+    with pytest.raises(ValueError, match=r"captions\.json is damaged"):
+        read_captions(path)
+
+
+def test_windows_texts_may_hold_typographic_signs(tmp_path: Path) -> None:
+    path = tmp_path / "captions.json"
+    path.write_bytes('{"1": "a men’s shirt – 20 €"}'.encode("cp1252"))
+    assert read_captions(path) == {"1": "a men’s shirt – 20 €"}
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32", "cp1252"])
 def test_caption_files_of_any_encoding(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "captions.json"
